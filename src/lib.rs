@@ -1,0 +1,4 @@
+//! freshet keeps every submission of some subreddits in a database, and proves that none was missed.
+
+pub mod metrics;
+pub mod submission;

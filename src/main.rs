@@ -1,0 +1,3 @@
+//! The command line; see the library for everything else.
+
+fn main() {}

@@ -1,0 +1,283 @@
+//! Every metric of this process, declared once, grouped by stage.
+//!
+//! Names are public: dashboards and alerts rely on them. A new metric belongs here and nowhere
+//! else; its help text is what an operator reads. Label values come from closed sets; `subreddit`
+//! is a watched name or `other` (see [`Watched`]).
+
+mod watched;
+
+pub use watched::Watched;
+
+use prometheus::{
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+const SECONDS_FAST: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+const SECONDS_REQUEST: &[f64] = &[
+    0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0,
+];
+const SECONDS_LAG: &[f64] = &[
+    1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1800.0, 3600.0,
+    21600.0, 86400.0,
+];
+const COUNTS: &[f64] = &[
+    0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 10000.0,
+];
+const TITLE_CHARS: &[f64] = &[
+    10.0, 20.0, 30.0, 40.0, 60.0, 80.0, 100.0, 150.0, 200.0, 300.0,
+];
+const TEXT_CHARS: &[f64] = &[
+    0.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 20000.0, 40000.0,
+];
+const BATCH: &[f64] = &[
+    1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 90.0, 99.0, 100.0,
+];
+
+/// A handle to every metric; cheap to share behind an `Arc`, never global.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// The bound on the `subreddit` label.
+    pub watched: Watched,
+    /// Talking to Reddit.
+    pub api: ApiMetrics,
+    /// Finding submissions.
+    pub discover: DiscoverMetrics,
+    /// Carrying jobs.
+    pub queue: QueueMetrics,
+    /// Fetching and storing.
+    pub ingest: IngestMetrics,
+}
+
+/// Talking to Reddit.
+#[derive(Debug)]
+pub struct ApiMetrics {
+    /// `source`, `endpoint`, `status`.
+    pub requests: IntCounterVec,
+    /// `source`, `endpoint`.
+    pub request_seconds: HistogramVec,
+    /// `source`.
+    pub budget_remaining: GaugeVec,
+    /// `source`.
+    pub budget_limit: GaugeVec,
+    /// `source`.
+    pub token_expiry: GaugeVec,
+}
+
+/// Finding submissions.
+#[derive(Debug)]
+pub struct DiscoverMetrics {
+    /// `subreddit`.
+    pub submissions: IntCounterVec,
+    /// `outcome`: complete, truncated, failed.
+    pub polls: IntCounterVec,
+    /// Pages asked for in one walk.
+    pub walk_pages: Histogram,
+    /// `cause`.
+    pub gaps: IntCounterVec,
+    /// `subreddit`.
+    pub open_gaps: IntGaugeVec,
+    /// `subreddit`.
+    pub last_complete_poll: GaugeVec,
+    /// Created → discovered.
+    pub lag_seconds: Histogram,
+    /// `state`: active, paused, unavailable.
+    pub subreddits: IntGaugeVec,
+    /// Items that hold no submission that could be named and dated.
+    pub undecodable: IntCounter,
+}
+
+/// Carrying jobs.
+#[derive(Debug)]
+pub struct QueueMetrics {
+    /// `queue`, `state`: backlog (in the database), waiting, running.
+    pub jobs: IntGaugeVec,
+    /// `queue`, `outcome`.
+    pub finished: IntCounterVec,
+    /// `queue`.
+    pub wait_seconds: HistogramVec,
+    /// `queue`.
+    pub run_seconds: HistogramVec,
+    /// Live worker processes of the queue.
+    pub workers: IntGauge,
+}
+
+/// Fetching and storing.
+#[derive(Debug)]
+pub struct IngestMetrics {
+    /// `source`.
+    pub fetch_seconds: HistogramVec,
+    /// Ids in one request.
+    pub batch_size: Histogram,
+    /// `subreddit`, `kind`.
+    pub stored: IntCounterVec,
+    /// `subreddit`.
+    pub unavailable: IntCounterVec,
+    /// Fetched objects that were equal to what was stored.
+    pub unchanged: IntCounter,
+    /// Text columns that lost a NUL character on the way into Postgres.
+    pub nul_stripped: IntCounter,
+    /// Created → stored.
+    pub lag_seconds: Histogram,
+    /// One transaction.
+    pub write_seconds: Histogram,
+    /// Characters of the title.
+    pub title_chars: Histogram,
+    /// Characters of the text.
+    pub selftext_chars: Histogram,
+    /// Score when fetched.
+    pub score: Histogram,
+    /// Comments when fetched.
+    pub comments: Histogram,
+}
+
+impl Metrics {
+    /// Declares every metric in a registry of its own.
+    ///
+    /// # Panics
+    /// Only where a name is declared twice, which any test of this crate would show.
+    pub fn new() -> Metrics {
+        let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        register(
+            &registry,
+            prometheus::process_collector::ProcessCollector::for_self(),
+        );
+        let r = Declare(&registry);
+        let build = r.gauges(
+            "freshet_build_info",
+            "Always 1; the labels say which build this is.",
+            &["version", "revision"],
+        );
+        build
+            .with_label_values(&[
+                env!("CARGO_PKG_VERSION"),
+                option_env!("FRESHET_REVISION").unwrap_or("unknown"),
+            ])
+            .set(1.0);
+        let metrics = Metrics {
+            watched: Watched::default(),
+            api: ApiMetrics {
+                requests: r.counters("freshet_api_requests_total", "Requests by source, endpoint and status: the HTTP status, or error where none came back.", &["source", "endpoint", "status"]),
+                request_seconds: r.histograms("freshet_api_request_seconds", "Seconds from a request to the end of its answer.", &["source", "endpoint"], SECONDS_REQUEST),
+                budget_remaining: r.gauges("freshet_rate_budget_remaining", "Requests left in the source's current window, by its own headers where it sends them.", &["source"]),
+                budget_limit: r.gauges("freshet_rate_budget_limit", "Requests a minute that all processes together may make.", &["source"]),
+                token_expiry: r.gauges("freshet_token_expiry_timestamp_seconds", "When the access token in use expires; 0 without a token.", &["source"]),
+            },
+            discover: DiscoverMetrics {
+                submissions: r.counters("freshet_submissions_discovered_total", "Submissions seen for the first time.", &["subreddit"]),
+                polls: r.counters("freshet_polls_total", "Polls of a subreddit by what they proved: complete, truncated, failed, or seen (listed in company, proof still to come).", &["outcome"]),
+                walk_pages: r.histogram("freshet_walk_pages", "Pages asked for in one walk of a listing.", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0]),
+                gaps: r.counters("freshet_gaps_total", "Intervals recorded as possibly missing submissions, by cause.", &["cause"]),
+                open_gaps: r.int_gauges("freshet_open_gaps", "Recorded gaps that are still open.", &["subreddit"]),
+                last_complete_poll: r.gauges("freshet_last_complete_poll_timestamp_seconds", "End of the newest window that was proven complete.", &["subreddit"]),
+                lag_seconds: r.histogram("freshet_discovery_lag_seconds", "Seconds from a submission's creation to its discovery.", SECONDS_LAG),
+                subreddits: r.int_gauges("freshet_subreddits", "Watched subreddits by state.", &["state"]),
+                undecodable: r.counter("freshet_undecodable_items_total", "Listed or fetched items that are no submission with an id and a time; kept raw in the table undecodable."),
+            },
+            queue: QueueMetrics {
+                jobs: r.int_gauges("freshet_queue_jobs", "Jobs by state: backlog (in the database, not yet queued), deferred (due later), waiting and running (in the queue), dead (set aside).", &["queue", "state"]),
+                finished: r.counters("freshet_jobs_total", "Jobs by outcome.", &["queue", "outcome"]),
+                wait_seconds: r.histograms("freshet_job_wait_seconds", "Seconds from a job's push to its start.", &["queue"], SECONDS_FAST),
+                run_seconds: r.histograms("freshet_job_run_seconds", "Seconds from a job's start to its end.", &["queue"], SECONDS_REQUEST),
+                workers: r.int_gauge("freshet_workers", "Workers of the queue whose heartbeat is fresh, in all processes."),
+            },
+            ingest: IngestMetrics {
+                fetch_seconds: r.histograms("submission_fetch_time_seconds", "Seconds of one fetch, from its request to its answer, observed for each submission.", &["source"], SECONDS_REQUEST),
+                batch_size: r.histogram("freshet_fetch_batch_size", "Submissions that shared one request.", BATCH),
+                stored: r.counters("freshet_submissions_stored_total", "Fetched submissions stored.", &["subreddit", "kind"]),
+                unavailable: r.counters("freshet_submissions_unavailable_total", "Submissions that Reddit no longer gives out; their listed copy stays.", &["subreddit"]),
+                unchanged: r.counter("freshet_submissions_unchanged_total", "Fetched submissions that were equal to the stored ones and not rewritten."),
+                nul_stripped: r.counter("freshet_nul_stripped_total", "Submissions whose text columns lost NUL characters on their way into Postgres; the raw object keeps them."),
+                lag_seconds: r.histogram("freshet_ingest_lag_seconds", "Seconds from a submission's creation until it was stored as fetched.", SECONDS_LAG),
+                write_seconds: r.histogram("freshet_store_write_seconds", "Seconds of one writing transaction.", SECONDS_FAST),
+                title_chars: r.histogram("freshet_submission_title_chars", "Characters of a submission's title.", TITLE_CHARS),
+                selftext_chars: r.histogram("freshet_submission_selftext_chars", "Characters of a submission's text.", TEXT_CHARS),
+                score: r.histogram("freshet_submission_score", "Score of a submission when it was fetched.", COUNTS),
+                comments: r.histogram("freshet_submission_comments", "Comments of a submission when it was fetched.", COUNTS),
+            },
+            registry: registry.clone(),
+        };
+        metrics.start_at_zero();
+        metrics
+    }
+
+    /// Series with known labels exist from the start, so that a rate over them has a first point.
+    fn start_at_zero(&self) {
+        for outcome in ["complete", "truncated", "failed", "seen"] {
+            self.discover.polls.with_label_values(&[outcome]).inc_by(0);
+        }
+        for state in ["active", "paused", "unavailable"] {
+            self.discover.subreddits.with_label_values(&[state]).set(0);
+        }
+    }
+
+    /// The exposition, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut buffer = Vec::new();
+        // Writing to memory fails only for a metric without a name, and all are named above.
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut buffer) {
+            tracing::error!(%error, "The metrics could not be rendered");
+        }
+        String::from_utf8_lossy(&buffer).into_owned()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+/// Declares and registers in one step.
+struct Declare<'a>(&'a Registry);
+
+fn register(registry: &Registry, collector: impl prometheus::core::Collector + 'static) {
+    registry
+        .register(Box::new(collector))
+        .expect("each metric is declared once");
+}
+
+impl Declare<'_> {
+    fn keep<C: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        made: prometheus::Result<C>,
+    ) -> C {
+        let collector = made.expect("names and labels are well formed");
+        register(self.0, collector.clone());
+        collector
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.keep(IntCounter::new(name, help))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.keep(GaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn int_gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.keep(IntGauge::new(name, help))
+    }
+
+    fn int_gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.keep(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.keep(Histogram::with_opts(options))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.keep(HistogramVec::new(options, labels))
+    }
+}

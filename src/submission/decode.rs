@@ -1,0 +1,279 @@
+//! One raw object → one observation, leniently.
+
+use super::lenient::Scalar;
+use super::{Kind, Observation, Submission, SubmissionId};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// An object that holds no submission that we can name and date: kept as it is, counted, shown.
+#[derive(Debug, Clone)]
+pub struct Undecodable {
+    /// The object as it came.
+    pub raw: Box<RawValue>,
+    /// Why, in a few words.
+    pub reason: String,
+    /// When the answer that held it was asked for, milliseconds since the epoch.
+    pub observed_ms: i64,
+}
+
+/// Reads a submission object (the `data` of a listing's child, or a line of a dump).
+///
+/// Only a usable `id` and `created_utc` are needed; every other field may be of any type.
+///
+/// # Errors
+/// The object itself, where it is no JSON object or lacks one of the two.
+pub fn decode(raw: Box<RawValue>, observed_ms: i64) -> Result<Observation, Undecodable> {
+    match read(&raw) {
+        Ok(submission) => Ok(Observation {
+            submission,
+            raw,
+            observed_ms,
+        }),
+        Err(reason) => Err(Undecodable {
+            raw,
+            reason,
+            observed_ms,
+        }),
+    }
+}
+
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    subreddit: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    author: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    title: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    selftext: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    url: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    permalink: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    domain: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    created_utc: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    score: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    num_comments: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    upvote_ratio: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    over_18: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    spoiler: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    stickied: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    locked: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    is_self: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    link_flair_text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    edited: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    removed_by_category: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    removed_by: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    crosspost_parent: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    poll_data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    is_gallery: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    is_video: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    post_hint: Option<&'a RawValue>,
+}
+
+fn read(raw: &RawValue) -> Result<Submission, String> {
+    let fields: Fields<'_> = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
+    let id = match Scalar::read(fields.id) {
+        Scalar::Text(text) => text
+            .parse::<SubmissionId>()
+            .map_err(|error| error.to_string())?,
+        Scalar::Nothing => return Err("it has no id".to_owned()),
+        _ => return Err("its id is not text".to_owned()),
+    };
+    let created_utc = Scalar::read(fields.created_utc)
+        .integer()
+        .ok_or_else(|| format!("created_utc of {id} is not a time"))?;
+    let text = |value| Scalar::read(value).text();
+    let integer = |value| Scalar::read(value).integer();
+    let boolean = |value| Scalar::read(value).boolean();
+    let edited = Scalar::read(fields.edited);
+    let is_self = boolean(fields.is_self);
+    let url = text(fields.url);
+    let domain = text(fields.domain);
+    let kind = kind(&fields, is_self, url.as_deref(), domain.as_deref());
+    Ok(Submission {
+        id,
+        subreddit: text(fields.subreddit),
+        author: text(fields.author),
+        title: text(fields.title),
+        selftext: text(fields.selftext),
+        url,
+        permalink: text(fields.permalink),
+        domain,
+        created_utc,
+        score: integer(fields.score),
+        num_comments: integer(fields.num_comments),
+        upvote_ratio: Scalar::read(fields.upvote_ratio).float(),
+        over_18: boolean(fields.over_18),
+        spoiler: boolean(fields.spoiler),
+        stickied: boolean(fields.stickied),
+        locked: boolean(fields.locked),
+        is_self,
+        link_flair_text: text(fields.link_flair_text),
+        // A time says that it was edited, and when; `true` says only the first.
+        edited: match &edited {
+            Scalar::Bool(value) => Some(*value),
+            other => other.integer().map(|_| true),
+        },
+        edited_at: match &edited {
+            Scalar::Bool(_) => None,
+            other => other.integer(),
+        },
+        removed_by: text(fields.removed_by_category).or_else(|| text(fields.removed_by)),
+        kind,
+    })
+}
+
+/// The most telling mark wins: a crosspost of a gallery is a crosspost.
+fn kind(
+    fields: &Fields<'_>,
+    is_self: Option<bool>,
+    url: Option<&str>,
+    domain: Option<&str>,
+) -> Kind {
+    let set = |value| Scalar::read(value).boolean() == Some(true);
+    let hint = Scalar::read(fields.post_hint).text().unwrap_or_default();
+    let path = url
+        .unwrap_or_default()
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default();
+    let picture = [".jpg", ".jpeg", ".png", ".gif", ".webp"];
+    if Scalar::read(fields.crosspost_parent).text().is_some() {
+        Kind::Crosspost
+    } else if fields
+        .poll_data
+        .is_some_and(|value| value.get().starts_with('{'))
+    {
+        Kind::Poll
+    } else if set(fields.is_gallery) || path.contains("reddit.com/gallery/") {
+        Kind::Gallery
+    } else if is_self == Some(true) {
+        Kind::SelfPost
+    } else if set(fields.is_video) || hint.ends_with(":video") || domain == Some("v.redd.it") {
+        Kind::Video
+    } else if hint == "image"
+        || picture
+            .iter()
+            .any(|end| path.to_ascii_lowercase().ends_with(end))
+    {
+        Kind::Image
+    } else {
+        Kind::Link
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observe(json: &str) -> Result<Observation, Undecodable> {
+        decode(RawValue::from_string(json.to_owned()).unwrap(), 7)
+    }
+
+    #[test]
+    fn the_raw_object_is_kept_byte_for_byte() {
+        let json = r#"{ "id":"a1", "created_utc": 1.0,  "new_field" : [1 ,2] }"#;
+        let seen = observe(json).unwrap();
+        assert_eq!(seen.raw.get(), json);
+        assert_eq!(seen.observed_ms, 7);
+    }
+
+    #[test]
+    fn odd_fields_cost_themselves_and_nothing_else() {
+        let seen = observe(
+            r#"{"id":"a1","created_utc":"1388534400","title":7,"score":null,"num_comments":"12",
+                "over_18":"true","upvote_ratio":1,"edited":true,"poll_data":false,"url":{},"spoiler":[]}"#,
+        )
+        .unwrap()
+        .submission;
+        assert_eq!(seen.created_utc, 1_388_534_400);
+        assert_eq!(
+            (seen.title, seen.score, seen.num_comments),
+            (None, None, Some(12))
+        );
+        assert_eq!(
+            (seen.over_18, seen.upvote_ratio, seen.spoiler),
+            (Some(true), Some(1.0), None)
+        );
+        assert_eq!((seen.edited, seen.edited_at), (Some(true), None));
+        assert_eq!(seen.kind, Kind::Link);
+    }
+
+    #[test]
+    fn an_edit_is_false_or_a_time_or_just_true() {
+        let edited = |value: &str| {
+            let json = format!(r#"{{"id":"a","created_utc":1,"edited":{value}}}"#);
+            let seen = observe(&json).unwrap().submission;
+            (seen.edited, seen.edited_at)
+        };
+        assert_eq!(edited("false"), (Some(false), None));
+        assert_eq!(edited("true"), (Some(true), None));
+        assert_eq!(edited("1500000000.0"), (Some(true), Some(1_500_000_000)));
+        assert_eq!(edited("null"), (None, None));
+    }
+
+    #[test]
+    fn each_kind_is_told_from_its_marks() {
+        let kind = |fields: &str| {
+            let json = format!(r#"{{"id":"a","created_utc":1,{fields}}}"#);
+            observe(&json).unwrap().submission.kind
+        };
+        assert_eq!(kind(r#""is_self":true"#), Kind::SelfPost);
+        assert_eq!(
+            kind(r#""is_self":true,"poll_data":{"options":[]}"#),
+            Kind::Poll
+        );
+        assert_eq!(
+            kind(r#""is_self":false,"url":"https://i.redd.it/x.PNG?a=1""#),
+            Kind::Image
+        );
+        assert_eq!(kind(r#""post_hint":"image""#), Kind::Image);
+        assert_eq!(kind(r#""is_gallery":true"#), Kind::Gallery);
+        assert_eq!(kind(r#""is_video":true"#), Kind::Video);
+        assert_eq!(kind(r#""post_hint":"rich:video""#), Kind::Video);
+        assert_eq!(
+            kind(r#""crosspost_parent":"t3_b","is_gallery":true"#),
+            Kind::Crosspost
+        );
+        assert_eq!(kind(r#""url":"https://example.org/""#), Kind::Link);
+    }
+
+    #[test]
+    fn what_has_no_id_or_time_is_handed_back_whole() {
+        for json in [
+            "{}",
+            "[]",
+            "3",
+            r#"{"id":"a1"}"#,
+            r#"{"id":"a b","created_utc":1}"#,
+            r#"{"id":5,"created_utc":1}"#,
+        ] {
+            let refused = observe(json).unwrap_err();
+            assert_eq!(refused.raw.get(), json);
+            assert!(!refused.reason.is_empty());
+        }
+    }
+}
