@@ -1,4 +1,5 @@
 //! freshet keeps every submission of some subreddits in a database, and proves that none was missed.
 
+pub mod config;
 pub mod metrics;
 pub mod submission;

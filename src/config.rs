@@ -1,0 +1,254 @@
+//! The configuration: flags over environment over file over defaults, parsed once.
+//!
+//! Owns every key (see [`KEYS`]), where its value came from, and what is wrong with it. The only
+//! module that reads the environment. A [`Config`] is whole and valid, or there is none.
+
+mod keys;
+mod layers;
+mod values;
+
+pub use keys::{KEYS, Key};
+pub use layers::{Inputs, Origin};
+pub use values::display_url;
+
+use layers::Settings;
+use secrecy::SecretString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+/// What is wrong with the configuration, and where. Ends the process with status 2.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A key that does not exist.
+    #[error("unknown key {key} in {origin}{hint}")]
+    Unknown {
+        /// As it was written.
+        key: String,
+        /// Where.
+        origin: Origin,
+        /// ` (did you mean …?)` or nothing.
+        hint: String,
+    },
+    /// A value that its key cannot have.
+    #[error("{key}: {problem} (from {origin})")]
+    Invalid {
+        /// Section and key.
+        key: &'static str,
+        /// What is wrong; never the value of a secret.
+        problem: String,
+        /// Where.
+        origin: Origin,
+    },
+    /// Keys that only make sense together.
+    #[error("{key} is set, but {missing} is not: {why}")]
+    Incomplete {
+        /// The one that is there.
+        key: &'static str,
+        /// The one that is not.
+        missing: &'static str,
+        /// What needs both.
+        why: &'static str,
+    },
+    /// A file that cannot be read or is no TOML.
+    #[error("{path}: {problem}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Everything that can be set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where submissions are stored.
+    pub database: DatabaseConfig,
+    /// What carries the jobs.
+    pub queue: QueueConfig,
+    /// The HTTP server of every role.
+    pub http: HttpConfig,
+    /// Reddit's API.
+    pub reddit: RedditConfig,
+    /// The archive's API.
+    pub arctic_shift: ArcticShiftConfig,
+    /// Finding submissions.
+    pub discover: DiscoverConfig,
+    /// Fetching submissions.
+    pub fetch: FetchConfig,
+    /// Stopping.
+    pub shutdown: ShutdownConfig,
+}
+
+/// `database.…`
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// `sqlite://…` or `postgres://…`; may hold a password.
+    pub url: SecretString,
+}
+
+/// `queue.…`
+#[derive(Debug, Clone)]
+pub struct QueueConfig {
+    /// `sqlite://…`, `redis://…` or `rediss://…`; may hold a password.
+    pub url: SecretString,
+    /// Jobs waiting in the queue at most; the rest waits in the database.
+    pub max_waiting: u32,
+}
+
+/// `http.…`
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// `reddit.…`
+#[derive(Debug, Clone)]
+pub struct RedditConfig {
+    /// The application's credentials; without them there is nothing to run against.
+    pub client: Option<RedditClient>,
+    /// The account of a script application.
+    pub login: Option<RedditLogin>,
+    /// What every request says of itself.
+    pub user_agent: String,
+    /// The API.
+    pub api_url: Url,
+    /// The token endpoint is below it.
+    pub auth_url: Url,
+    /// One budget for all processes together.
+    pub requests_per_minute: u32,
+}
+
+/// `reddit.client_id` and `reddit.client_secret`.
+#[derive(Debug, Clone)]
+pub struct RedditClient {
+    /// Public half.
+    pub id: String,
+    /// Secret half; empty for installed applications.
+    pub secret: SecretString,
+}
+
+/// `reddit.username` and `reddit.password`.
+#[derive(Debug, Clone)]
+pub struct RedditLogin {
+    /// Account name, without `u/`.
+    pub username: String,
+    /// Its password.
+    pub password: SecretString,
+}
+
+/// `arctic_shift.…`
+#[derive(Debug, Clone)]
+pub struct ArcticShiftConfig {
+    /// The archive's API.
+    pub url: Url,
+}
+
+/// `discover.…`
+#[derive(Debug, Clone)]
+pub struct DiscoverConfig {
+    /// How often a subreddit is polled.
+    pub interval: Duration,
+    /// How far the first poll of a new subreddit looks back.
+    pub first_window: Duration,
+    /// How far each window reaches back into the last.
+    pub overlap: Duration,
+}
+
+/// `fetch.…`
+#[derive(Debug, Clone)]
+pub struct FetchConfig {
+    /// Jobs in flight in one worker process.
+    pub concurrency: usize,
+}
+
+/// `shutdown.…`
+#[derive(Debug, Clone)]
+pub struct ShutdownConfig {
+    /// How long running work may take to end.
+    pub grace: Duration,
+}
+
+impl Config {
+    /// Reads all layers.
+    ///
+    /// # Errors
+    /// The first thing wrong, by key and origin.
+    pub fn load(inputs: Inputs) -> Result<Config, ConfigError> {
+        let settings = Settings::gather(inputs)?;
+        let username = settings.text("reddit.username")?;
+        let config = Config {
+            database: DatabaseConfig {
+                url: settings.store_url("database.url", &["sqlite", "postgres", "postgresql"])?,
+            },
+            queue: QueueConfig {
+                url: settings.store_url("queue.url", &["sqlite", "redis", "rediss"])?,
+                // Above 7,999 due jobs the queue would stop for good: see the queue module.
+                max_waiting: settings.number("queue.max_waiting", 1, 7_000)?,
+            },
+            http: HttpConfig {
+                listen: settings.address("http.listen")?,
+            },
+            reddit: RedditConfig {
+                client: match (
+                    settings.text("reddit.client_id")?,
+                    settings.secret("reddit.client_secret")?,
+                ) {
+                    (Some(id), secret) => Some(RedditClient {
+                        id,
+                        secret: secret.unwrap_or_default(),
+                    }),
+                    (None, Some(_)) => {
+                        return Err(ConfigError::Incomplete {
+                            key: "reddit.client_secret",
+                            missing: "reddit.client_id",
+                            why: "an application has both",
+                        });
+                    }
+                    (None, None) => None,
+                },
+                login: match (username.clone(), settings.secret("reddit.password")?) {
+                    (Some(username), Some(password)) => Some(RedditLogin { username, password }),
+                    (None, Some(_)) => {
+                        return Err(ConfigError::Incomplete {
+                            key: "reddit.password",
+                            missing: "reddit.username",
+                            why: "a script application logs in with both",
+                        });
+                    }
+                    // A name alone only signs the user agent.
+                    (_, None) => None,
+                },
+                user_agent: settings
+                    .required("reddit.user_agent")?
+                    .replace("VERSION", env!("CARGO_PKG_VERSION"))
+                    .replace("USERNAME", username.as_deref().unwrap_or("unknown")),
+                api_url: settings.http_url("reddit.api_url")?,
+                auth_url: settings.http_url("reddit.auth_url")?,
+                requests_per_minute: settings.number(
+                    "reddit.requests_per_minute",
+                    2,
+                    10_000_000,
+                )?,
+            },
+            arctic_shift: ArcticShiftConfig {
+                url: settings.http_url("arctic_shift.url")?,
+            },
+            discover: DiscoverConfig {
+                interval: settings.duration("discover.interval", Duration::from_millis(100))?,
+                first_window: settings.duration("discover.first_window", Duration::from_secs(1))?,
+                overlap: settings.duration("discover.overlap", Duration::ZERO)?,
+            },
+            fetch: FetchConfig {
+                concurrency: settings.number("fetch.concurrency", 1, 10_000)? as usize,
+            },
+            shutdown: ShutdownConfig {
+                grace: settings.duration("shutdown.grace", Duration::ZERO)?,
+            },
+        };
+        Ok(config)
+    }
+}

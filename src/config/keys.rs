@@ -1,0 +1,139 @@
+//! Every key: its name, default and meaning. Flags, environment names, help texts and the README's
+//! table all come from here.
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// `section.key`.
+    pub name: &'static str,
+    /// As it would be written in the file; none where there is no default.
+    pub default: Option<&'static str>,
+    /// Its value is never shown, and `…_file` may name a file that holds it.
+    pub secret: bool,
+    /// What it means.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// `reddit.client_id` → `reddit-client-id`, the flag without its dashes.
+    pub fn flag(&self) -> String {
+        self.name.replace(['.', '_'], "-")
+    }
+
+    /// `reddit.client_id` → `FRESHET_REDDIT__CLIENT_ID`.
+    pub fn variable(&self) -> String {
+        format!(
+            "FRESHET_{}",
+            self.name.replace('.', "__").to_ascii_uppercase()
+        )
+    }
+}
+
+const fn key(name: &'static str, default: &'static str, help: &'static str) -> Key {
+    Key {
+        name,
+        default: Some(default),
+        secret: false,
+        help,
+    }
+}
+
+/// Every key, in the order of the documentation.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "database.url",
+        default: Some("sqlite://freshet.db"),
+        secret: true,
+        help: "Where submissions are stored: sqlite://FILE or postgres://…",
+    },
+    Key {
+        name: "queue.url",
+        default: Some("sqlite://freshet-queue.db"),
+        secret: true,
+        help: "What carries the jobs: sqlite://FILE, redis://… or rediss://…",
+    },
+    key(
+        "queue.max_waiting",
+        "2000",
+        "Jobs waiting in the queue at most; the rest waits in the database",
+    ),
+    key(
+        "http.listen",
+        "127.0.0.1:8080",
+        "Address of /metrics, /healthz, /readyz and /api/v1",
+    ),
+    Key {
+        name: "reddit.client_id",
+        default: None,
+        secret: true,
+        help: "The application's id, from https://www.reddit.com/prefs/apps",
+    },
+    Key {
+        name: "reddit.client_secret",
+        default: None,
+        secret: true,
+        help: "The application's secret",
+    },
+    Key {
+        name: "reddit.username",
+        default: None,
+        secret: false,
+        help: "The account of a script application; also signs the user agent",
+    },
+    Key {
+        name: "reddit.password",
+        default: None,
+        secret: true,
+        help: "That account's password",
+    },
+    key(
+        "reddit.user_agent",
+        "linux:freshet:VERSION (by /u/USERNAME)",
+        "What every request says of itself; VERSION and USERNAME are filled in",
+    ),
+    key(
+        "reddit.api_url",
+        "https://oauth.reddit.com",
+        "Any server that speaks Reddit's API",
+    ),
+    key(
+        "reddit.auth_url",
+        "https://www.reddit.com",
+        "The token endpoint is below it",
+    ),
+    key(
+        "reddit.requests_per_minute",
+        "100",
+        "One budget for all processes together",
+    ),
+    key(
+        "arctic_shift.url",
+        "https://arctic-shift.photon-reddit.com",
+        "The archive that backfills read from",
+    ),
+    key(
+        "discover.interval",
+        "60s",
+        "How often a subreddit is polled",
+    ),
+    key(
+        "discover.first_window",
+        "24h",
+        "How far the first poll of a new subreddit looks back",
+    ),
+    key(
+        "discover.overlap",
+        "15m",
+        "How far each window reaches back into the last",
+    ),
+    key(
+        "fetch.concurrency",
+        "200",
+        "Jobs in flight in one worker process",
+    ),
+    key(
+        "shutdown.grace",
+        "30s",
+        "How long running work may take to end when the process is told to stop",
+    ),
+];

@@ -1,0 +1,229 @@
+//! Flags over environment over file over defaults: which value counts, and where it came from.
+
+use super::{ConfigError, KEYS, Key};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Where values may come from, handed in so that tests need no real environment.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    /// `--config`, which must exist; else `FRESHET_CONFIG`; else `freshet.toml` if it exists.
+    pub file: Option<PathBuf>,
+    /// Environment variables; only those that start with `FRESHET_` are looked at.
+    pub environment: Vec<(String, String)>,
+    /// Flags that were given: key and value.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+impl Inputs {
+    /// The process's own environment, with these flags.
+    pub fn from_process(file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> Inputs {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place that reads it"
+        )]
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Inputs {
+            file,
+            environment,
+            flags,
+        }
+    }
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// `--flag`.
+    Flag(String),
+    /// An environment variable.
+    Variable(String),
+    /// The configuration file.
+    File(PathBuf),
+    /// Nobody set it.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Flag(flag) => write!(formatter, "the flag --{flag}"),
+            Origin::Variable(name) => write!(formatter, "the environment variable {name}"),
+            Origin::File(path) => write!(formatter, "the file {}", path.display()),
+            Origin::Default => formatter.write_str("the default"),
+        }
+    }
+}
+
+/// The value that counts for each key that has one.
+pub(super) struct Settings(HashMap<&'static str, (String, Origin)>);
+
+impl Settings {
+    pub(super) fn gather(inputs: Inputs) -> Result<Settings, ConfigError> {
+        let mut settings = Settings(HashMap::new());
+        for key in KEYS {
+            if let Some(default) = key.default {
+                settings
+                    .0
+                    .insert(key.name, (default.to_owned(), Origin::Default));
+            }
+        }
+        if let Some(path) = file_to_read(&inputs) {
+            settings.read_file(&path)?;
+        }
+        settings.read_environment(&inputs.environment)?;
+        for (name, value) in inputs.flags {
+            let flag = name.replace(['.', '_'], "-");
+            settings.set(name, value, Origin::Flag(flag))?;
+        }
+        Ok(settings)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<(&str, &Origin)> {
+        self.0
+            .get(name)
+            .map(|(value, origin)| (value.as_str(), origin))
+    }
+
+    fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let wrong = |problem: String| ConfigError::File {
+            path: path.to_owned(),
+            problem,
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let sections: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            // The error's own text quotes the line, which may hold a secret.
+            let line = error.span().map_or(1, |span| {
+                text.get(..span.start)
+                    .unwrap_or_default()
+                    .matches('\n')
+                    .count()
+                    + 1
+            });
+            wrong(format!("line {line} is not TOML: {}", error.message()))
+        })?;
+        let origin = Origin::File(path.to_owned());
+        for (section, content) in sections {
+            let toml::Value::Table(content) = content else {
+                return Err(unknown(&section, origin));
+            };
+            for (key, value) in content {
+                let name = format!("{section}.{key}");
+                let value = match value {
+                    toml::Value::String(text) => text,
+                    toml::Value::Integer(number) => number.to_string(),
+                    toml::Value::Boolean(_)
+                    | toml::Value::Float(_)
+                    | toml::Value::Datetime(_)
+                    | toml::Value::Array(_)
+                    | toml::Value::Table(_) => match known(&name) {
+                        Some(key) => {
+                            return Err(ConfigError::Invalid {
+                                key: key.name,
+                                problem: "expected a text in quotes or a whole number".to_owned(),
+                                origin,
+                            });
+                        }
+                        None => return Err(unknown(&name, origin)),
+                    },
+                };
+                self.set(&name, value, origin.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_environment(&mut self, variables: &[(String, String)]) -> Result<(), ConfigError> {
+        for (variable, value) in variables {
+            let Some(name) = variable.strip_prefix("FRESHET_") else {
+                continue;
+            };
+            // The file's own place, and the log filter, are no keys of the file.
+            if matches!(name, "CONFIG" | "LOG" | "REVISION") {
+                continue;
+            }
+            let name = name.to_ascii_lowercase().replacen("__", ".", 1);
+            self.set(&name, value.clone(), Origin::Variable(variable.clone()))?;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, name: &str, value: String, origin: Origin) -> Result<(), ConfigError> {
+        if let Some(key) = known(name) {
+            self.0.insert(key.name, (value, origin));
+            return Ok(());
+        }
+        let holder = name
+            .strip_suffix("_file")
+            .and_then(known)
+            .filter(|key| key.secret);
+        let Some(key) = holder else {
+            return Err(unknown(name, origin));
+        };
+        let text = std::fs::read_to_string(&value).map_err(|error| ConfigError::Invalid {
+            key: key.name,
+            problem: format!("the file {value} that should hold it cannot be read: {error}"),
+            origin: origin.clone(),
+        })?;
+        // Editors and `echo` end a file with a newline that is not part of the secret.
+        self.0.insert(
+            key.name,
+            (text.trim_end_matches(['\r', '\n']).to_owned(), origin),
+        );
+        Ok(())
+    }
+}
+
+fn file_to_read(inputs: &Inputs) -> Option<PathBuf> {
+    let named = || {
+        let variable = inputs
+            .environment
+            .iter()
+            .find(|(name, _)| name == "FRESHET_CONFIG");
+        variable.map(|(_, path)| PathBuf::from(path))
+    };
+    let usual = || Some(PathBuf::from("freshet.toml")).filter(|path| path.exists());
+    inputs.file.clone().or_else(named).or_else(usual)
+}
+
+fn known(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+fn unknown(name: &str, origin: Origin) -> ConfigError {
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let near = KEYS
+        .iter()
+        .map(|key| (distance(key.name, name), key))
+        .min_by_key(|(far, _)| *far);
+    let same_end = KEYS.iter().find(|key| last(key.name) == last(name));
+    let hint = match (near, same_end) {
+        (Some((far, key)), _) if far <= 3 => format!(" (did you mean {}?)", key.name),
+        (_, Some(key)) => format!(" (did you mean {}?)", key.name),
+        _ => String::new(),
+    };
+    ConfigError::Unknown {
+        key: name.to_owned(),
+        origin,
+        hint,
+    }
+}
+
+/// Edits from one name to the other (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, left) in from.chars().enumerate() {
+        let mut corner = i;
+        row[0] = i + 1;
+        for (j, right) in to.iter().enumerate() {
+            let changed = corner + usize::from(left != *right);
+            corner = row[j + 1];
+            row[j + 1] = changed.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
+}

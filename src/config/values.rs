@@ -1,0 +1,167 @@
+//! Text → values, with an error that names the key and says what would be right.
+
+use super::ConfigError;
+use super::layers::Settings;
+use secrecy::SecretString;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+use url::Url;
+
+impl Settings {
+    /// The value, if it is set and not blank.
+    pub(super) fn text(&self, key: &'static str) -> Result<Option<String>, ConfigError> {
+        let value = self.get(key).map(|(value, _)| value.trim().to_owned());
+        let value = value.filter(|value| !value.is_empty());
+        if value
+            .as_ref()
+            .is_some_and(|value| value.chars().any(char::is_control))
+        {
+            return Err(self.invalid(key, "it holds a line break or another control character"));
+        }
+        Ok(value)
+    }
+
+    pub(super) fn required(&self, key: &'static str) -> Result<String, ConfigError> {
+        self.text(key)?
+            .ok_or_else(|| self.invalid(key, "it must not be empty"))
+    }
+
+    pub(super) fn secret(&self, key: &'static str) -> Result<Option<SecretString>, ConfigError> {
+        Ok(self.text(key)?.map(SecretString::from))
+    }
+
+    /// A whole number between the two, both included.
+    pub(super) fn number(
+        &self,
+        key: &'static str,
+        least: u32,
+        most: u32,
+    ) -> Result<u32, ConfigError> {
+        let value = self.required(key)?;
+        value
+            .parse()
+            .ok()
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| {
+                self.invalid(
+                    key,
+                    format!("{value:?} is not a whole number from {least} to {most}"),
+                )
+            })
+    }
+
+    /// A length of time such as `60s`, `15m` or `1h 30m`.
+    pub(super) fn duration(
+        &self,
+        key: &'static str,
+        least: Duration,
+    ) -> Result<Duration, ConfigError> {
+        let value = self.required(key)?;
+        let duration = humantime::parse_duration(&value).map_err(|error| {
+            self.invalid(
+                key,
+                format!("{value:?} is not a length of time such as 60s, 15m or 24h: {error}"),
+            )
+        })?;
+        if duration < least {
+            let least = humantime::format_duration(least);
+            return Err(self.invalid(key, format!("{value} is too short: at least {least}")));
+        }
+        // A century: sums with it stay far from every limit.
+        if duration > Duration::from_secs(3_155_760_000) {
+            return Err(self.invalid(key, format!("{value} is too long: at most 100 years")));
+        }
+        Ok(duration)
+    }
+
+    pub(super) fn address(&self, key: &'static str) -> Result<SocketAddr, ConfigError> {
+        let value = self.required(key)?;
+        let resolved = value
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut addresses| addresses.next());
+        resolved.ok_or_else(|| {
+            self.invalid(
+                key,
+                format!("{value:?} is not an address and port such as 127.0.0.1:8080"),
+            )
+        })
+    }
+
+    pub(super) fn http_url(&self, key: &'static str) -> Result<Url, ConfigError> {
+        let value = self.required(key)?;
+        let url = Url::parse(&value)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https"));
+        url.filter(Url::has_host).ok_or_else(|| {
+            self.invalid(
+                key,
+                format!("{value:?} is not a URL that starts with https:// or http://"),
+            )
+        })
+    }
+
+    /// A URL of a database or queue. The value is not repeated: it may hold a password.
+    pub(super) fn store_url(
+        &self,
+        key: &'static str,
+        schemes: &[&str],
+    ) -> Result<SecretString, ConfigError> {
+        let value = self.required(key)?;
+        let scheme = value.split_once("://").map(|(scheme, _)| scheme);
+        let rest = value.split_once("://").map_or("", |(_, rest)| rest);
+        let expected = || {
+            schemes
+                .iter()
+                .map(|scheme| format!("{scheme}://"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        match scheme {
+            Some(scheme) if schemes.contains(&scheme) && !rest.is_empty() => {
+                if scheme != "sqlite" && Url::parse(&value).is_err() {
+                    return Err(self.invalid(
+                        key,
+                        "it is not a URL (is a character of its password not escaped?)",
+                    ));
+                }
+                Ok(SecretString::from(value))
+            }
+            Some(scheme) if schemes.contains(&scheme) => {
+                Err(self.invalid(key, format!("nothing follows {scheme}://")))
+            }
+            Some(scheme) => {
+                Err(self.invalid(key, format!("{scheme}:// is none of {}", expected())))
+            }
+            None => Err(self.invalid(key, format!("it does not start with one of {}", expected()))),
+        }
+    }
+
+    fn invalid(&self, key: &'static str, problem: impl Into<String>) -> ConfigError {
+        let origin = self
+            .get(key)
+            .map_or(super::Origin::Default, |(_, origin)| origin.clone());
+        ConfigError::Invalid {
+            key,
+            problem: problem.into(),
+            origin,
+        }
+    }
+}
+
+/// A database's or queue's URL as it may be shown: without user and password.
+pub fn display_url(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut parsed) if parsed.has_host() && !url.starts_with("sqlite:") => {
+            let cleared = parsed.set_username("").is_ok() && parsed.set_password(None).is_ok();
+            parsed.set_query(None);
+            if cleared {
+                parsed.to_string()
+            } else {
+                format!("{}://…", parsed.scheme())
+            }
+        }
+        _ if url.starts_with("sqlite:") => url.to_owned(),
+        _ => "…".to_owned(),
+    }
+}
