@@ -1,0 +1,193 @@
+//! Reddit's API: listings and submissions, through one budget.
+//!
+//! One call is one logical attempt: it waits for its turn, asks once (twice where the access token
+//! had expired) and says what the answer means. Repeating is the caller's decision.
+
+mod auth;
+pub mod budget;
+mod decisions;
+mod gate;
+mod info;
+mod listing;
+mod options;
+mod transport;
+
+pub use budget::{Budget, BudgetError, Priority};
+pub use decisions::{SourceError, UnavailableReason, WaitCause};
+pub use info::InfoPage;
+pub use listing::ListingPage;
+pub use options::{InvalidOptions, Login, RedditOptions};
+
+use crate::metrics::Metrics;
+use crate::submission::{SubmissionId, SubredditName};
+use auth::Auth;
+use gate::Gate;
+use reqwest::{Method, StatusCode, Url};
+use std::sync::Arc;
+use transport::{Answer, Endpoint, Transport};
+
+/// The `source` label of every metric written here.
+const SOURCE: &str = "reddit";
+
+/// A client of Reddit's API; cheap to clone, all clones share token, budget and back-off.
+#[derive(Clone, Debug)]
+pub struct Reddit(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    api_url: Url,
+    transport: Transport,
+    auth: Auth,
+    gate: Gate,
+    budget: Budget,
+}
+
+impl Reddit {
+    /// Prepares a client; nothing is sent before the first call.
+    ///
+    /// # Errors
+    /// [`InvalidOptions`] names the option that cannot work.
+    pub fn new(
+        options: RedditOptions,
+        budget: Budget,
+        metrics: Arc<Metrics>,
+    ) -> Result<Reddit, InvalidOptions> {
+        options.check()?;
+        metrics
+            .api
+            .budget_limit
+            .with_label_values(&[SOURCE])
+            .set(f64::from(budget.requests_per_minute().get()));
+        let transport = Transport::new(&options, metrics)?;
+        Ok(Reddit(Arc::new(Inner {
+            api_url: options.api_url.clone(),
+            transport,
+            auth: Auth::new(options),
+            gate: Gate::default(),
+            budget,
+        })))
+    }
+
+    /// One page of `/r/a+b+c/new`, newest first as far as Reddit keeps that order. `after` is the
+    /// fullname of an anchor (`t3_…`); `limit` is brought into 1 to 100.
+    ///
+    /// An anchor that is no longer in the listing is answered with an empty page, not an error.
+    ///
+    /// # Errors
+    /// [`SourceError`]; `Unavailable` speaks of the subreddits asked for, all together.
+    pub async fn new_page(
+        &self,
+        names: &[SubredditName],
+        after: Option<&str>,
+        limit: u32,
+        priority: Priority,
+    ) -> Result<ListingPage, SourceError> {
+        let url = listing::new_url(&self.0.api_url, names, after, limit)?;
+        let answer = self
+            .ask(Endpoint::New, url, priority, listing::read)
+            .await?;
+        Ok(answer)
+    }
+
+    /// `/api/info` for up to 100 ids. Ids that Reddit leaves out are simply not in the items; an
+    /// empty list of ids is answered without a request.
+    ///
+    /// # Errors
+    /// [`SourceError`]; never `Unavailable`.
+    pub async fn info(
+        &self,
+        ids: &[SubmissionId],
+        priority: Priority,
+    ) -> Result<InfoPage, SourceError> {
+        if ids.is_empty() {
+            return Ok(InfoPage::nothing(transport::now_ms()));
+        }
+        let url = info::info_url(&self.0.api_url, ids)?;
+        self.ask(Endpoint::Info, url, priority, |answer| {
+            listing::read(answer).map(InfoPage::from)
+        })
+        .await
+    }
+
+    /// Gets an access token unless a valid one is at hand: for readiness and for the doctor.
+    ///
+    /// # Errors
+    /// [`SourceError::Wait`] with the reason why there is none.
+    pub async fn check(&self) -> Result<(), SourceError> {
+        let inner = &*self.0;
+        if inner.auth.has_token().await {
+            return Ok(());
+        }
+        let pass = inner.gate.pass().await;
+        let result = inner.auth.token(&inner.transport, &inner.budget).await;
+        pass.settle(result.as_ref().err());
+        result.map(drop)
+    }
+
+    async fn ask<T>(
+        &self,
+        endpoint: Endpoint,
+        url: Url,
+        priority: Priority,
+        read: impl Fn(&Answer) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        let mut pass = self.0.gate.pass().await;
+        let result = loop {
+            match self.attempt(endpoint, &url, priority, &pass).await {
+                Err(Held::Shut) => pass = self.0.gate.pass().await,
+                Err(Held::Failed(error)) => break Err(error),
+                Ok(answer) => break read(&answer),
+            }
+        };
+        pass.settle(result.as_ref().err());
+        result
+    }
+
+    async fn attempt(
+        &self,
+        endpoint: Endpoint,
+        url: &Url,
+        priority: Priority,
+        pass: &gate::Pass<'_>,
+    ) -> Result<Answer, Held> {
+        let inner = &*self.0;
+        let mut renewed = false;
+        loop {
+            let token = inner.auth.token(&inner.transport, &inner.budget).await?;
+            let grant = inner.budget.acquire(priority).await?;
+            // The wait for the budget may have been long.
+            if token.expired() {
+                continue;
+            }
+            if pass.overtaken() {
+                return Err(Held::Shut);
+            }
+            let request = inner
+                .transport
+                .request(Method::GET, url.clone())
+                .header(reqwest::header::AUTHORIZATION, token.header());
+            let answer = inner.transport.exchange(endpoint, request).await?;
+            inner.transport.count_down(&inner.budget, &grant, &answer);
+            if answer.status == StatusCode::UNAUTHORIZED && !renewed {
+                inner.auth.forget(&token).await;
+                renewed = true;
+                continue;
+            }
+            decisions::decide(endpoint, &answer)?;
+            return Ok(answer);
+        }
+    }
+}
+
+/// Why an attempt has no answer.
+enum Held {
+    /// The gate was shut while it waited for its grant; nothing was sent.
+    Shut,
+    Failed(SourceError),
+}
+
+impl<E: Into<SourceError>> From<E> for Held {
+    fn from(error: E) -> Held {
+        Held::Failed(error.into())
+    }
+}

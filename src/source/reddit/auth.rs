@@ -1,0 +1,240 @@
+//! The access token: got when needed, renewed ahead of time, shared by all callers.
+//!
+//! Owns the credentials. Nothing here is ever printed: the token is a header that is marked as
+//! sensitive, the rest are secret strings, and a failure's detail holds only short words of the
+//! answer.
+
+use super::SOURCE;
+use super::budget::{Budget, Priority};
+use super::decisions::{SourceError, WaitCause, retry_after};
+use super::listing::below;
+use super::options::RedditOptions;
+use super::transport::{Answer, Endpoint, Transport};
+use reqwest::Method;
+use reqwest::header::HeaderValue;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// Where the answer does not say; the shortest lifetime that Reddit has used.
+const USUAL_LIFETIME: Duration = Duration::from_secs(3_600);
+
+/// A token is renewed while a tenth of its life, and at least this, is left.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// After a renewal that failed while the old token still served.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Auth {
+    options: RedditOptions,
+    /// Held during a renewal, so that there is one at a time.
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    token: Option<Token>,
+    /// The last renewal's failure and when it was known, for those who waited for that renewal.
+    failure: Option<(Instant, SourceError)>,
+}
+
+/// A token in use. Its `Debug` shows no token.
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    header: HeaderValue,
+    renew_at: Instant,
+    expires_at: Instant,
+}
+
+impl Token {
+    /// The value of `Authorization`.
+    pub(super) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    pub(super) fn expired(&self) -> bool {
+        self.expires_at <= Instant::now()
+    }
+}
+
+impl Auth {
+    pub(super) fn new(options: RedditOptions) -> Auth {
+        Auth {
+            options,
+            held: Mutex::default(),
+        }
+    }
+
+    /// Whether a valid token is at hand.
+    pub(super) async fn has_token(&self) -> bool {
+        let held = self.held.lock().await;
+        held.token.as_ref().is_some_and(|it| !it.expired())
+    }
+
+    /// A valid token, renewed if that is due. Whoever waits for another's renewal gets its outcome.
+    pub(super) async fn token(
+        &self,
+        transport: &Transport,
+        budget: &Budget,
+    ) -> Result<Token, SourceError> {
+        let came = Instant::now();
+        let mut held = self.held.lock().await;
+        if let Some(token) = &held.token
+            && Instant::now() < token.renew_at
+        {
+            return Ok(token.clone());
+        }
+        if let Some((at, failure)) = &held.failure
+            && *at >= came
+        {
+            return Err(failure.clone());
+        }
+        match self.renew(transport, budget).await {
+            Ok(token) => {
+                held.failure = None;
+                held.token = Some(token.clone());
+                Ok(token)
+            }
+            Err(failure) => {
+                if let Some(token) = &mut held.token
+                    && !token.expired()
+                {
+                    tracing::warn!(
+                        error = %failure,
+                        "The access token could not be renewed ahead of time; the old one serves on"
+                    );
+                    token.renew_at = Instant::now() + RENEWAL_PAUSE;
+                    return Ok(token.clone());
+                }
+                held.failure = Some((Instant::now(), failure.clone()));
+                Err(failure)
+            }
+        }
+    }
+
+    /// Drops a token that was refused, unless another caller has already replaced it.
+    pub(super) async fn forget(&self, refused: &Token) {
+        let mut held = self.held.lock().await;
+        if held.token.as_ref().map(|it| &it.header) == Some(&refused.header) {
+            held.token = None;
+        }
+    }
+
+    async fn renew(&self, transport: &Transport, budget: &Budget) -> Result<Token, SourceError> {
+        let options = &self.options;
+        let url = below(&options.auth_url, &["api", "v1", "access_token"])?;
+        let request = transport.request(Method::POST, url).basic_auth(
+            &options.client_id,
+            Some(options.client_secret.expose_secret()),
+        );
+        let request = match &options.login {
+            None => request.form(&[("grant_type", "client_credentials")]),
+            Some(login) => request.form(&[
+                ("grant_type", "password"),
+                ("username", login.username.as_str()),
+                ("password", login.password.expose_secret()),
+            ]),
+        };
+        // Everyone waits for it, so it goes first.
+        let _granted = budget.acquire(Priority::Poll).await?;
+        let asked = Instant::now();
+        let answer = transport.exchange(Endpoint::Token, request).await?;
+        let (header, lifetime) = read(&answer)?;
+        let expiry = transport
+            .metrics()
+            .api
+            .token_expiry
+            .with_label_values(&[SOURCE]);
+        #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
+        expiry.set(answer.asked_ms as f64 / 1_000.0 + lifetime.as_secs_f64());
+        let margin = (lifetime / 10).max(MARGIN).min(lifetime / 2);
+        Ok(Token {
+            header,
+            renew_at: asked + lifetime - margin,
+            expires_at: asked + lifetime,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Body {
+    access_token: Option<String>,
+    expires_in: Option<Value>,
+    error: Option<Value>,
+}
+
+/// The header and how long it lasts, or why there is none.
+fn read(answer: &Answer) -> Result<(HeaderValue, Duration), SourceError> {
+    let code = answer.status.as_u16();
+    let wait = |cause, detail: String| {
+        Err(SourceError::Wait {
+            cause,
+            retry_after: retry_after(answer.status, &answer.headers, answer.received_ms),
+            detail,
+            source: None,
+        })
+    };
+    let answered = format!("the token endpoint answered HTTP {}", answer.status);
+    match code {
+        200 => {}
+        403 if answer.is_html() => return wait(WaitCause::Blocked, answered),
+        408 => return wait(WaitCause::Timeout, answered),
+        429 => return wait(WaitCause::RateLimited, answered),
+        300..=499 => return wait(WaitCause::Authentication, answered),
+        201..=299 => return wait(WaitCause::BrokenBody, answered),
+        _ => return wait(WaitCause::ServerError(code), answered),
+    }
+    let Ok(body) = serde_json::from_str::<Body>(&answer.body) else {
+        return wait(
+            WaitCause::BrokenBody,
+            format!("{answered} and no JSON object"),
+        );
+    };
+    if let Some(error) = body.error {
+        let detail = match known_error(&error) {
+            Some(known) => format!("the token endpoint says {known}"),
+            None => "the token endpoint says that there is an error".to_owned(),
+        };
+        return wait(WaitCause::Authentication, detail);
+    }
+    let header = body
+        .access_token
+        .filter(|it| !it.is_empty())
+        .and_then(|it| HeaderValue::try_from(format!("Bearer {it}")).ok());
+    let Some(mut header) = header else {
+        return wait(WaitCause::BrokenBody, format!("{answered} and no token"));
+    };
+    header.set_sensitive(true);
+    Ok((header, lifetime(body.expires_in.as_ref())))
+}
+
+/// The errors that OAuth and Reddit know, with what they mean here. No other word of the answer is
+/// passed on: it could be an echo of what was sent.
+fn known_error(error: &Value) -> Option<&'static str> {
+    Some(match error.as_str()? {
+        "invalid_grant" => "invalid_grant: wrong username or password, or a two-factor login",
+        "invalid_request" => "invalid_request",
+        "invalid_client" => "invalid_client: wrong client id or secret",
+        "unauthorized_client" => {
+            "unauthorized_client: only script applications may use a username and password"
+        }
+        "unsupported_grant_type" => "unsupported_grant_type",
+        "invalid_scope" => "invalid_scope",
+        "access_denied" => "access_denied",
+        _ => return None,
+    })
+}
+
+fn lifetime(expires_in: Option<&Value>) -> Duration {
+    expires_in
+        .and_then(|it| it.as_f64().or_else(|| it.as_str()?.trim().parse().ok()))
+        .filter(|it| *it >= 1.0)
+        .map_or(USUAL_LIFETIME, |it| {
+            // A month is longer than any token lives.
+            Duration::from_secs_f64(it.min(30.0 * 86_400.0))
+        })
+}

@@ -1,0 +1,162 @@
+//! The state in Redis, for all processes of one client id.
+//!
+//! Redis holds one string and compares before it sets; the algorithm is in [`super::state`] alone.
+//! Redis' clock is everyone's clock. Knows no priorities' lines and no back-off.
+
+use super::state::{BudgetState, Decision};
+use super::{Pace, Priority, Quota};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, RedisError, Script};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Returns whether it was set, the time in milliseconds, and what is there (or was, before).
+const COMPARE_AND_SET: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local current = redis.call('GET', KEYS[1]) or ''
+local swapped = 0
+if ARGV[2] ~= '' and current == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  swapped = 1
+end
+return {swapped, now, current}
+";
+
+/// Longer than any window that is believed; a state that expires starts again empty.
+const EXPIRY_MS: u64 = 2 * 3_600_000;
+
+/// The client's default of 500 ms fails under a short stall, which is no outage.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Answers that were not yet written down, at most; older ones are superseded by newer.
+const NOTED: usize = 64;
+
+pub(super) struct Shared {
+    connection: ConnectionManager,
+    script: Script,
+    key: String,
+    /// Headers wait here for the next transaction, so that they cost no round trip of their own.
+    noted: Mutex<Vec<Note>>,
+}
+
+#[derive(Clone, Copy)]
+struct Note {
+    quota: Quota,
+    sequence: u64,
+    at: Instant,
+}
+
+struct Reply {
+    swapped: bool,
+    now_ms: i64,
+    current: Vec<u8>,
+}
+
+/// One decision, with the state it left and the time it was made at.
+pub(super) struct Outcome {
+    pub(super) decision: Decision,
+    pub(super) state: BudgetState,
+    pub(super) now_ms: i64,
+}
+
+impl Shared {
+    pub(super) fn new(url: &str, client_id: &str) -> Result<Shared, RedisError> {
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(TIMEOUT))
+            .set_response_timeout(Some(TIMEOUT))
+            // Waiting and repeating is done one level up, where it is also told.
+            .set_number_of_retries(0);
+        Ok(Shared {
+            connection: ConnectionManager::new_lazy_with_config(Client::open(url)?, config)?,
+            script: Script::new(COMPARE_AND_SET),
+            key: format!("freshet:budget:{:016x}", fingerprint(client_id)),
+            noted: Mutex::default(),
+        })
+    }
+
+    pub(super) fn note(&self, quota: Quota, sequence: u64) {
+        let mut noted = self.noted();
+        if noted.len() == NOTED {
+            noted.remove(0);
+        }
+        noted.push(Note {
+            quota,
+            sequence,
+            at: Instant::now(),
+        });
+    }
+
+    /// Takes up to `wanted` grants, in as many attempts as others interfere.
+    ///
+    /// A transaction whose answer is lost may have counted grants that nobody uses: too few
+    /// requests are made then, never too many.
+    pub(super) async fn take(
+        &self,
+        pace: &Pace,
+        priority: Priority,
+        wanted: u32,
+    ) -> Result<Outcome, RedisError> {
+        let mut reply = self.exchange(&[], &[]).await?;
+        loop {
+            let stored: Option<BudgetState> = serde_json::from_slice(&reply.current).ok();
+            let now_ms = reply.now_ms;
+            let mut state = stored.clone().unwrap_or_else(|| BudgetState::empty(now_ms));
+            let noted = self.noted().clone();
+            for note in &noted {
+                let age = i64::try_from(note.at.elapsed().as_millis()).unwrap_or(i64::MAX);
+                if let Some(quota) = note.quota.aged(age) {
+                    state.observe(pace, now_ms, &quota, note.sequence);
+                }
+            }
+            let decision = state.take(pace, now_ms, priority, wanted);
+            // A state that did not exist, or came from the future, must be written for time to
+            // pass over it; otherwise waiting changes nothing that others need to know.
+            let settled = stored.is_some_and(|it| it.updated_ms() <= now_ms);
+            let waits = matches!(decision, Decision::WaitUntil(_));
+            if !(waits && settled && noted.is_empty()) {
+                let json = serde_json::to_vec(&state).map_err(std::io::Error::from)?;
+                reply = self.exchange(&reply.current, &json).await?;
+                if !reply.swapped {
+                    continue;
+                }
+                let newest = noted.last().map(|it| it.at);
+                self.noted().retain(|it| Some(it.at) > newest);
+            }
+            return Ok(Outcome {
+                decision,
+                state,
+                now_ms,
+            });
+        }
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Vec<Note>> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets `new` if `expected` is there; with an empty `new` only reads.
+    async fn exchange(&self, expected: &[u8], new: &[u8]) -> Result<Reply, RedisError> {
+        let (swapped, now_ms, current) = self
+            .script
+            .key(&self.key)
+            .arg(expected)
+            .arg(new)
+            .arg(EXPIRY_MS)
+            .invoke_async::<(bool, i64, Vec<u8>)>(&mut self.connection.clone())
+            .await?;
+        Ok(Reply {
+            swapped,
+            now_ms,
+            current,
+        })
+    }
+}
+
+/// FNV-1a: the same in every build, which the standard library's hasher does not promise.
+fn fingerprint(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

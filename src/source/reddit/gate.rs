@@ -1,0 +1,159 @@
+//! The back-off that all callers of one process share.
+//!
+//! Open while Reddit answers. After a failure it is shut for a while; then one caller goes ahead
+//! and the others wait for how it fares. Knows no requests, only how they ended.
+
+use super::decisions::{SourceError, WaitCause};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    phase: Phase,
+    /// Failures in a row.
+    failures: u32,
+    /// Rises whenever the gate is shut: whoever passed before must not speak for the time after.
+    epoch: u64,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Phase {
+    #[default]
+    Open,
+    Shut {
+        until: Instant,
+    },
+    /// One caller is on its way to find out.
+    Probing,
+}
+
+/// Leave to send. Dropped without a verdict, it is as if it had never passed.
+#[must_use]
+pub(super) struct Pass<'a> {
+    gate: &'a Gate,
+    epoch: u64,
+    probe: bool,
+    settled: bool,
+}
+
+impl Gate {
+    /// Waits until the gate is open, or for the task of going ahead.
+    pub(super) async fn pass(&self) -> Pass<'_> {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let until = {
+                let mut state = self.lock();
+                let now = Instant::now();
+                match state.phase {
+                    Phase::Open => return self.admit(&state, false),
+                    Phase::Shut { until } if until <= now => {
+                        state.phase = Phase::Probing;
+                        return self.admit(&state, true);
+                    }
+                    Phase::Shut { until } => Some(until),
+                    Phase::Probing => None,
+                }
+            };
+            match until {
+                Some(until) => tokio::select! {
+                    () = sleep_until(until) => {}
+                    () = changed => {}
+                },
+                None => changed.await,
+            }
+        }
+    }
+
+    fn admit(&self, state: &State, probe: bool) -> Pass<'_> {
+        Pass {
+            gate: self,
+            epoch: state.epoch,
+            probe,
+            settled: false,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pass<'_> {
+    /// Whether the gate was shut since.
+    pub(super) fn overtaken(&self) -> bool {
+        self.gate.lock().epoch != self.epoch
+    }
+
+    /// Says how the request ended. Only trouble of the server or the network shuts the gate; an
+    /// answer that refuses is an answer.
+    pub(super) fn settle(mut self, error: Option<&SourceError>) {
+        let mut state = self.gate.lock();
+        let current = state.epoch == self.epoch;
+        match error {
+            // Nothing was sent, so nothing was learnt: as if dropped.
+            Some(SourceError::Wait {
+                cause: WaitCause::Budget,
+                ..
+            }) => return drop(state),
+            Some(SourceError::Wait { retry_after, .. }) => {
+                let asked = retry_after.unwrap_or_default();
+                let now = Instant::now();
+                if current {
+                    let pause = pause(state.failures).max(asked);
+                    state.failures = state.failures.saturating_add(1);
+                    state.epoch += 1;
+                    state.phase = Phase::Shut { until: now + pause };
+                } else if let Phase::Shut { until } = &mut state.phase {
+                    // One of many that failed together counts once; its wish still does.
+                    *until = (*until).max(now + asked);
+                }
+            }
+            _ if current => {
+                state.failures = 0;
+                state.phase = Phase::Open;
+            }
+            _ => {}
+        }
+        self.settled = true;
+        drop(state);
+        self.gate.changed.notify_waiters();
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if self.settled || !self.probe {
+            return;
+        }
+        let mut state = self.gate.lock();
+        if state.epoch == self.epoch && matches!(state.phase, Phase::Probing) {
+            // The next one goes ahead instead, at once.
+            state.phase = Phase::Shut {
+                until: Instant::now(),
+            };
+            drop(state);
+            self.gate.changed.notify_waiters();
+        }
+    }
+}
+
+/// 1 s doubled with every failure, up to a minute, a quarter more or less.
+fn pause(failures: u32) -> Duration {
+    let exponential = FIRST.saturating_mul(2_u32.saturating_pow(failures));
+    exponential
+        .min(LONGEST)
+        .mul_f64(rand::random_range(0.75..1.25))
+        .min(LONGEST)
+}

@@ -1,0 +1,184 @@
+//! Pages of a listing: the address, and the envelope item by item.
+//!
+//! The envelope is roux's; each child is decoded alone, so that an odd one costs itself.
+
+use super::decisions::{SourceError, WaitCause};
+use super::transport::Answer;
+use crate::submission::{Observation, SubredditName, Undecodable, decode};
+use reqwest::Url;
+use roux::response::{BasicThing, Listing};
+use roux::util::FeedOption;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// One page of a listing.
+#[derive(Debug, Clone)]
+pub struct ListingPage {
+    /// The submissions, in the listing's order.
+    pub items: Vec<Observation>,
+    /// What is none, or cannot be named and dated; in the listing's order.
+    pub undecodable: Vec<Undecodable>,
+    /// The fullnames of all children that have one, in the listing's order: any of them can be the
+    /// anchor of the next page, also an undecodable one.
+    pub order: Vec<String>,
+    /// The anchor that Reddit suggests for the next page; none at the listing's end, and on pages
+    /// that are not full.
+    pub after: Option<String>,
+    /// When the answer was made, seconds since the epoch: by its `Date`, else by our clock.
+    pub served_at: i64,
+    /// When it was asked for, milliseconds since the epoch.
+    pub asked_ms: i64,
+}
+
+/// The address of one page of `/r/a+b/new`.
+pub(super) fn new_url(
+    api_url: &Url,
+    names: &[SubredditName],
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Url, SourceError> {
+    if names.is_empty() {
+        return Err(SourceError::unsent("no subreddit was named"));
+    }
+    let mut options = FeedOption::new().limit(limit.clamp(1, 100));
+    if let Some(anchor) = after {
+        // Reddit answers an anchor that it cannot read with the listing's top, which would look
+        // like a page of news.
+        if !is_fullname(anchor) {
+            return Err(SourceError::unsent("the anchor is no fullname"));
+        }
+        options = options.after(anchor);
+    }
+    // Without raw_json every <, > and & comes escaped as HTML.
+    let mut query = String::from("raw_json=1");
+    options.build_url(&mut query);
+    let joined = names
+        .iter()
+        .map(SubredditName::as_str)
+        .collect::<Vec<_>>()
+        .join("+");
+    let mut url = below(api_url, &["r", &joined, "new"])?;
+    url.set_query(Some(query.trim_end_matches('&')));
+    Ok(url)
+}
+
+/// An address below the configured one, which may have a path of its own.
+pub(super) fn below(base: &Url, segments: &[&str]) -> Result<Url, SourceError> {
+    let mut url = base.clone();
+    url.path_segments_mut()
+        .map_err(|()| SourceError::unsent("the configured address has no path"))?
+        .pop_if_empty()
+        .extend(segments);
+    Ok(url)
+}
+
+/// Reads a page; no child of any shape is an error.
+pub(super) fn read(answer: &Answer) -> Result<ListingPage, SourceError> {
+    // The children stay raw at first: roux's own element type would lose the page for a child
+    // without data.
+    let envelope: BasicThing<Listing<Box<RawValue>>> =
+        serde_json::from_str(&answer.body).map_err(|error| broken(answer, &error))?;
+    let listing = envelope.data;
+    let mut page = ListingPage {
+        items: Vec::with_capacity(listing.children.len()),
+        undecodable: Vec::new(),
+        order: Vec::with_capacity(listing.children.len()),
+        after: listing.after.filter(|it| is_fullname(it)),
+        served_at: answer.served_at(),
+        asked_ms: answer.asked_ms,
+    };
+    for child in listing.children {
+        let (name, decoded) = read_child(child, answer.asked_ms);
+        page.order.extend(name);
+        match decoded {
+            Ok(item) => page.items.push(item),
+            Err(refused) => page.undecodable.push(refused),
+        }
+    }
+    Ok(page)
+}
+
+/// A child's fullname, and the child.
+fn read_child(
+    child: Box<RawValue>,
+    asked_ms: i64,
+) -> (Option<String>, Result<Observation, Undecodable>) {
+    let thing: BasicThing<Box<RawValue>> = match serde_json::from_str(child.get()) {
+        Ok(thing) => thing,
+        Err(error) => {
+            let refused = Undecodable {
+                reason: format!("it is no thing with a kind and data: {error}"),
+                raw: child,
+                observed_ms: asked_ms,
+            };
+            return (None, Err(refused));
+        }
+    };
+    let name = fullname(thing.kind.as_deref(), &thing.data);
+    let decoded = match thing.kind.as_deref() {
+        Some("t3") => decode(thing.data, asked_ms),
+        kind => Err(Undecodable {
+            reason: match kind {
+                Some(kind) => format!(
+                    "its kind is {:?}, not t3",
+                    kind.chars().take(20).collect::<String>()
+                ),
+                None => "it has no kind".to_owned(),
+            },
+            raw: thing.data,
+            observed_ms: asked_ms,
+        }),
+    };
+    let name = match &decoded {
+        Ok(item) => Some(item.submission.id.fullname()),
+        Err(_) => name,
+    };
+    (name, decoded)
+}
+
+/// By its own `name`, else from kind and id.
+fn fullname(kind: Option<&str>, data: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        name: Option<&'a RawValue>,
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+    }
+    let text = |value: Option<&RawValue>| serde_json::from_str::<String>(value?.get()).ok();
+    let named: Named<'_> = serde_json::from_str(data.get()).ok()?;
+    text(named.name)
+        .filter(|it| is_fullname(it))
+        .or_else(|| Some(format!("{}_{}", kind?, text(named.id)?)))
+        .filter(|it| is_fullname(it))
+}
+
+/// `t3_1tvsa59`: a type, an underscore, a number in base 36.
+fn is_fullname(text: &str) -> bool {
+    let Some((kind, id)) = text.split_once('_') else {
+        return false;
+    };
+    let digits = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+    };
+    matches!(kind.as_bytes(), [b't', b'0'..=b'9']) && digits(id) && id.len() <= 13
+}
+
+fn broken(answer: &Answer, error: &serde_json::Error) -> SourceError {
+    let what = if answer.body.trim().is_empty() {
+        "an empty body".to_owned()
+    } else if answer.is_html() {
+        "HTML".to_owned()
+    } else {
+        // Position and class only: serde_json's own words may quote the body.
+        format!(
+            "no listing (column {}, {:?})",
+            error.column(),
+            error.classify()
+        )
+    };
+    SourceError::wait(WaitCause::BrokenBody, format!("HTTP 200 with {what}"))
+}

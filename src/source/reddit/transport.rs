@@ -1,0 +1,204 @@
+//! Sending one request and reading its answer whole, within limits.
+//!
+//! Owns the HTTP client and the request metrics. Knows no meaning of any status.
+
+use super::SOURCE;
+use super::budget::{Budget, Grant, Quota};
+use super::decisions::{SourceError, WaitCause};
+use super::options::{InvalidOptions, RedditOptions};
+use crate::metrics::Metrics;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect, retry};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Reddit sends about forty.
+const MAX_HEADERS: usize = 128;
+const MAX_HEADER_BYTES: u32 = 64 * 1024;
+
+/// The `endpoint` label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    New,
+    Info,
+    Token,
+}
+
+impl Endpoint {
+    fn as_str(self) -> &'static str {
+        match self {
+            Endpoint::New => "new",
+            Endpoint::Info => "info",
+            Endpoint::Token => "token",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Transport {
+    client: Client,
+    metrics: Arc<Metrics>,
+    max_body_bytes: usize,
+}
+
+/// A whole answer.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// Decompressed; bytes that are no UTF-8 cost themselves and nothing else.
+    pub(super) body: String,
+    /// By our clock, milliseconds since the epoch.
+    pub(super) asked_ms: i64,
+    pub(super) received_ms: i64,
+}
+
+impl Transport {
+    pub(super) fn new(
+        options: &RedditOptions,
+        metrics: Arc<Metrics>,
+    ) -> Result<Transport, InvalidOptions> {
+        let invalid = |option, problem: String| InvalidOptions { option, problem };
+        let agent = HeaderValue::from_str(&options.user_agent)
+            .map_err(|error| invalid("user_agent", error.to_string()))?;
+        let client = Client::builder()
+            .default_headers(HeaderMap::from_iter([(USER_AGENT, agent)]))
+            // A redirect is an answer: that of a subreddit which does not exist leads to an empty
+            // success. And the token goes to the configured host alone.
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            // A proxy would be configuration, and that is not read from the environment here.
+            .no_proxy()
+            // Every request has its own grant; a hidden repetition would have none.
+            .retry(retry::never())
+            .gzip(true)
+            .timeout(options.request_timeout)
+            .connect_timeout(options.connect_timeout)
+            .http1_max_headers(MAX_HEADERS)
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
+            .build()
+            .map_err(|error| invalid("the HTTP client", error.without_url().to_string()))?;
+        Ok(Transport {
+            client,
+            metrics,
+            max_body_bytes: options.max_body_bytes,
+        })
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.client.request(method, url)
+    }
+
+    /// Sends a request for which a grant was taken, and reads the answer to its end.
+    pub(super) async fn exchange(
+        &self,
+        endpoint: Endpoint,
+        request: RequestBuilder,
+    ) -> Result<Answer, SourceError> {
+        let started = Instant::now();
+        let result = self.whole(request).await;
+        let api = &self.metrics.api;
+        let seconds = started.elapsed().as_secs_f64();
+        api.request_seconds
+            .with_label_values(&[SOURCE, endpoint.as_str()])
+            .observe(seconds);
+        let status = result.as_ref().map(|it| it.status.as_u16().to_string());
+        let status = status.as_deref().unwrap_or("error");
+        api.requests
+            .with_label_values(&[SOURCE, endpoint.as_str(), status])
+            .inc();
+        result
+    }
+
+    async fn whole(&self, request: RequestBuilder) -> Result<Answer, SourceError> {
+        let asked_ms = now_ms();
+        let mut response = request.send().await.map_err(failed)?;
+        let body = self.body(&mut response).await?;
+        Ok(Answer {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+            asked_ms,
+            received_ms: now_ms(),
+        })
+    }
+
+    async fn body(&self, response: &mut Response) -> Result<String, SourceError> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if bytes.len() + chunk.len() > self.max_body_bytes {
+                return Err(SourceError::wait(
+                    WaitCause::BrokenBody,
+                    format!("the body is longer than {} bytes", self.max_body_bytes),
+                ));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+
+    /// Tells budget and gauge what the headers of an API answer say. Those of the token endpoint
+    /// count another window and are not for this.
+    pub(super) fn count_down(&self, budget: &Budget, grant: &Grant, answer: &Answer) {
+        let quota = Quota::read(&answer.headers);
+        budget.observe(grant, &quota);
+        let remaining = quota.remaining.or(grant.remaining());
+        self.metrics
+            .api
+            .budget_remaining
+            .with_label_values(&[SOURCE])
+            .set(remaining.unwrap_or(grant.tokens().floor()));
+    }
+}
+
+impl Answer {
+    /// By its own word or by its looks.
+    pub(super) fn is_html(&self) -> bool {
+        let says_so = self
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|it| it.to_str().ok())
+            .is_some_and(|it| it.to_ascii_lowercase().contains("html"));
+        let body = self.body.trim_start();
+        body.starts_with('<') || (says_so && !body.starts_with('{'))
+    }
+
+    /// When it was made, seconds since the epoch: by its `Date`, else by our clock.
+    pub(super) fn served_at(&self) -> i64 {
+        self.headers
+            .get(DATE)
+            .and_then(|it| it.to_str().ok())
+            .and_then(|it| chrono::DateTime::parse_from_rfc2822(it).ok())
+            .map_or(self.received_ms.div_euclid(1_000), |it| it.timestamp())
+    }
+}
+
+/// Our clock, milliseconds since the epoch.
+pub(super) fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+fn failed(error: reqwest::Error) -> SourceError {
+    let (cause, detail) = if error.is_timeout() {
+        (WaitCause::Timeout, "no whole answer within the time limit")
+    } else if error.is_body() || error.is_decode() {
+        (
+            WaitCause::BrokenBody,
+            "the answer's body ends or breaks off early",
+        )
+    } else if error.is_connect() {
+        (WaitCause::Network, "no connection")
+    } else {
+        (WaitCause::Network, "the connection broke before an answer")
+    };
+    SourceError::Wait {
+        cause,
+        retry_after: None,
+        detail: detail.to_owned(),
+        source: Some(Arc::new(error.without_url())),
+    }
+}
