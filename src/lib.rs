@@ -3,4 +3,5 @@
 pub mod config;
 pub mod metrics;
 pub mod source;
+pub mod store;
 pub mod submission;

@@ -1,0 +1,133 @@
+//! The database: what is watched, what was seen, what was proven, and what still has to be fetched.
+//!
+//! The only module that knows SQL. Two engines, SQLite for one person and Postgres for a team, chosen
+//! by the URL's scheme; both pass one conformance suite. Every writing call is one transaction and
+//! may be made again after an error, also where it is unknown whether it took effect.
+//!
+//! It refuses to know Reddit, the queue, the clock (callers pass the time) and the environment.
+//!
+//! Columns ending `_at`, `_utc`, `_start`, `_end`, `_until` are whole seconds since the epoch; those
+//! ending `_ms` are milliseconds.
+
+mod backlog;
+mod claims;
+mod codes;
+mod content;
+mod error;
+mod fetches;
+mod gaps;
+mod intervals;
+mod leases;
+mod polls;
+mod postgres;
+mod reading;
+mod sqlite;
+mod statement;
+mod submissions;
+mod subreddits;
+mod windows;
+
+pub use backlog::{Attempt, FailNext, FetchCounts};
+pub use claims::{Claim, Claimed};
+pub use codes::{GapCause, GapState, Status, SubredditState, WindowOutcome};
+pub use error::StoreError;
+pub use fetches::{FetchRecord, FetchStored};
+pub use gaps::{Gap, GapRecord};
+pub use intervals::Interval;
+pub use polls::{MemberRecord, PollRecord, PollStored, SubredditUpdate};
+pub use postgres::Postgres;
+pub use reading::{StoredSubmission, Totals};
+pub use sqlite::Sqlite;
+pub use subreddits::{Added, Subreddit};
+pub use windows::{PollWindow, WindowRecord};
+
+use statement::{Dialects, on_engine};
+use std::time::Duration;
+
+/// Longer than any call takes, so that a server that has frozen is an error and not a standstill.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// A handle to the database; cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// A server, for any number of processes.
+    Postgres(Postgres),
+    /// A file, for the processes of one machine.
+    Sqlite(Sqlite),
+}
+
+impl Store {
+    /// Connects to `sqlite://PATH` (the file is made where it is missing; its folder is not) or
+    /// `postgres://…`, with at most `connections` connections. Does not migrate.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] for any other text; else as the database answers.
+    pub async fn connect(url: &str, connections: u32) -> Result<Store, StoreError> {
+        let connections = connections.max(1);
+        let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+        within_deadline(async {
+            match scheme {
+                Some("sqlite") => Ok(Store::Sqlite(Sqlite::connect(url, connections).await?)),
+                Some("postgres" | "postgresql") => {
+                    Ok(Store::Postgres(Postgres::connect(url, connections).await?))
+                }
+                _ => Err(StoreError::Url(
+                    "a database URL starts with sqlite:// or postgres://".to_owned(),
+                )),
+            }
+        })
+        .await
+    }
+
+    /// Brings the tables to this version; safe with several processes at once, and a no-op where
+    /// they are. Takes as long as it takes: no deadline applies.
+    ///
+    /// # Errors
+    /// [`StoreError::Migration`] where a step fails or an applied one was changed.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        match self {
+            Store::Postgres(engine) => engine.migrate().await,
+            Store::Sqlite(engine) => engine.migrate().await,
+        }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        const PING: Dialects = Dialects::same("SELECT 1");
+        on_engine!(self, read, PING, |sql, pool| {
+            sqlx::query(sql).execute(pool).await?;
+            Ok(())
+        })
+    }
+
+    /// `sqlite` or `postgres`.
+    pub fn engine(&self) -> &'static str {
+        match self {
+            Store::Postgres(_) => "postgres",
+            Store::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// Ends the connections, after the calls in flight. Calls made later fail.
+    pub async fn close(&self) {
+        match self {
+            Store::Postgres(engine) => engine.pool.close().await,
+            Store::Sqlite(engine) => {
+                engine.readers.close().await;
+                engine.writer.close().await;
+            }
+        }
+    }
+}
+
+/// Bounds a call in time.
+async fn within_deadline<T>(
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(DEADLINE, call)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::deadline(DEADLINE)))
+}

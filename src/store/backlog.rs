@@ -1,0 +1,298 @@
+//! The backlog: what still has to be fetched, who has been handed it, and how often it was tried.
+//!
+//! A row of `fetches` waits (`fed_ms` null, due now or later), is fed (handed to the queue), or is
+//! dead (set aside, with the reason). It goes when the fetch is recorded.
+
+use super::statement::{Dialects, Texts, on_engine};
+use super::{Store, StoreError};
+use crate::submission::SubmissionId;
+
+/// A fetch that is about to be tried, counted beforehand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// What to fetch.
+    pub id: SubmissionId,
+    /// Tries so far, this one among them. One that ends the process stays counted.
+    pub attempts: u32,
+    /// Answers so far that left it out.
+    pub omissions: u32,
+    /// Where it was posted, lower case.
+    pub subreddit: Option<String>,
+}
+
+/// What becomes of a failed fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailNext {
+    /// Tried again then, milliseconds.
+    RetryAt(i64),
+    /// Set aside.
+    Dead {
+        /// Seconds.
+        now: i64,
+    },
+}
+
+/// How many fetches there are of each sort.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FetchCounts {
+    /// Due and not fed.
+    pub backlog: i64,
+    /// Due later.
+    pub deferred: i64,
+    /// Handed to the queue.
+    pub fed: i64,
+    /// Set aside.
+    pub dead: i64,
+}
+
+/// Lower is sooner; the table's check allows these alone. Live discoveries are 0.
+const PRIORITIES: [i16; 3] = [0, 1, 2];
+
+/// One priority at a time: only so does the index (priority, due_ms) lead straight to the rows due
+/// first, past however many that wait for later.
+const CLAIM: Dialects = Dialects {
+    postgres: "UPDATE fetches SET fed_ms = $2
+     WHERE id = ANY(ARRAY(
+         SELECT id FROM fetches
+         WHERE priority = $1 AND due_ms <= $2 AND fed_ms IS NULL AND dead_at IS NULL
+         ORDER BY due_ms LIMIT $3 FOR UPDATE SKIP LOCKED))
+     RETURNING id, due_ms",
+    sqlite: "UPDATE fetches SET fed_ms = $2
+     WHERE id IN (
+         SELECT id FROM fetches
+         WHERE priority = $1 AND due_ms <= $2 AND fed_ms IS NULL AND dead_at IS NULL
+         ORDER BY due_ms LIMIT $3)
+     RETURNING id, due_ms",
+};
+const FED_BEFORE: Dialects = Dialects::same(
+    "SELECT id FROM fetches WHERE fed_ms < $1 AND dead_at IS NULL ORDER BY fed_ms LIMIT $2",
+);
+const UNFEED: Dialects = Dialects {
+    postgres: "UPDATE fetches SET fed_ms = NULL
+     WHERE id = ANY($1) AND fed_ms IS NOT NULL AND dead_at IS NULL",
+    sqlite: "UPDATE fetches SET fed_ms = NULL
+     WHERE id IN (SELECT value FROM json_each($1)) AND fed_ms IS NOT NULL AND dead_at IS NULL",
+};
+const TOUCH_FED: Dialects = Dialects {
+    postgres: "UPDATE fetches SET fed_ms = $2 WHERE id = ANY($1) AND dead_at IS NULL",
+    sqlite: "UPDATE fetches SET fed_ms = $2
+     WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL",
+};
+const START: Dialects = Dialects {
+    postgres: "UPDATE fetches SET attempts = attempts + 1, started = true
+     WHERE id = ANY($1) AND dead_at IS NULL
+     RETURNING id, attempts, omissions, subreddit",
+    sqlite: "UPDATE fetches SET attempts = attempts + 1, started = true
+     WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL
+     RETURNING id, attempts, omissions, subreddit",
+};
+const RETURN: Dialects = Dialects {
+    postgres: "UPDATE fetches
+     SET attempts = CASE WHEN started AND attempts > 0 THEN attempts - 1 ELSE attempts END,
+         started = false, fed_ms = NULL, due_ms = $2
+     WHERE id = ANY($1) AND dead_at IS NULL",
+    sqlite: "UPDATE fetches
+     SET attempts = CASE WHEN started AND attempts > 0 THEN attempts - 1 ELSE attempts END,
+         started = false, fed_ms = NULL, due_ms = $2
+     WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL",
+};
+const RETRY: Dialects = Dialects::same(
+    "UPDATE fetches SET reason = $2, due_ms = $3, fed_ms = NULL, started = false
+     WHERE id = $1 AND dead_at IS NULL",
+);
+const DIE: Dialects = Dialects::same(
+    "UPDATE fetches SET reason = $2, dead_at = $3, fed_ms = NULL, started = false
+     WHERE id = $1 AND dead_at IS NULL",
+);
+/// Counts what is small or indexed; the backlog, which may be large, is the rest.
+const COUNTS: Dialects = Dialects::same(
+    "SELECT (SELECT CAST(sum(fetches) AS bigint) FROM counters),
+            (SELECT count(*) FROM fetches
+             WHERE priority IN (0, 1, 2) AND due_ms > $1 AND fed_ms IS NULL AND dead_at IS NULL),
+            (SELECT count(*) FROM fetches WHERE fed_ms IS NOT NULL AND dead_at IS NULL),
+            (SELECT count(*) FROM fetches WHERE dead_at IS NOT NULL)",
+);
+
+impl Store {
+    /// Takes up to `limit` due fetches out of the backlog to be put into the queue: by priority, then
+    /// those due longest. No two callers get the same one. Where the answer is lost,
+    /// [`Store::fed_before`] finds them.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn claim_fetches(
+        &self,
+        now_ms: i64,
+        limit: u32,
+    ) -> Result<Vec<SubmissionId>, StoreError> {
+        let mut claimed = Vec::new();
+        for priority in PRIORITIES {
+            let wanted = i64::from(limit) - claimed.len() as i64;
+            if wanted <= 0 {
+                break;
+            }
+            let mut rows: Vec<(String, i64)> = on_engine!(self, write, CLAIM, |sql, pool| {
+                let query = sqlx::query_as(sql).bind(priority).bind(now_ms).bind(wanted);
+                Ok::<_, StoreError>(query.fetch_all(pool).await?)
+            })?;
+            rows.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+            claimed.extend(rows.into_iter().map(|(id, _)| id));
+        }
+        ids(claimed)
+    }
+
+    /// Fetches handed to the queue before a moment (milliseconds) and still not finished, those
+    /// handed over longest ago first.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn fed_before(
+        &self,
+        before_ms: i64,
+        limit: u32,
+    ) -> Result<Vec<SubmissionId>, StoreError> {
+        let rows: Vec<String> = on_engine!(self, read, FED_BEFORE, |sql, pool| {
+            let query = sqlx::query_scalar(sql)
+                .bind(before_ms)
+                .bind(i64::from(limit));
+            Ok::<_, StoreError>(query.fetch_all(pool).await?)
+        })?;
+        ids(rows)
+    }
+
+    /// Puts fetches back into the backlog that the queue has lost; returns how many were fed.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn unfeed(&self, ids: &[SubmissionId]) -> Result<u64, StoreError> {
+        self.change_fetches(UNFEED, ids, None).await
+    }
+
+    /// Notes that fetches were seen in the queue.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn touch_fed(&self, ids: &[SubmissionId], now_ms: i64) -> Result<(), StoreError> {
+        self.change_fetches(TOUCH_FED, ids, Some(now_ms))
+            .await
+            .map(drop)
+    }
+
+    /// Counts one more attempt for each of these, before the work, so that a fetch that kills its
+    /// process is found out. Those that are done or set aside are not returned. A call repeated
+    /// after a lost answer counts twice.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn start_attempts(&self, ids: &[SubmissionId]) -> Result<Vec<Attempt>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let texts = &list(ids);
+        let rows: Vec<(String, i32, i32, Option<String>)> =
+            on_engine!(self, write, START, |sql, pool| {
+                let query = sqlx::query_as(sql).bind(texts);
+                Ok::<_, StoreError>(query.fetch_all(pool).await?)
+            })?;
+        let attempts = rows
+            .into_iter()
+            .map(|(id, attempts, omissions, subreddit)| {
+                Ok(Attempt {
+                    id: id.parse().map_err(StoreError::unreadable)?,
+                    attempts: attempts.unsigned_abs(),
+                    omissions: omissions.unsigned_abs(),
+                    subreddit,
+                })
+            });
+        Ok(attempts.collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// Gives attempts back that never came to an answer of their own (an outage of Reddit): one
+    /// less, due then (milliseconds).
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn return_fetches(
+        &self,
+        ids: &[SubmissionId],
+        due_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.change_fetches(RETURN, ids, Some(due_ms))
+            .await
+            .map(drop)
+    }
+
+    /// Ends a failed attempt; the reason is kept.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn fail_fetch(
+        &self,
+        id: &SubmissionId,
+        reason: &str,
+        next: FailNext,
+    ) -> Result<(), StoreError> {
+        let (statement, when) = match next {
+            FailNext::RetryAt(due_ms) => (RETRY, due_ms),
+            FailNext::Dead { now } => (DIE, now),
+        };
+        // Postgres' text cannot hold it.
+        let reason = reason.replace('\0', "");
+        on_engine!(self, write, statement, |sql, pool| {
+            let query = sqlx::query(sql).bind(id.as_str()).bind(reason).bind(when);
+            query.execute(pool).await?;
+            Ok(())
+        })
+    }
+
+    /// How many fetches wait, are fed or set aside, without counting the backlog row by row.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn fetch_counts(&self, now_ms: i64) -> Result<FetchCounts, StoreError> {
+        let (all, deferred, fed, dead): (i64, i64, i64, i64) =
+            on_engine!(self, read, COUNTS, |sql, pool| {
+                let query = sqlx::query_as(sql).bind(now_ms);
+                Ok::<_, StoreError>(query.fetch_one(pool).await?)
+            })?;
+        Ok(FetchCounts {
+            backlog: (all - deferred - fed - dead).max(0),
+            deferred,
+            fed,
+            dead,
+        })
+    }
+
+    /// Runs a statement over ids, with a time where it needs one; returns how many rows it changed.
+    async fn change_fetches(
+        &self,
+        statement: Dialects,
+        ids: &[SubmissionId],
+        time: Option<i64>,
+    ) -> Result<u64, StoreError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let texts = &list(ids);
+        on_engine!(self, write, statement, |sql, pool| {
+            let mut query = sqlx::query(sql).bind(texts);
+            if let Some(time) = time {
+                query = query.bind(time);
+            }
+            Ok(query.execute(pool).await?.rows_affected())
+        })
+    }
+}
+
+/// In one order for everybody, so that no two statements wait for one another.
+fn list(ids: &[SubmissionId]) -> Texts<'_> {
+    let mut texts: Texts<'_> = ids.iter().map(SubmissionId::as_str).collect();
+    texts.0.sort_unstable();
+    texts
+}
+
+fn ids(texts: Vec<String>) -> Result<Vec<SubmissionId>, StoreError> {
+    let ids = texts.iter().map(|text| text.parse());
+    let ids: Result<_, _> = ids.collect();
+    Ok(ids.map_err(StoreError::unreadable)?)
+}

@@ -1,0 +1,221 @@
+//! Who polls which subreddit: claims that end by themselves, fenced by a token.
+//!
+//! Each claim raises the row's token, and a poll is recorded only under the row's present token, so
+//! a scheduler that lost its claim while it slept cannot write over its successor's work.
+
+use super::statement::{Dialects, Texts, in_transaction, on_engine};
+use super::{Store, StoreError, SubredditState};
+use crate::submission::SubredditName;
+
+/// The right to poll a subreddit and to record it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The subreddit.
+    pub subreddit: SubredditName,
+    /// The row's token while the claim holds.
+    pub token: i64,
+}
+
+/// A claimed subreddit, with what its next window depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// To be handed back with what the poll saw.
+    pub claim: Claim,
+    /// Active or unavailable.
+    pub state: SubredditState,
+    /// Seconds.
+    pub added_at: i64,
+    /// Seconds; see [`super::Subreddit`].
+    pub covered_until: Option<i64>,
+    /// Seconds; see [`super::Subreddit`].
+    pub seen_until: Option<i64>,
+    /// Submissions an hour.
+    pub posts_per_hour: f64,
+    /// Polls that failed since the last that did not.
+    pub failures: u32,
+    /// Milliseconds; when it became due.
+    pub next_poll_ms: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    name: String,
+    claim_token: i64,
+    state: String,
+    added_at: i64,
+    covered_until: Option<i64>,
+    seen_until: Option<i64>,
+    posts_per_hour: f64,
+    failures: i32,
+    next_poll_ms: i64,
+}
+
+/// No subreddit waits this long by design; one that seems to was timed by a clock that has since
+/// been set back.
+const LONGEST_WAIT_MS: i64 = 12 * 3600 * 1000;
+
+/// A claim or lease may seem to end this many times its length ahead before it is taken for one
+/// timed by a clock that has since been set back: twice, so that machines whose clocks differ a
+/// little do not take it from one another.
+pub(super) const LENGTHS_AHEAD: i64 = 2;
+
+/// `$1` holder, `$2` now, `$3` claimed until, `$4` the latest end that a claim can have, `$5` and
+/// `$6` the range of due times, `$7` how many.
+const CLAIM: Dialects = Dialects {
+    // ARRAY(…) is evaluated once; a joined sub-select may be evaluated again and lock more rows.
+    postgres: "UPDATE subreddits
+     SET claim_token = claim_token + 1, claimed_by = $1, claimed_until_ms = $3
+     WHERE name = ANY(ARRAY(
+         SELECT name FROM subreddits
+         WHERE state <> 'paused' AND next_poll_ms >= $5 AND next_poll_ms <= $6
+           AND (claimed_until_ms IS NULL OR claimed_until_ms <= $2 OR claimed_until_ms > $4)
+         ORDER BY next_poll_ms LIMIT $7 FOR UPDATE SKIP LOCKED))
+     RETURNING name, claim_token, state, added_at, covered_until, seen_until, posts_per_hour,
+               failures, next_poll_ms",
+    sqlite: "UPDATE subreddits
+     SET claim_token = claim_token + 1, claimed_by = $1, claimed_until_ms = $3
+     WHERE name IN (
+         SELECT name FROM subreddits
+         WHERE state <> 'paused' AND next_poll_ms >= $5 AND next_poll_ms <= $6
+           AND (claimed_until_ms IS NULL OR claimed_until_ms <= $2 OR claimed_until_ms > $4)
+         ORDER BY next_poll_ms LIMIT $7)
+     RETURNING name, claim_token, state, added_at, covered_until, seen_until, posts_per_hour,
+               failures, next_poll_ms",
+};
+const RENEW: Dialects = Dialects::same(
+    "UPDATE subreddits SET claimed_until_ms = $3
+     WHERE name = $1 AND claim_token = $2 AND claimed_by IS NOT NULL",
+);
+const RELEASE: Dialects = Dialects::same(
+    "UPDATE subreddits SET claimed_by = NULL, claimed_until_ms = NULL
+     WHERE name = $1 AND claim_token = $2",
+);
+/// Which of these rows there are, in one order for everybody, so that no two wait for one another.
+const LOCK: Dialects = Dialects {
+    postgres: "SELECT name FROM subreddits WHERE name = ANY($1) ORDER BY name FOR NO KEY UPDATE",
+    sqlite: "SELECT name FROM subreddits WHERE name IN (SELECT value FROM json_each($1))",
+};
+
+impl Store {
+    /// Claims up to `limit` subreddits that are due, those due longest first, for `lease_ms`. No two
+    /// callers get the same one. A claim whose answer is lost ends with its lease.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn claim_due(
+        &self,
+        holder: &str,
+        now_ms: i64,
+        lease_ms: i64,
+        limit: u32,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let far = now_ms.saturating_add(LONGEST_WAIT_MS);
+        let mut claimed: Vec<Claimed> = Vec::new();
+        for (from, until) in [(i64::MIN, now_ms), (far.saturating_add(1), i64::MAX)] {
+            let wanted = i64::from(limit) - claimed.len() as i64;
+            if wanted <= 0 {
+                break;
+            }
+            let rows: Vec<Row> = on_engine!(self, write, CLAIM, |sql, pool| {
+                let query = sqlx::query_as(sql)
+                    .bind(holder)
+                    .bind(now_ms)
+                    .bind(now_ms.saturating_add(lease_ms))
+                    .bind(now_ms.saturating_add(lease_ms.saturating_mul(LENGTHS_AHEAD)))
+                    .bind(from)
+                    .bind(until)
+                    .bind(wanted);
+                Ok::<_, StoreError>(query.fetch_all(pool).await?)
+            })?;
+            let mut rows: Vec<Claimed> = rows
+                .into_iter()
+                .map(Claimed::try_from)
+                .collect::<Result<_, sqlx::Error>>()?;
+            rows.sort_by(|a, b| {
+                (a.next_poll_ms, &a.claim.subreddit).cmp(&(b.next_poll_ms, &b.claim.subreddit))
+            });
+            claimed.extend(rows);
+        }
+        Ok(claimed)
+    }
+
+    /// Extends claims; those that are still held come back.
+    ///
+    /// # Errors
+    /// As the database answers; then the claims are as they were.
+    pub async fn renew_claims(
+        &self,
+        claims: &[Claim],
+        until_ms: i64,
+    ) -> Result<Vec<Claim>, StoreError> {
+        self.change_claims(RENEW, claims, Some(until_ms)).await
+    }
+
+    /// Gives claims up; the subreddits stay due as they were.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn release_claims(&self, claims: &[Claim]) -> Result<(), StoreError> {
+        self.change_claims(RELEASE, claims, None).await.map(drop)
+    }
+
+    /// Runs a statement for each claim in one transaction; the claims that it found come back.
+    async fn change_claims(
+        &self,
+        statement: Dialects,
+        claims: &[Claim],
+        until_ms: Option<i64>,
+    ) -> Result<Vec<Claim>, StoreError> {
+        if claims.is_empty() {
+            return Ok(Vec::new());
+        }
+        super::within_deadline(async {
+            let mut transaction = self.begin().await?;
+            let names: Texts<'_> = claims
+                .iter()
+                .map(|claim| claim.subreddit.as_str())
+                .collect();
+            in_transaction!(&mut transaction, LOCK, |sql, connection| {
+                sqlx::query(sql).bind(names).execute(connection).await?;
+            });
+            let mut held = Vec::new();
+            for claim in claims {
+                let found = in_transaction!(&mut transaction, statement, |sql, connection| {
+                    let mut query = sqlx::query(sql)
+                        .bind(claim.subreddit.as_str())
+                        .bind(claim.token);
+                    if let Some(until_ms) = until_ms {
+                        query = query.bind(until_ms);
+                    }
+                    query.execute(connection).await?.rows_affected()
+                });
+                if found > 0 {
+                    held.push(claim.clone());
+                }
+            }
+            transaction.commit().await?;
+            Ok(held)
+        })
+        .await
+    }
+}
+
+impl TryFrom<Row> for Claimed {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        Ok(Claimed {
+            claim: Claim {
+                subreddit: row.name.parse().map_err(StoreError::unreadable)?,
+                token: row.claim_token,
+            },
+            state: row.state.parse().map_err(StoreError::unreadable)?,
+            added_at: row.added_at,
+            covered_until: row.covered_until,
+            seen_until: row.seen_until,
+            posts_per_hour: row.posts_per_hour,
+            failures: row.failures.unsigned_abs(),
+            next_poll_ms: row.next_poll_ms,
+        })
+    }
+}

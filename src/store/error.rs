@@ -1,0 +1,138 @@
+//! What went wrong, as what to do about it.
+
+use std::time::Duration;
+
+/// A call to the store that did not succeed; nothing of it was stored, unless the answer to the
+/// last `COMMIT` was lost. Every call may be made again in either case.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot serve now: unreachable, restarting, locked, full, or two transactions got
+    /// in one another's way. Wait and do the same again.
+    #[error("the database cannot serve at the moment")]
+    Unavailable {
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// The same call will never succeed against this database: wrong credentials, no tables, or a
+    /// fault of this program.
+    #[error("the database refused")]
+    Failed {
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// Not the URL of a database. The text never holds the URL, which may hold a password.
+    #[error("{0}")]
+    Url(String),
+    /// The tables could not be brought to this version.
+    #[error("the database could not be migrated")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+}
+
+impl StoreError {
+    /// Whether waiting and doing the same again is what helps.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, StoreError::Unavailable { .. })
+    }
+
+    /// The server did not answer within the time that any call may take.
+    pub(super) fn deadline(limit: Duration) -> StoreError {
+        let text = format!("no answer within {} s", limit.as_secs());
+        StoreError::Unavailable {
+            source: sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text)),
+        }
+    }
+
+    /// A stored value that this version cannot read.
+    pub(super) fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+        sqlx::Error::Decode(Box::new(error))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(source: sqlx::Error) -> Self {
+        if passes(&source) {
+            StoreError::Unavailable { source }
+        } else {
+            StoreError::Failed { source }
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            sqlx::migrate::MigrateError::Execute(source) if passes(&source) => {
+                StoreError::Unavailable { source }
+            }
+            other => StoreError::Migration(other),
+        }
+    }
+}
+
+/// Whether the fault lies in the moment rather than in the call.
+fn passes(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => true,
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            if error
+                .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+                .is_some()
+            {
+                postgres_passes(&code)
+            } else {
+                sqlite_passes(&code)
+            }
+        }
+        _ => false,
+    }
+}
+
+/// SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>: connection (08),
+/// resources (53, among them disk full), operator intervention (57: shutting down, starting up,
+/// cancelled by a time limit), I/O (58); a serialization failure, a deadlock, a lock not granted, a
+/// session ended for idling, and a server that has become a read-only replica.
+fn postgres_passes(code: &str) -> bool {
+    matches!(code.get(..2), Some("08" | "53" | "57" | "58"))
+        || matches!(code, "40001" | "40P01" | "55P03" | "25P03" | "25006")
+}
+
+/// <https://www.sqlite.org/rescode.html>; the low byte of an extended code is its kind.
+fn sqlite_passes(code: &str) -> bool {
+    const BUSY: i32 = 5;
+    const LOCKED: i32 = 6;
+    const NO_MEMORY: i32 = 7;
+    const IO: i32 = 10;
+    const FULL: i32 = 13;
+    code.parse::<i32>()
+        .is_ok_and(|code| [BUSY, LOCKED, NO_MEMORY, IO, FULL].contains(&(code & 0xff)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_time_can_mend_is_told_from_what_it_cannot() {
+        for code in [
+            "57P01", "57P03", "53300", "53100", "40001", "40P01", "08006",
+        ] {
+            assert!(postgres_passes(code), "{code}");
+        }
+        for code in ["42P01", "22P02", "23505", "28P01", "54001", ""] {
+            assert!(!postgres_passes(code), "{code}");
+        }
+        for code in ["5", "517", "6", "13", "10", "1034"] {
+            assert!(sqlite_passes(code), "{code}");
+        }
+        for code in ["1", "19", "11", "2067", "", "14"] {
+            assert!(!sqlite_passes(code), "{code}");
+        }
+    }
+}

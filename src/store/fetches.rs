@@ -1,0 +1,240 @@
+//! Recording what fetches brought.
+
+use super::content::{Batch, Content, Deltas, prepare};
+use super::statement::{Dialects, Texts, in_transaction};
+use super::submissions::{Progress, json};
+use super::{Status, Store, StoreError, within_deadline};
+use crate::submission::{Observation, SubmissionId, Undecodable};
+use std::collections::HashSet;
+
+/// What one or more fetches brought, to be stored in one transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchRecord<'a> {
+    /// What came.
+    pub observations: &'a [Observation],
+    /// What came and is no submission.
+    pub undecodable: &'a [Undecodable],
+    /// Left out of the answer, and to be asked for again then (milliseconds). Each omission is
+    /// counted, and the attempt is given back.
+    pub deferred: &'a [(SubmissionId, i64)],
+    /// Not given out any more; the listed copy stays.
+    pub unavailable: &'a [SubmissionId],
+    /// Milliseconds.
+    pub now_ms: i64,
+}
+
+/// What became of a [`FetchRecord`]; indexes point into its observations.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FetchStored {
+    /// Written.
+    pub changed: Vec<usize>,
+    /// Equal to what is stored, which was marked as fetched and not rewritten.
+    pub unchanged: Vec<usize>,
+    /// Older than what is stored; not written. The fetch has ended none the less, and a row that
+    /// was only discovered counts as fetched.
+    pub stale: Vec<usize>,
+    /// Nested too deep to be stored as JSON: kept as undecodable, and the fetch set aside as dead.
+    pub refused: Vec<usize>,
+    /// Submissions whose text columns lost NUL characters, which Postgres cannot hold.
+    pub nul_stripped: u64,
+}
+
+const DEFER: Dialects = Dialects {
+    postgres: "UPDATE fetches AS f
+     SET attempts = CASE WHEN started AND attempts > 0 THEN attempts - 1 ELSE attempts END,
+         omissions = omissions + CASE WHEN started THEN 1 ELSE 0 END,
+         started = false, fed_ms = NULL, due_ms = n.due_ms
+     FROM (SELECT value->>0 AS id, (value->>1)::bigint AS due_ms
+           FROM json_array_elements($1::text::json)) AS n
+     WHERE f.id = n.id AND f.dead_at IS NULL",
+    sqlite: "UPDATE fetches AS f
+     SET attempts = CASE WHEN started AND attempts > 0 THEN attempts - 1 ELSE attempts END,
+         omissions = omissions + CASE WHEN started THEN 1 ELSE 0 END,
+         started = false, fed_ms = NULL, due_ms = n.due_ms
+     FROM (SELECT value->>0 AS id, value->>1 AS due_ms FROM json_each($1)) AS n
+     WHERE f.id = n.id AND f.dead_at IS NULL",
+};
+const SET_ASIDE: Dialects = Dialects {
+    postgres: "UPDATE fetches SET fed_ms = NULL, started = false, reason = $2, dead_at = $3
+     WHERE id = ANY($1) AND dead_at IS NULL",
+    sqlite: "UPDATE fetches SET fed_ms = NULL, started = false, reason = $2, dead_at = $3
+     WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL",
+};
+
+const TOO_DEEP: &str = "it is nested too deep to be stored as JSON";
+
+/// An object that cannot be stored as JSON, to be kept as text.
+pub(super) fn refused(observation: &Observation) -> Undecodable {
+    Undecodable {
+        raw: observation.raw.clone(),
+        reason: TOO_DEEP.to_owned(),
+        observed_ms: observation.observed_ms,
+    }
+}
+
+impl Store {
+    /// Stores what fetches brought and ends them, in one transaction.
+    ///
+    /// # Errors
+    /// As the database answers; then nothing was stored, or all of it where the answer was lost.
+    pub async fn record_fetches(
+        &self,
+        record: &FetchRecord<'_>,
+    ) -> Result<FetchStored, StoreError> {
+        within_deadline(self.write_fetches(record)).await
+    }
+
+    async fn write_fetches(&self, record: &FetchRecord<'_>) -> Result<FetchStored, StoreError> {
+        let now = record.now_ms.div_euclid(1000);
+        let batch = prepare(record.observations, matches!(self, Store::Postgres(_)));
+        let observed: HashSet<&str> = batch.newest.iter().map(Content::id).collect();
+        let unavailable: Texts<'_> = record
+            .unavailable
+            .iter()
+            .map(SubmissionId::as_str)
+            .filter(|id| !observed.contains(id))
+            .collect();
+        let too_deep: Vec<Undecodable> = batch
+            .too_deep
+            .iter()
+            .map(|index| refused(&record.observations[*index]))
+            .collect();
+        let mut stored = FetchStored {
+            stale: batch.superseded.clone(),
+            refused: batch.too_deep.clone(),
+            nul_stripped: batch.newest.iter().filter(|row| row.nul_stripped).count() as u64,
+            ..FetchStored::default()
+        };
+        let mut deltas = Deltas::default();
+        let mut transaction = self.begin().await?;
+
+        let ids = batch.newest.iter().map(Content::id);
+        let mut ids: Vec<&str> = ids.chain(unavailable.0.iter().copied()).collect();
+        ids.sort_unstable();
+        let mut known = transaction.known(Texts(ids), true).await?;
+        for id in &unavailable.0 {
+            if let Some(row) = known.get(*id)
+                && row.status != Status::Unavailable
+            {
+                deltas.moves(Some(row.status), Status::Unavailable);
+            }
+        }
+
+        let mut pending: Vec<&Content<'_>> = batch.newest.iter().collect();
+        while !pending.is_empty() {
+            let (mut missing, mut rewritten, mut touched) = (Vec::new(), Vec::new(), Vec::new());
+            for row in pending {
+                let Some(known) = known.get(row.id()) else {
+                    missing.push(row);
+                    continue;
+                };
+                if row.observed_ms < known.observed_ms {
+                    stored.stale.push(row.index);
+                    if known.status != Status::Discovered {
+                        continue;
+                    }
+                    touched.push((row.id(), row.observed_ms));
+                } else if known.hash == row.hash {
+                    stored.unchanged.push(row.index);
+                    touched.push((row.id(), row.observed_ms));
+                } else {
+                    stored.changed.push(row.index);
+                    rewritten.push(row);
+                }
+                deltas.moves(Some(known.status), Status::Fetched);
+            }
+            transaction.rewrite(&rewritten, now).await?;
+            transaction.fetched_anew(&touched, now).await?;
+            let progress = Progress {
+                status: Status::Fetched,
+                discovered_at: now,
+                fetched_at: Some(now),
+            };
+            let inserted: HashSet<String> = transaction
+                .insert(&missing, progress)
+                .await?
+                .into_iter()
+                .collect();
+            pending = Vec::new();
+            for row in missing {
+                if inserted.contains(row.id()) {
+                    stored.changed.push(row.index);
+                    deltas.moves(None, Status::Fetched);
+                } else {
+                    pending.push(row);
+                }
+            }
+            // Another transaction has inserted these since we looked: now they are known.
+            if !pending.is_empty() {
+                let ids = pending.iter().map(|row| row.id()).collect();
+                known = transaction.known(ids, true).await?;
+            }
+        }
+
+        let objects = record.undecodable.iter().chain(&too_deep);
+        deltas.undecodable = transaction.keep_undecodable(objects).await?;
+        transaction
+            .set_status(unavailable.clone(), Status::Unavailable)
+            .await?;
+        end(
+            &mut transaction,
+            record,
+            &batch,
+            &unavailable,
+            now,
+            &mut deltas,
+        )
+        .await?;
+        transaction.count(deltas).await?;
+        transaction.commit().await?;
+
+        for places in [
+            &mut stored.changed,
+            &mut stored.unchanged,
+            &mut stored.stale,
+        ] {
+            places.sort_unstable();
+        }
+        Ok(stored)
+    }
+}
+
+/// Ends, defers or sets aside the rows of `fetches`.
+async fn end(
+    transaction: &mut super::statement::Transaction,
+    record: &FetchRecord<'_>,
+    batch: &Batch<'_>,
+    unavailable: &Texts<'_>,
+    now: i64,
+    deltas: &mut Deltas,
+) -> Result<(), StoreError> {
+    let observed = batch.newest.iter().map(Content::id);
+    let mut ended: Vec<&str> = observed.chain(unavailable.0.iter().copied()).collect();
+    ended.sort_unstable();
+    if !record.deferred.is_empty() {
+        let done: HashSet<&str> = ended.iter().copied().collect();
+        let rows: Vec<(&str, i64)> = record
+            .deferred
+            .iter()
+            .map(|(id, due_ms)| (id.as_str(), *due_ms))
+            .filter(|(id, _)| !done.contains(id))
+            .collect();
+        let rows = json(&rows)?;
+        in_transaction!(transaction, DEFER, |sql, connection| {
+            sqlx::query(sql).bind(rows).execute(connection).await?;
+        });
+    }
+    if !batch.too_deep.is_empty() {
+        let ids: Texts<'_> = batch
+            .too_deep
+            .iter()
+            .map(|index| record.observations[*index].submission.id.as_str())
+            .collect();
+        in_transaction!(transaction, SET_ASIDE, |sql, connection| {
+            let query = sqlx::query(sql).bind(ids).bind(TOO_DEEP).bind(now);
+            query.execute(connection).await?;
+        });
+    }
+    deltas.fetches -= transaction.end_fetches(Texts(ended)).await?;
+    Ok(())
+}

@@ -1,0 +1,412 @@
+//! Recording what a poll saw: the only place where a watermark moves.
+
+use super::content::{Content, Deltas, prepare};
+use super::fetches::refused;
+use super::gaps::GapChanges;
+use super::statement::{Dialects, Texts, Transaction, in_transaction};
+use super::submissions::{Progress, json};
+use super::windows::NewWindow;
+use super::{
+    Claim, GapCause, GapRecord, Interval, Status, Store, StoreError, SubredditState, WindowOutcome,
+    WindowRecord, within_deadline,
+};
+use crate::submission::{Observation, SubredditName, Undecodable};
+use serde::Serialize;
+use std::collections::{HashMap, HashSet};
+
+/// What one poll of one or more subreddits saw, to be stored in one transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct PollRecord<'a> {
+    /// What was listed, of whatever subreddit.
+    pub listed: &'a [Observation],
+    /// What was listed and is no submission.
+    pub undecodable: &'a [Undecodable],
+    /// The subreddits that were polled.
+    pub members: &'a [MemberRecord],
+    /// Milliseconds.
+    pub now_ms: i64,
+}
+
+/// What a poll means for one of its subreddits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemberRecord {
+    /// The right to record it.
+    pub claim: Claim,
+    /// What the poll covered; none where it only looked.
+    pub window: Option<WindowRecord>,
+    /// What it proved complete.
+    pub proven: Option<Interval>,
+    /// What it did not reach.
+    pub gap: Option<GapRecord>,
+    /// What the subreddit's row becomes.
+    pub update: SubredditUpdate,
+}
+
+/// New values of a subreddit's row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubredditUpdate {
+    /// Seconds; never moves the stored one back. `None` leaves it.
+    pub covered_until: Option<i64>,
+    /// Seconds. `None` leaves it.
+    pub seen_until: Option<i64>,
+    /// Submissions an hour.
+    pub posts_per_hour: f64,
+    /// Polls that failed since the last that did not.
+    pub failures: u32,
+    /// A row that was paused meanwhile stays paused.
+    pub state: SubredditState,
+    /// Why it is unavailable.
+    pub reason: Option<String>,
+    /// Milliseconds.
+    pub next_poll_ms: i64,
+}
+
+/// What became of a [`PollRecord`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PollStored {
+    /// Which of the listed were new to the database (places in `listed`, ascending).
+    pub fresh: Vec<usize>,
+    /// Causes of gaps that were not known before.
+    pub gaps_opened: Vec<GapCause>,
+    /// Subreddits whose claim is no longer held: nothing of their windows, gaps or rows was written.
+    pub lost: Vec<SubredditName>,
+}
+
+#[derive(Serialize)]
+struct Update<'a> {
+    name: &'a str,
+    claim_token: i64,
+    covered_until: Option<i64>,
+    seen_until: Option<i64>,
+    posts_per_hour: f64,
+    failures: i32,
+    state: &'static str,
+    reason: Option<String>,
+    next_poll_ms: i64,
+    complete_at: Option<i64>,
+}
+
+#[derive(Serialize, Default)]
+struct Found<'a> {
+    name: &'a str,
+    fresh: i64,
+    newest: i64,
+}
+
+const LOCK: Dialects = Dialects {
+    postgres: "SELECT name, claim_token FROM subreddits WHERE name = ANY($1)
+     ORDER BY name FOR NO KEY UPDATE",
+    sqlite: "SELECT name, claim_token FROM subreddits
+     WHERE name IN (SELECT value FROM json_each($1))",
+};
+const UPDATE: Dialects = Dialects {
+    postgres: "UPDATE subreddits AS s
+     SET covered_until = greatest(s.covered_until, n.covered_until),
+         seen_until = coalesce(n.seen_until, s.seen_until),
+         posts_per_hour = n.posts_per_hour, failures = n.failures,
+         state = CASE WHEN s.state = 'paused' THEN s.state ELSE n.state END,
+         reason = CASE WHEN s.state = 'paused' THEN s.reason ELSE n.reason END,
+         next_poll_ms = n.next_poll_ms, polled_at = $2,
+         last_complete_at = greatest(s.last_complete_at, n.complete_at),
+         claimed_by = NULL, claimed_until_ms = NULL
+     FROM json_to_recordset($1::text::json) AS n(name text, claim_token bigint,
+         covered_until bigint, seen_until bigint, posts_per_hour double precision,
+         failures integer, state text, reason text, next_poll_ms bigint, complete_at bigint)
+     WHERE s.name = n.name AND s.claim_token = n.claim_token",
+    sqlite: "UPDATE subreddits AS s
+     SET covered_until = coalesce(max(s.covered_until, n.value->>'covered_until'),
+                                  s.covered_until, n.value->>'covered_until'),
+         seen_until = coalesce(n.value->>'seen_until', s.seen_until),
+         posts_per_hour = n.value->>'posts_per_hour', failures = n.value->>'failures',
+         state = CASE WHEN s.state = 'paused' THEN s.state ELSE n.value->>'state' END,
+         reason = CASE WHEN s.state = 'paused' THEN s.reason ELSE n.value->>'reason' END,
+         next_poll_ms = n.value->>'next_poll_ms', polled_at = $2,
+         last_complete_at = coalesce(max(s.last_complete_at, n.value->>'complete_at'),
+                                     s.last_complete_at, n.value->>'complete_at'),
+         claimed_by = NULL, claimed_until_ms = NULL
+     FROM json_each($1) AS n
+     WHERE s.name = n.value->>'name' AND s.claim_token = n.value->>'claim_token'",
+};
+const FOUND: Dialects = Dialects {
+    postgres: "UPDATE subreddits AS s
+     SET submissions = s.submissions + n.fresh,
+         last_submission_at = greatest(s.last_submission_at, n.newest)
+     FROM json_to_recordset($1::text::json) AS n(name text, fresh bigint, newest bigint)
+     WHERE s.name = n.name",
+    sqlite: "UPDATE subreddits AS s
+     SET submissions = s.submissions + (n.value->>'fresh'),
+         last_submission_at = max(coalesce(s.last_submission_at, n.value->>'newest'),
+                                  n.value->>'newest')
+     FROM json_each($1) AS n
+     WHERE s.name = n.value->>'name'",
+};
+
+impl Store {
+    /// Stores what a poll saw, in one transaction: submissions that are new (with their fetches),
+    /// objects that are none, windows, proven intervals, gaps, the subreddits' rows. Submissions
+    /// that are known stay as they are, unless they had become unavailable: then they are fetched
+    /// again. What is listed is stored also for subreddits whose claim was lost.
+    ///
+    /// # Errors
+    /// As the database answers; then nothing was stored, or all of it where the answer was lost.
+    pub async fn record_poll(&self, poll: &PollRecord<'_>) -> Result<PollStored, StoreError> {
+        within_deadline(self.write_poll(poll)).await
+    }
+
+    async fn write_poll(&self, poll: &PollRecord<'_>) -> Result<PollStored, StoreError> {
+        let batch = prepare(poll.listed, matches!(self, Store::Postgres(_)));
+        let too_deep: Vec<Undecodable> = batch
+            .too_deep
+            .iter()
+            .map(|index| refused(&poll.listed[*index]))
+            .collect();
+        let now = poll.now_ms.div_euclid(1000);
+        let mut deltas = Deltas::default();
+        let mut transaction = self.begin().await?;
+
+        let (held, lost) = split(poll.members, &transaction.lock_members(poll.members).await?);
+        let fresh = transaction
+            .discover(&batch.newest, poll.now_ms, &mut deltas)
+            .await?;
+        let objects = poll.undecodable.iter().chain(&too_deep);
+        deltas.undecodable = transaction.keep_undecodable(objects).await?;
+
+        let mut found: HashMap<&str, Found<'_>> = HashMap::new();
+        for member in poll.members {
+            let name = member.claim.subreddit.as_str();
+            found.insert(
+                name,
+                Found {
+                    name,
+                    newest: i64::MIN,
+                    fresh: 0,
+                },
+            );
+        }
+        for row in batch.newest.iter().filter(|row| fresh.contains(row.id())) {
+            if let Some(found) = row
+                .subreddit()
+                .and_then(|name| found.get_mut(name.as_str()))
+            {
+                found.fresh += 1;
+                found.newest = found.newest.max(row.fields.created_utc);
+            }
+        }
+        let gaps_opened = transaction.record_members(&held, &found, now).await?;
+        transaction.count(deltas).await?;
+        transaction.commit().await?;
+
+        let mut fresh: Vec<usize> = batch
+            .newest
+            .iter()
+            .filter(|row| fresh.contains(row.id()))
+            .map(|row| row.index)
+            .collect();
+        fresh.sort_unstable();
+        Ok(PollStored {
+            fresh,
+            gaps_opened,
+            lost,
+        })
+    }
+}
+
+/// Members whose token is still the row's, and the names of the others. A subreddit that is named
+/// twice is recorded once.
+fn split<'a>(
+    members: &'a [MemberRecord],
+    tokens: &HashMap<String, i64>,
+) -> (Vec<&'a MemberRecord>, Vec<SubredditName>) {
+    let mut seen = HashSet::new();
+    let (held, lost): (Vec<_>, Vec<_>) = members
+        .iter()
+        .filter(|member| seen.insert(&member.claim.subreddit))
+        .partition(|member| {
+            tokens.get(member.claim.subreddit.as_str()) == Some(&member.claim.token)
+        });
+    let lost = lost
+        .into_iter()
+        .map(|member| member.claim.subreddit.clone());
+    (held, lost.collect())
+}
+
+impl Transaction {
+    /// The present tokens of these rows, which nobody else changes until the end.
+    async fn lock_members(
+        &mut self,
+        members: &[MemberRecord],
+    ) -> Result<HashMap<String, i64>, StoreError> {
+        if members.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let names: Texts<'_> = members
+            .iter()
+            .map(|member| member.claim.subreddit.as_str())
+            .collect();
+        let rows: Vec<(String, i64)> = in_transaction!(self, LOCK, |sql, connection| {
+            sqlx::query_as(sql)
+                .bind(names)
+                .fetch_all(connection)
+                .await?
+        });
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Inserts what is not known and revives what had become unavailable; the ids of the former
+    /// come back.
+    async fn discover(
+        &mut self,
+        listed: &[Content<'_>],
+        now_ms: i64,
+        deltas: &mut Deltas,
+    ) -> Result<HashSet<String>, StoreError> {
+        if listed.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let ids = listed.iter().map(Content::id).collect();
+        // Without locks: most of what a poll lists is known and not touched.
+        let known = self.known(ids, false).await?;
+        let unknown: Vec<&Content<'_>> = listed
+            .iter()
+            .filter(|row| !known.contains_key(row.id()))
+            .collect();
+        let progress = Progress {
+            status: Status::Discovered,
+            discovered_at: now_ms.div_euclid(1000),
+            fetched_at: None,
+        };
+        let fresh: HashSet<String> = self.insert(&unknown, progress).await?.into_iter().collect();
+        deltas.discovered += fresh.len() as i64;
+
+        let gone: Texts<'_> = listed
+            .iter()
+            .map(Content::id)
+            .filter(|id| {
+                known
+                    .get(*id)
+                    .is_some_and(|row| row.status == Status::Unavailable)
+            })
+            .collect();
+        let revived = self.revive(gone, deltas).await?;
+
+        let due: Vec<(&str, Option<String>)> = listed
+            .iter()
+            .filter(|row| fresh.contains(row.id()) || revived.contains(row.id()))
+            .map(|row| (row.id(), row.subreddit()))
+            .collect();
+        deltas.fetches += self.add_fetches(&due, now_ms).await?;
+        Ok(fresh)
+    }
+
+    /// Rows that were unavailable are discovered again.
+    async fn revive(
+        &mut self,
+        ids: Texts<'_>,
+        deltas: &mut Deltas,
+    ) -> Result<HashSet<String>, StoreError> {
+        if ids.0.is_empty() {
+            return Ok(HashSet::new());
+        }
+        // Looked at again under a lock: another poll may revive them at the same time.
+        let known = self.known(ids, true).await?;
+        let revived: HashSet<String> = known
+            .into_iter()
+            .filter(|(_, row)| row.status == Status::Unavailable)
+            .map(|(id, _)| id)
+            .collect();
+        for _ in &revived {
+            deltas.moves(Some(Status::Unavailable), Status::Discovered);
+        }
+        let ids = revived.iter().map(String::as_str).collect();
+        self.set_status(ids, Status::Discovered).await?;
+        Ok(revived)
+    }
+
+    /// Windows, coverage, gaps and rows of the members whose claim holds; the counts of all.
+    async fn record_members(
+        &mut self,
+        held: &[&MemberRecord],
+        found: &HashMap<&str, Found<'_>>,
+        now: i64,
+    ) -> Result<Vec<GapCause>, StoreError> {
+        let windows: Vec<NewWindow<'_>> = held
+            .iter()
+            .filter_map(|member| {
+                let window = member.window?;
+                let subreddit = member.claim.subreddit.as_str();
+                Some(NewWindow {
+                    subreddit,
+                    claim_token: member.claim.token,
+                    window_start: window.window_start,
+                    window_end: window.window_end,
+                    started_at: window.started_at,
+                    finished_at: window.finished_at,
+                    pages: window.pages,
+                    listed: window.listed,
+                    fresh: found.get(subreddit).map_or(0, |found| found.fresh),
+                    outcome: window.outcome.as_str(),
+                })
+            })
+            .collect();
+        self.add_windows(&windows).await?;
+
+        let proven: Vec<(&str, Interval)> = held
+            .iter()
+            .filter_map(|member| Some((member.claim.subreddit.as_str(), member.proven?)))
+            .collect();
+        self.cover(&proven).await?;
+        let changes: Vec<GapChanges<'_>> = held
+            .iter()
+            .map(|member| GapChanges {
+                subreddit: member.claim.subreddit.as_str(),
+                left: member.gap,
+                proven: member.proven,
+            })
+            .collect();
+        let opened = self.change_gaps(&changes, now).await?;
+
+        if !held.is_empty() {
+            let updates: Vec<Update<'_>> = held.iter().map(|member| update(member)).collect();
+            let updates = json(&updates)?;
+            in_transaction!(self, UPDATE, |sql, connection| {
+                let query = sqlx::query(sql).bind(updates).bind(now);
+                query.execute(connection).await?;
+            });
+        }
+        let found: Vec<&Found<'_>> = found.values().filter(|found| found.fresh > 0).collect();
+        if !found.is_empty() {
+            let found = json(&found)?;
+            in_transaction!(self, FOUND, |sql, connection| {
+                sqlx::query(sql).bind(found).execute(connection).await?;
+            });
+        }
+        Ok(opened)
+    }
+}
+
+fn update(member: &MemberRecord) -> Update<'_> {
+    let update = &member.update;
+    let complete = member
+        .window
+        .filter(|window| window.outcome == WindowOutcome::Complete);
+    Update {
+        name: member.claim.subreddit.as_str(),
+        claim_token: member.claim.token,
+        covered_until: update.covered_until,
+        seen_until: update.seen_until,
+        // JSON has no other numbers, and the column is not null.
+        posts_per_hour: if update.posts_per_hour.is_finite() {
+            update.posts_per_hour
+        } else {
+            0.0
+        },
+        failures: i32::try_from(update.failures).unwrap_or(i32::MAX),
+        state: update.state.as_str(),
+        reason: update
+            .reason
+            .as_ref()
+            .map(|reason| reason.replace('\0', "")),
+        next_poll_ms: update.next_poll_ms,
+        complete_at: complete.map(|window| window.window_end),
+    }
+}

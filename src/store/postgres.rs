@@ -1,0 +1,79 @@
+//! Postgres: connecting, migrating, and the statements that send many rows at once.
+
+pub(super) mod submissions;
+
+use super::StoreError;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection, Executor};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How long a caller waits for a connection before the database counts as unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A connection that has been idle for longer is tried before it is used; a busy one is not,
+/// because the trial costs a round trip.
+const TRIED_AFTER: Duration = Duration::from_secs(2);
+
+/// What every session is told.
+///
+/// All statements of this program look rows up by keys that they bring along, so the only right
+/// plan is a nested loop over an index. The planner chooses by statistics, and those of a table that
+/// went from empty to a million rows within a minute say that it is empty: other plans are switched
+/// off, and planning is done once.
+///
+/// The time limits end what a frozen or vanished process has left behind.
+const SESSION: &str =
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+     SET jit = off; SET plan_cache_mode = force_generic_plan;
+     SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
+     SET lock_timeout = '30s'";
+
+/// A server.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    pub(super) pool: PgPool,
+}
+
+impl Postgres {
+    pub(super) async fn connect(url: &str, connections: u32) -> Result<Postgres, StoreError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| StoreError::Url("not a well-formed postgres:// URL".to_owned()))?
+            .application_name("freshet");
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, state| {
+                Box::pin(async move {
+                    Ok(state.idle_for < TRIED_AFTER || connection.ping().await.is_ok())
+                })
+            })
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(SESSION).await.map(drop) })
+            })
+            .connect_with(options)
+            .await?;
+        Ok(Postgres { pool })
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        let mut migrator = sqlx::migrate!("migrations/postgres");
+        // An older program may start on a newer database: see migrations/README.md.
+        migrator.set_ignore_missing(true);
+        // A session of its own: no time limit applies, and the settings above are not for it.
+        let options = (*self.pool.connect_options()).clone();
+        let mut connection = sqlx::PgConnection::connect_with(&options).await?;
+        migrator.run_direct(None, &mut connection, false).await?;
+        connection.close().await?;
+        Ok(())
+    }
+
+    pub(super) fn read(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(super) fn write(&self) -> &PgPool {
+        &self.pool
+    }
+}

@@ -1,0 +1,170 @@
+//! Reading submissions and totals.
+
+use super::statement::{Dialects, on_engine};
+use super::{Status, Store, StoreError};
+use crate::submission::SubmissionId;
+
+/// A stored submission: its row in `submissions`, every column.
+///
+/// The fields are those of [`crate::submission::Submission`]; `kind` is the label's word.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    missing_docs,
+    reason = "each is the column and the field of the same name"
+)]
+pub struct StoredSubmission {
+    pub id: SubmissionId,
+    pub subreddit: Option<String>,
+    pub author: Option<String>,
+    pub title: Option<String>,
+    pub selftext: Option<String>,
+    pub url: Option<String>,
+    pub permalink: Option<String>,
+    pub domain: Option<String>,
+    pub created_utc: i64,
+    pub score: Option<i64>,
+    pub num_comments: Option<i64>,
+    pub upvote_ratio: Option<f64>,
+    pub over_18: Option<bool>,
+    pub spoiler: Option<bool>,
+    pub stickied: Option<bool>,
+    pub locked: Option<bool>,
+    pub is_self: Option<bool>,
+    pub link_flair_text: Option<String>,
+    pub edited: Option<bool>,
+    pub edited_at: Option<i64>,
+    pub removed_by: Option<String>,
+    pub kind: String,
+    /// Seconds.
+    pub discovered_at: i64,
+    /// Seconds; `None` until fetched.
+    pub fetched_at: Option<i64>,
+    pub status: Status,
+    /// Milliseconds; when the answer that these fields come from was asked for.
+    pub observed_ms: i64,
+    /// The object as Reddit sent it.
+    pub raw: String,
+}
+
+/// How many rows there are, from counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Submissions that stand as listed, not fetched yet.
+    pub discovered: i64,
+    /// Submissions that stand as fetched.
+    pub fetched: i64,
+    /// Submissions that Reddit no longer gives out.
+    pub unavailable: i64,
+    /// Different objects that are no submission.
+    pub undecodable: i64,
+}
+
+impl Totals {
+    /// All stored submissions.
+    pub fn submissions(&self) -> i64 {
+        self.discovered + self.fetched + self.unavailable
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    subreddit: Option<String>,
+    author: Option<String>,
+    title: Option<String>,
+    selftext: Option<String>,
+    url: Option<String>,
+    permalink: Option<String>,
+    domain: Option<String>,
+    created_utc: i64,
+    score: Option<i64>,
+    num_comments: Option<i64>,
+    upvote_ratio: Option<f64>,
+    over_18: Option<bool>,
+    spoiler: Option<bool>,
+    stickied: Option<bool>,
+    locked: Option<bool>,
+    is_self: Option<bool>,
+    link_flair_text: Option<String>,
+    edited: Option<bool>,
+    edited_at: Option<i64>,
+    removed_by: Option<String>,
+    kind: String,
+    discovered_at: i64,
+    fetched_at: Option<i64>,
+    status: String,
+    observed_ms: i64,
+    raw_text: String,
+}
+
+const SUBMISSION: Dialects = Dialects::same(
+    "SELECT submissions.*, CAST(raw AS text) AS raw_text FROM submissions WHERE id = $1",
+);
+const TOTALS: Dialects = Dialects::same(
+    "SELECT CAST(sum(discovered) AS bigint), CAST(sum(fetched) AS bigint),
+            CAST(sum(unavailable) AS bigint), CAST(sum(undecodable) AS bigint)
+     FROM counters",
+);
+
+impl Store {
+    /// One stored submission.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn submission(
+        &self,
+        id: &SubmissionId,
+    ) -> Result<Option<StoredSubmission>, StoreError> {
+        let row: Option<Row> = on_engine!(self, read, SUBMISSION, |sql, pool| {
+            let query = sqlx::query_as(sql).bind(id.as_str());
+            Ok::<_, StoreError>(query.fetch_optional(pool).await?)
+        })?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(StoredSubmission {
+            id: id.clone(),
+            status: row.status.parse().map_err(StoreError::unreadable)?,
+            subreddit: row.subreddit,
+            author: row.author,
+            title: row.title,
+            selftext: row.selftext,
+            url: row.url,
+            permalink: row.permalink,
+            domain: row.domain,
+            created_utc: row.created_utc,
+            score: row.score,
+            num_comments: row.num_comments,
+            upvote_ratio: row.upvote_ratio,
+            over_18: row.over_18,
+            spoiler: row.spoiler,
+            stickied: row.stickied,
+            locked: row.locked,
+            is_self: row.is_self,
+            link_flair_text: row.link_flair_text,
+            edited: row.edited,
+            edited_at: row.edited_at,
+            removed_by: row.removed_by,
+            kind: row.kind,
+            discovered_at: row.discovered_at,
+            fetched_at: row.fetched_at,
+            observed_ms: row.observed_ms,
+            raw: row.raw_text,
+        }))
+    }
+
+    /// How many submissions stand in each status, and how many objects could not be decoded; from
+    /// counters, so that it costs the same with millions of rows.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn totals(&self) -> Result<Totals, StoreError> {
+        let (discovered, fetched, unavailable, undecodable): (i64, i64, i64, i64) =
+            on_engine!(self, read, TOTALS, |sql, pool| {
+                Ok::<_, StoreError>(sqlx::query_as(sql).fetch_one(pool).await?)
+            })?;
+        Ok(Totals {
+            discovered,
+            fetched,
+            unavailable,
+            undecodable,
+        })
+    }
+}

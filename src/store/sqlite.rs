@@ -1,0 +1,97 @@
+//! SQLite: connecting, migrating, and the statements that send many rows at once.
+
+pub(super) mod submissions;
+
+use super::StoreError;
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How long one process waits for another that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a caller waits for the one writing connection: longer than one wait for another process.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A file.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    /// One connection: SQLite has one writer at a time, and a queue in front of it is fairer than
+    /// its busy handler.
+    pub(super) writer: SqlitePool,
+    /// The write-ahead log lets these read while the writer writes.
+    pub(super) readers: SqlitePool,
+}
+
+impl Sqlite {
+    pub(super) async fn connect(url: &str, connections: u32) -> Result<Sqlite, StoreError> {
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|_| StoreError::Url("not a well-formed sqlite:// URL".to_owned()))?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+            // 64 MB of pages; the default of 2 MB is smaller than one transaction of 1,000 rows.
+            .pragma("cache_size", "-65536")
+            .pragma("temp_store", "memory")
+            // The log is cut back after a burst instead of keeping its greatest length for ever.
+            .pragma("journal_size_limit", "67108864");
+        if options
+            .get_filename()
+            .to_string_lossy()
+            .contains(":memory:")
+        {
+            return Err(StoreError::Url(
+                "a database in memory cannot be shared; give sqlite:// a path".to_owned(),
+            ));
+        }
+        let pool = || {
+            SqlitePoolOptions::new()
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .test_before_acquire(false)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        // The writer first: it makes the file and turns the log on.
+        let writer = pool()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await?;
+        let readers = pool()
+            .max_connections(connections)
+            .connect_with(options.pragma("query_only", "1"))
+            .await?;
+        Ok(Sqlite { writer, readers })
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        let mut migrator = sqlx::migrate!("migrations/sqlite");
+        // An older program may start on a newer database: see migrations/README.md.
+        migrator.set_ignore_missing(true);
+        // sqlx takes no lock here. Of two processes that take a step at once, one fails, and finds
+        // the step taken when it looks again; so there are at most as many failures as steps.
+        let mut chances = migrator.iter().count() + 1;
+        loop {
+            match migrator.run(&self.writer).await {
+                Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))
+                    if chances > 0 =>
+                {
+                    chances -= 1;
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    pub(super) fn read(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    pub(super) fn write(&self) -> &SqlitePool {
+        &self.writer
+    }
+}

@@ -1,0 +1,200 @@
+//! The watched list.
+
+use super::statement::{Dialects, on_engine};
+use super::{Store, StoreError, SubredditState};
+use crate::submission::SubredditName;
+
+/// What adding a subreddit found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// It was not watched, and is now.
+    New,
+    /// It was in the list before and stays as it was.
+    Already(SubredditState),
+}
+
+/// A watched subreddit: its row in `subreddits`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subreddit {
+    /// Lower case.
+    pub name: SubredditName,
+    /// Whether it is polled.
+    pub state: SubredditState,
+    /// Why it is unavailable.
+    pub reason: Option<String>,
+    /// Seconds.
+    pub added_at: i64,
+    /// Seconds; everything created before it, back to where watching began, is proven or in `gaps`.
+    pub covered_until: Option<i64>,
+    /// Seconds; how far a poll has looked, whether or not it proved anything.
+    pub seen_until: Option<i64>,
+    /// Submissions an hour, as estimated by the last poll.
+    pub posts_per_hour: f64,
+    /// Polls that failed since the last that did not.
+    pub failures: u32,
+    /// Milliseconds; when it is polled next.
+    pub next_poll_ms: i64,
+    /// Seconds; when the last poll was recorded.
+    pub polled_at: Option<i64>,
+    /// Seconds; the end of the newest window that was proven complete.
+    pub last_complete_at: Option<i64>,
+    /// Submissions found since it was added.
+    pub submissions: i64,
+    /// Seconds; creation of the newest of them.
+    pub last_submission_at: Option<i64>,
+    /// Counts the claims; see [`super::Claim`].
+    pub claim_token: i64,
+    /// Who polls it at the moment.
+    pub claimed_by: Option<String>,
+    /// Milliseconds; when that claim ends by itself.
+    pub claimed_until_ms: Option<i64>,
+    /// Open rows of `gaps`.
+    pub open_gaps: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    name: String,
+    state: String,
+    reason: Option<String>,
+    added_at: i64,
+    covered_until: Option<i64>,
+    seen_until: Option<i64>,
+    posts_per_hour: f64,
+    failures: i32,
+    next_poll_ms: i64,
+    polled_at: Option<i64>,
+    last_complete_at: Option<i64>,
+    submissions: i64,
+    last_submission_at: Option<i64>,
+    claim_token: i64,
+    claimed_by: Option<String>,
+    claimed_until_ms: Option<i64>,
+    open_gaps: i64,
+}
+
+impl TryFrom<Row> for Subreddit {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        Ok(Subreddit {
+            name: row.name.parse().map_err(StoreError::unreadable)?,
+            state: row.state.parse().map_err(StoreError::unreadable)?,
+            reason: row.reason,
+            added_at: row.added_at,
+            covered_until: row.covered_until,
+            seen_until: row.seen_until,
+            posts_per_hour: row.posts_per_hour,
+            failures: row.failures.unsigned_abs(),
+            next_poll_ms: row.next_poll_ms,
+            polled_at: row.polled_at,
+            last_complete_at: row.last_complete_at,
+            submissions: row.submissions,
+            last_submission_at: row.last_submission_at,
+            claim_token: row.claim_token,
+            claimed_by: row.claimed_by,
+            claimed_until_ms: row.claimed_until_ms,
+            open_gaps: row.open_gaps,
+        })
+    }
+}
+
+const ADD: Dialects = Dialects::same(
+    "INSERT INTO subreddits (name, state, added_at, next_poll_ms, claim_token)
+     VALUES ($1, 'active', $2, $3, $4) ON CONFLICT (name) DO NOTHING",
+);
+const STATE: Dialects = Dialects::same("SELECT state FROM subreddits WHERE name = $1");
+const REMOVE: Dialects = Dialects::same("DELETE FROM subreddits WHERE name = $1");
+const PAUSE: Dialects = Dialects::same("UPDATE subreddits SET state = 'paused' WHERE name = $1");
+const RESUME: Dialects = Dialects::same(
+    "UPDATE subreddits SET state = 'active', reason = NULL, failures = 0, next_poll_ms = $2
+     WHERE name = $1",
+);
+const LIST: Dialects = Dialects::same(
+    "SELECT subreddits.*,
+            (SELECT count(*) FROM gaps WHERE gaps.subreddit = subreddits.name AND gaps.state = 'open') AS open_gaps
+     FROM subreddits ORDER BY name",
+);
+
+impl Store {
+    /// Puts a subreddit on the list, due now. `now` in seconds.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn add_subreddit(&self, name: &SubredditName, now: i64) -> Result<Added, StoreError> {
+        // Claims of a row that was removed must not fit the row that takes its place, so a row's
+        // tokens start anywhere.
+        let token = (uuid::Uuid::new_v4().as_u128() >> 67) as i64;
+        let due_ms = now.saturating_mul(1000);
+        loop {
+            let added: u64 = on_engine!(self, write, ADD, |sql, pool| {
+                let query = sqlx::query(sql).bind(name.as_str()).bind(now);
+                let done = query.bind(due_ms).bind(token).execute(pool).await?;
+                Ok::<_, StoreError>(done.rows_affected())
+            })?;
+            if added > 0 {
+                return Ok(Added::New);
+            }
+            let state: Option<String> = on_engine!(self, write, STATE, |sql, pool| {
+                let query = sqlx::query_scalar(sql).bind(name.as_str());
+                Ok::<_, StoreError>(query.fetch_optional(pool).await?)
+            })?;
+            // None: removed by another between the two statements.
+            if let Some(state) = state {
+                let state = state.parse().map_err(StoreError::unreadable)?;
+                return Ok(Added::Already(state));
+            }
+        }
+    }
+
+    /// Takes a subreddit off the list; false where it was not on it. Its submissions, windows,
+    /// coverage and gaps stay.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn remove_subreddit(&self, name: &SubredditName) -> Result<bool, StoreError> {
+        self.change(REMOVE, name).await
+    }
+
+    /// Stops polling a subreddit; false where it is not on the list.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn pause_subreddit(&self, name: &SubredditName) -> Result<bool, StoreError> {
+        self.change(PAUSE, name).await
+    }
+
+    /// Polls a paused or unavailable subreddit again, at once; false where it is not on the list.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn resume_subreddit(
+        &self,
+        name: &SubredditName,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        on_engine!(self, write, RESUME, |sql, pool| {
+            let query = sqlx::query(sql).bind(name.as_str()).bind(now_ms);
+            Ok(query.execute(pool).await?.rows_affected() > 0)
+        })
+    }
+
+    /// The whole list, ordered by name.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn subreddits(&self) -> Result<Vec<Subreddit>, StoreError> {
+        let rows: Vec<Row> = on_engine!(self, read, LIST, |sql, pool| {
+            Ok::<_, StoreError>(sqlx::query_as(sql).fetch_all(pool).await?)
+        })?;
+        let rows: Result<Vec<_>, sqlx::Error> = rows.into_iter().map(Row::try_into).collect();
+        Ok(rows?)
+    }
+
+    async fn change(&self, statement: Dialects, name: &SubredditName) -> Result<bool, StoreError> {
+        on_engine!(self, write, statement, |sql, pool| {
+            let query = sqlx::query(sql).bind(name.as_str());
+            Ok(query.execute(pool).await?.rows_affected() > 0)
+        })
+    }
+}
