@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod metrics;
+pub mod queue;
 pub mod source;
 pub mod store;
 pub mod submission;

@@ -1,0 +1,211 @@
+//! The queue of submissions to fetch: one small job each, in Redis or in a SQLite file.
+//!
+//! Owns everything about apalis and about the queue's keys and tables, and refuses to know what a
+//! job means, what is due and when to try again: that is the database's. The queue is a bounded
+//! buffer in front of it. It may lose everything at any instant ([`Queue::absent`] finds out what),
+//! and a job may run twice, in any order, long after it was pushed.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `handler` | the words between a worker and the meaning of its jobs |
+//! | `job` | payloads and task ids |
+//! | `engine`, `redis_engine`, `sqlite_engine` | the statements, one set for each engine |
+//! | `carrier` | when and how many jobs are taken |
+//! | `service`, `runs` | jobs as runs of the handler, in slots |
+//! | `worker` | the life of a worker through outages, and its stop |
+
+mod carrier;
+mod engine;
+mod error;
+mod handler;
+mod job;
+mod redis_engine;
+mod runs;
+mod service;
+mod sqlite_engine;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio_util::sync::CancellationToken;
+
+pub use error::QueueError;
+pub use handler::{Fault, Handler, Outcome, WorkOptions};
+
+use crate::metrics::Metrics;
+use crate::submission::SubmissionId;
+use engine::Engine;
+use job::{Job, task_id};
+
+/// The `queue` label of the metrics.
+const LABEL: &str = "fetch";
+/// How often a worker says that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// After how many missed beats its jobs are given to others: these six seconds, up to two until
+/// another worker looks, and the next poll make less than ten.
+const MISSED_BEATS: usize = 3;
+
+/// A handle to the queue; cheap to clone.
+#[derive(Clone)]
+pub struct Queue {
+    engine: Engine,
+    name: Arc<str>,
+    last_poll_ms: Arc<AtomicI64>,
+}
+
+/// How many jobs the queue holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// Pushed and not yet taken.
+    pub waiting: usize,
+    /// Taken by a worker, including one that has died since.
+    pub running: usize,
+}
+
+impl Queue {
+    /// Connects to the queue `name` at `sqlite://PATH` (a file of its own, made where missing),
+    /// `redis://…` or `rediss://…` (one server; not a Redis Cluster).
+    ///
+    /// Queues of different names at one URL do not touch one another. The name is the prefix of
+    /// the keys in Redis: letters, digits, `_`, `-` and `.`.
+    ///
+    /// # Errors
+    /// [`QueueError::Url`] where URL or name make no sense, or the file is another database's;
+    /// [`QueueError::Unavailable`] while nothing answers.
+    pub async fn connect(url: &str, name: &str) -> Result<Queue, QueueError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        if name.is_empty() || !name.bytes().all(allowed) {
+            return Err(QueueError::Url(format!(
+                "{name:?} cannot name a queue: letters, digits, _, - and . can"
+            )));
+        }
+        Ok(Queue {
+            engine: Engine::connect(url, name).await?,
+            name: Arc::from(name),
+            last_poll_ms: Arc::default(),
+        })
+    }
+
+    /// Asks the engine for a sign of life.
+    ///
+    /// # Errors
+    /// As the engine answers, or does not.
+    pub async fn ping(&self) -> Result<(), QueueError> {
+        self.engine.ping().await
+    }
+
+    /// `redis` or `sqlite`.
+    pub fn engine(&self) -> &'static str {
+        self.engine.as_str()
+    }
+
+    /// Makes a job for each of these submissions; one that waits or runs keeps its job, so pushing
+    /// again does no harm. Later pushes run after earlier ones, as a rule.
+    ///
+    /// The bound on the queue's depth is the caller's: see [`Queue::depth`].
+    ///
+    /// # Errors
+    /// As the engine answers. Some of the jobs may have been made; push them all again.
+    pub async fn push(&self, ids: &[SubmissionId], now_ms: i64) -> Result<(), QueueError> {
+        let jobs: Vec<(String, Vec<u8>)> = ids
+            .iter()
+            .map(|id| {
+                let job = Job::Fetch {
+                    id: id.clone(),
+                    pushed_ms: Some(now_ms),
+                };
+                (task_id(&self.name, id), job.encode())
+            })
+            .collect();
+        self.engine.push(&jobs, now_ms.div_euclid(1000)).await
+    }
+
+    /// How many jobs wait and run. Costs the same however many have finished.
+    ///
+    /// # Errors
+    /// As the engine answers.
+    pub async fn depth(&self) -> Result<Depth, QueueError> {
+        self.engine.depth().await
+    }
+
+    /// Those of `ids` that have no job waiting or running, in their order: never pushed, finished,
+    /// wiped or lost. Each of them can be pushed. Costs a look at the whole (bounded) queue.
+    ///
+    /// # Errors
+    /// As the engine answers.
+    pub async fn absent(&self, ids: &[SubmissionId]) -> Result<Vec<SubmissionId>, QueueError> {
+        let tasks: Vec<String> = ids.iter().map(|id| task_id(&self.name, id)).collect();
+        let absent = self.engine.absent(&tasks).await?;
+        let absent = ids.iter().zip(absent).filter(|(_, absent)| *absent);
+        Ok(absent.map(|(id, _)| id.clone()).collect())
+    }
+
+    /// How many workers, of all processes, have a fresh heartbeat.
+    ///
+    /// # Errors
+    /// As the engine answers.
+    pub async fn workers(&self) -> Result<usize, QueueError> {
+        let beats = u32::try_from(MISSED_BEATS).unwrap_or(u32::MAX);
+        let oldest = i64::try_from((HEARTBEAT * beats).as_secs()).unwrap_or(i64::MAX);
+        self.engine.workers(clock_ms() / 1000 - oldest).await
+    }
+
+    /// Forgets up to `limit` finished jobs, and leftovers of workers that are gone, in small steps;
+    /// never a job that waits or runs. How many jobs were forgotten. Nothing else prunes the queue:
+    /// call it regularly.
+    ///
+    /// # Errors
+    /// As the engine answers.
+    pub async fn reap(&self, limit: usize) -> Result<usize, QueueError> {
+        self.engine.reap(limit).await
+    }
+
+    /// Runs jobs until `stop`. Outages of the queue do not end it: it comes back by itself, and the
+    /// jobs that run meanwhile run on.
+    ///
+    /// After `stop` it takes no more jobs, puts those it took and did not start back at once, lets
+    /// the running ones end and leaves. It sets no limit to that: drop the future to cut it short;
+    /// the jobs are then cancelled and run elsewhere, seconds later.
+    ///
+    /// # Errors
+    /// Only after `stop`, where the queue was away at the end: unacknowledged jobs run again.
+    pub async fn work<H: Handler>(
+        &self,
+        options: WorkOptions,
+        handler: Arc<H>,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Result<(), QueueError> {
+        worker::work(self, options, handler, metrics, stop).await
+    }
+
+    /// When a worker of this handle, or of a clone of it, last turned its loop, milliseconds since
+    /// the epoch; 0 before the first turn. It turns many times a second, and each half second while
+    /// the queue is away; a value of several seconds ago means that the process is stuck.
+    pub fn last_poll_ms(&self) -> i64 {
+        self.last_poll_ms.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the URL, which may hold a password.
+        formatter
+            .debug_struct("Queue")
+            .field("engine", &self.engine())
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Milliseconds since the epoch. Workers need the machine's clock: heartbeats are compared with
+/// those of other processes.
+fn clock_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,124 @@
+//! Both engines as one: what the rest of the queue speaks to.
+//!
+//! Owns the choice by URL. Knows no statement.
+
+use apalis_core::task::Task;
+use apalis_core::worker::context::WorkerContext;
+
+use super::redis_engine::RedisEngine;
+use super::sqlite_engine::SqliteEngine;
+use super::{Depth, QueueError};
+
+/// Where the jobs are kept.
+#[derive(Clone)]
+pub(super) enum Engine {
+    /// A server, for any number of processes.
+    Redis(RedisEngine),
+    /// A file, for the processes of one machine.
+    Sqlite(SqliteEngine),
+}
+
+impl Engine {
+    pub(super) async fn connect(url: &str, name: &str) -> Result<Engine, QueueError> {
+        match url.split_once("://") {
+            Some(("redis" | "rediss", _)) => {
+                Ok(Engine::Redis(RedisEngine::connect(url, name).await?))
+            }
+            // A memory database would be another one for each connection, and gone with it.
+            Some(("sqlite", path)) if !path.is_empty() && !path.contains(":memory:") => {
+                Ok(Engine::Sqlite(SqliteEngine::connect(url, name).await?))
+            }
+            _ => Err(QueueError::Url(
+                "the queue's URL must be sqlite://PATH, redis://… or rediss://…".to_owned(),
+            )),
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Engine::Redis(_) => "redis",
+            Engine::Sqlite(_) => "sqlite",
+        }
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.ping().await,
+            Engine::Sqlite(sqlite) => sqlite.ping().await,
+        }
+    }
+
+    pub(super) async fn push(
+        &self,
+        jobs: &[(String, Vec<u8>)],
+        now_s: i64,
+    ) -> Result<(), QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.push(jobs).await,
+            Engine::Sqlite(sqlite) => sqlite.push(jobs, now_s).await,
+        }
+    }
+
+    pub(super) async fn depth(&self) -> Result<Depth, QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.depth().await,
+            Engine::Sqlite(sqlite) => sqlite.depth().await,
+        }
+    }
+
+    pub(super) async fn absent(&self, tasks: &[String]) -> Result<Vec<bool>, QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.absent(tasks).await,
+            Engine::Sqlite(sqlite) => sqlite.absent(tasks).await,
+        }
+    }
+
+    pub(super) async fn workers(&self, alive_since: i64) -> Result<usize, QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.workers(alive_since).await,
+            Engine::Sqlite(sqlite) => sqlite.workers(alive_since).await,
+        }
+    }
+
+    pub(super) async fn reap(&self, limit: usize) -> Result<usize, QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.reap(limit).await,
+            Engine::Sqlite(sqlite) => sqlite.reap(limit).await,
+        }
+    }
+
+    /// What must be right before a worker registers.
+    pub(super) async fn prepare(&self) -> Result<(), QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.promote().await,
+            Engine::Sqlite(_) => Ok(()),
+        }
+    }
+
+    pub(super) async fn fetch(
+        &self,
+        worker: &WorkerContext,
+        count: usize,
+    ) -> Result<Vec<Task<Vec<u8>>>, QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.fetch(worker, count).await,
+            Engine::Sqlite(sqlite) => sqlite.fetch(worker, count).await,
+        }
+    }
+
+    /// Puts back whatever a worker of this process still holds, and forgets the worker.
+    pub(super) async fn release(&self, worker: &str) -> Result<(), QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.release(worker, false).await,
+            Engine::Sqlite(sqlite) => sqlite.release(worker).await,
+        }
+    }
+
+    /// Puts these unstarted jobs back.
+    pub(super) async fn hand_back(&self, worker: &str, tasks: &[String]) -> Result<(), QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.hand_back(worker, tasks).await,
+            Engine::Sqlite(sqlite) => sqlite.hand_back(worker, tasks).await,
+        }
+    }
+}

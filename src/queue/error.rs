@@ -1,0 +1,149 @@
+//! What a caller of the queue can decide upon: wait and try again, or give up.
+//!
+//! Owns the sorting of both engines' errors into decisions. Knows no keys and no tables.
+
+use std::error::Error;
+
+use apalis_core::error::WorkerError;
+
+/// Any error underneath.
+type Source = Box<dyn Error + Send + Sync>;
+
+/// Why the queue did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The server is away, starting, full or too slow, or the file is locked: wait and try again.
+    #[error("the queue does not answer")]
+    Unavailable {
+        /// What the engine said.
+        #[source]
+        source: Source,
+    },
+    /// The URL or the name names no queue: only a changed configuration helps. Holds a reason,
+    /// never the URL, which may carry a password.
+    #[error("{0}")]
+    Url(String),
+    /// The engine refused; trying the same again is of no use.
+    #[error("the queue refused the request")]
+    Failed {
+        /// What the engine said.
+        #[source]
+        source: Source,
+    },
+}
+
+impl QueueError {
+    /// Whether waiting may help.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, QueueError::Unavailable { .. })
+    }
+}
+
+/// The codes of server errors that pass: out of memory or disk, a script that runs long, a
+/// replica that is not yet a master.
+const PASSING_CODES: [&str; 8] = [
+    "LOADING",
+    "BUSY",
+    "OOM",
+    "MISCONF",
+    "MASTERDOWN",
+    "READONLY",
+    "TRYAGAIN",
+    "NOREPLICAS",
+];
+
+impl From<redis::RedisError> for QueueError {
+    fn from(error: redis::RedisError) -> Self {
+        let passing = error.is_io_error()
+            || error.is_timeout()
+            || error.is_connection_dropped()
+            || error.is_connection_refusal()
+            || error
+                .code()
+                .is_some_and(|code| PASSING_CODES.contains(&code));
+        if passing {
+            QueueError::Unavailable {
+                source: error.into(),
+            }
+        } else {
+            QueueError::Failed {
+                source: error.into(),
+            }
+        }
+    }
+}
+
+impl From<sqlx::Error> for QueueError {
+    fn from(error: sqlx::Error) -> Self {
+        let passing = match &error {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+            // The primary result codes BUSY, LOCKED, IOERR and FULL; extended ones keep the
+            // primary code in their low byte.
+            sqlx::Error::Database(inner) => inner
+                .code()
+                .and_then(|code| code.parse::<u32>().ok())
+                .is_some_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13)),
+            _ => false,
+        };
+        if passing {
+            QueueError::Unavailable {
+                source: error.into(),
+            }
+        } else {
+            QueueError::Failed {
+                source: error.into(),
+            }
+        }
+    }
+}
+
+impl From<apalis_redis::Error> for QueueError {
+    fn from(error: apalis_redis::Error) -> Self {
+        match error {
+            apalis_redis::Error::Database(error) => error.into(),
+            other => QueueError::Failed {
+                source: other.into(),
+            },
+        }
+    }
+}
+
+impl From<apalis_sqlite::Error> for QueueError {
+    fn from(error: apalis_sqlite::Error) -> Self {
+        match error {
+            apalis_sqlite::Error::Database(error) => error.into(),
+            other => QueueError::Failed {
+                source: other.into(),
+            },
+        }
+    }
+}
+
+impl From<WorkerError> for QueueError {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::BackendError(source) => match source.downcast::<QueueError>() {
+                Ok(error) => *error,
+                Err(source) => QueueError::Failed { source },
+            },
+            other => QueueError::Failed {
+                source: other.into(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_connection_is_worth_waiting_for_and_a_refusal_is_not() {
+        let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert!(QueueError::from(redis::RedisError::from(lost)).is_unavailable());
+        let refused = redis::RedisError::from((redis::ErrorKind::AuthenticationFailed, "no"));
+        assert!(!QueueError::from(refused).is_unavailable());
+        assert!(QueueError::from(sqlx::Error::PoolTimedOut).is_unavailable());
+        assert!(!QueueError::from(sqlx::Error::RowNotFound).is_unavailable());
+    }
+}

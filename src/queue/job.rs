@@ -1,0 +1,201 @@
+//! The payload of a job and the identity of its task.
+//!
+//! Owns what is written into the queue's rows. Knows no engine and no worker.
+
+use serde::{Deserialize, Serialize};
+
+use crate::submission::SubmissionId;
+
+/// The version that this build writes and reads. Jobs outlive deploys: what an older build left
+/// behind must stay readable, what a newer one wrote must be refused without harm.
+const VERSION: u32 = 1;
+
+/// What a worker is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Job {
+    /// Fetch one submission.
+    Fetch {
+        /// Which.
+        id: SubmissionId,
+        /// When it was pushed, milliseconds since the epoch; `None` where the payload leaves it
+        /// out, since a missing time is no reason to lose a job.
+        pushed_ms: Option<i64>,
+    },
+}
+
+/// Why a payload is no job of ours.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Malformed {
+    /// Not the JSON that any version writes.
+    #[error("the payload is no job")]
+    Syntax(#[from] serde_json::Error),
+    /// Written by a build that speaks another version.
+    #[error("the payload is of version {0}")]
+    Version(u32),
+    /// The id names no submission.
+    #[error(transparent)]
+    Id(#[from] crate::submission::InvalidName),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    v: u32,
+    #[serde(flatten)]
+    body: Body,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Body {
+    Fetch {
+        id: String,
+        #[serde(default)]
+        pushed_ms: Option<i64>,
+    },
+}
+
+#[derive(Deserialize)]
+struct VersionOnly {
+    v: u32,
+}
+
+impl Job {
+    /// The payload as it is stored.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Job::Fetch { id, pushed_ms } = self;
+        let body = Body::Fetch {
+            id: id.as_str().to_owned(),
+            pushed_ms: *pushed_ms,
+        };
+        serde_json::to_vec(&Envelope { v: VERSION, body })
+            .expect("strings and numbers are always JSON")
+    }
+
+    /// Reads a payload of any origin; fields that this build does not know are passed over.
+    pub(super) fn decode(payload: &[u8]) -> Result<Job, Malformed> {
+        // The version first: another version may well have another shape.
+        let VersionOnly { v } = serde_json::from_slice(payload)?;
+        if v != VERSION {
+            return Err(Malformed::Version(v));
+        }
+        let Envelope { body, .. } = serde_json::from_slice(payload)?;
+        let Body::Fetch { id, pushed_ms } = body;
+        Ok(Job::Fetch {
+            id: id.parse()?,
+            pushed_ms,
+        })
+    }
+}
+
+/// The task id of a submission in a queue: the same for the same submission, so that pushing
+/// twice makes one job.
+///
+/// It has the form of a ULID, the one form both engines keep: apalis-sqlite reads nothing else,
+/// and apalis takes an id of digits alone for a number, which loses leading zeros and thereby the
+/// job. The upper bits come from the queue's name, since the id is the key of the whole table in
+/// SQLite; the lower ones hold the submission's id, so that older submissions sort first.
+pub(super) fn task_id(queue: &str, id: &SubmissionId) -> String {
+    // FNV-1a, written out: the value is stored, so it must never change between builds.
+    let hash = queue.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    // A leading one keeps "1" and "01" apart. 2 × 36^13 is below 2^69.
+    let number = id.as_str().bytes().fold(1_u128, |number, byte| {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            _ => byte - b'a' + 10,
+        };
+        number * 36 + u128::from(digit)
+    });
+    crockford((u128::from(hash >> 5) << 69) | number)
+}
+
+/// The 26 characters of a ULID.
+fn crockford(value: u128) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    (0..26)
+        .rev()
+        .map(|place| char::from(ALPHABET[((value >> (place * 5)) & 31) as usize]))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn id(text: &str) -> SubmissionId {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_payload_is_read_back_as_it_was_written() {
+        let job = Job::Fetch {
+            id: id("1abc"),
+            pushed_ms: Some(7),
+        };
+        let payload = job.encode();
+        assert_eq!(
+            String::from_utf8(payload.clone()).unwrap(),
+            r#"{"v":1,"fetch":{"id":"1abc","pushed_ms":7}}"#
+        );
+        assert_eq!(Job::decode(&payload).unwrap(), job);
+    }
+
+    #[test]
+    fn unknown_fields_and_a_missing_time_lose_no_job() {
+        let job = Job::decode(br#"{"v":1,"fetch":{"id":"1abc","reason":"x"},"more":[1]}"#).unwrap();
+        assert_eq!(
+            job,
+            Job::Fetch {
+                id: id("1abc"),
+                pushed_ms: None
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_no_job_is_told_apart() {
+        assert!(matches!(
+            Job::decode(br#"{"v":2,"fetch":7}"#),
+            Err(Malformed::Version(2))
+        ));
+        for text in ["", "null", "\u{0}", r#"{"v":1}"#, r#"{"v":1,"drop":{}}"#] {
+            let result = Job::decode(text.as_bytes());
+            assert!(matches!(result, Err(Malformed::Syntax(_))), "{text}");
+        }
+        assert!(matches!(
+            Job::decode(br#"{"v":1,"fetch":{"id":"a b"}}"#),
+            Err(Malformed::Id(_))
+        ));
+    }
+
+    #[test]
+    fn task_ids_are_distinct_stable_ulids_that_sort_by_age() {
+        let texts = [
+            "0",
+            "1",
+            "01",
+            "001",
+            "z",
+            "10",
+            "1abc",
+            "7",
+            "007",
+            "zzzzzzzzzzzzz",
+        ];
+        let ids: HashSet<String> = texts.iter().map(|text| task_id("q", &id(text))).collect();
+        assert_eq!(ids.len(), texts.len());
+        for one in &ids {
+            let parsed: apalis_core::task::task_id::TaskId = one.parse().unwrap();
+            assert!(
+                matches!(parsed, apalis_core::task::task_id::TaskId::Ulid(_)),
+                "{one}"
+            );
+            assert_eq!(&parsed.to_string(), one);
+        }
+        assert!(task_id("q", &id("1abc")) < task_id("q", &id("1abd")));
+        assert!(task_id("q", &id("zzzz")) < task_id("q", &id("1aaaa")));
+        assert_ne!(task_id("q", &id("1")), task_id("r", &id("1")));
+    }
+}

@@ -1,0 +1,243 @@
+//! The queue in Redis: the connection, and every statement that apalis-redis lacks or gets wrong.
+//!
+//! Owns the keys below the queue's name, as apalis-redis lays them out: `data` (hash of payloads),
+//! `meta:<task>`, `active` (list), `scheduled` (sorted set), `inflight:<worker>` (set), `done`,
+//! `dead` (sets), `workers` (sorted set of heartbeats), `workers:metadata:<worker>`. A waiting job
+//! is in `active`, a running one in one `inflight` set, never in both: each script keeps that true.
+//!
+//! A single Redis server (or a primary with replicas): the scripts touch keys of many slots, so
+//! Redis Cluster is not supported. Workers write heartbeats by their own clocks, which must agree
+//! to within a few seconds.
+
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use apalis_core::task::Task;
+use apalis_core::worker::context::WorkerContext;
+use apalis_redis::{Config, RedisStorage};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, Script};
+
+use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError};
+
+/// Longer than a snapshot or a slow disk holds Redis up, shorter than a worker is thought dead.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Jobs of one script call: Redis serves nobody else meanwhile.
+const STEP: usize = 500;
+
+static PUSH: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis_engine/push.lua")));
+static ABSENT: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis_engine/absent.lua")));
+static DEPTH: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis_engine/depth.lua")));
+static REAP: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis_engine/reap.lua")));
+static RELEASE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis_engine/release.lua")));
+static HAND_BACK: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis_engine/hand_back.lua")));
+static PROMOTE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis_engine/promote.lua")));
+
+/// A queue in Redis.
+#[derive(Clone)]
+pub(super) struct RedisEngine {
+    connection: ConnectionManager,
+    name: Arc<str>,
+    /// Where the sweep for leftovers of dead workers goes on.
+    cursor: Arc<AtomicU64>,
+}
+
+impl RedisEngine {
+    pub(super) async fn connect(url: &str, name: &str) -> Result<RedisEngine, QueueError> {
+        let client = Client::open(url)
+            .map_err(|error| QueueError::Url(format!("the queue's URL is wrong: {error}")))?;
+        // One try each: waiting between tries is the caller's, who can say so in the log.
+        let config = ConnectionManagerConfig::new()
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_connection_timeout(Some(RESPONSE_TIMEOUT))
+            .set_number_of_retries(1)
+            .set_max_delay(Duration::from_millis(250));
+        let connection = client.get_connection_manager_with_config(config).await?;
+        Ok(RedisEngine {
+            connection,
+            name: Arc::from(name),
+            cursor: Arc::default(),
+        })
+    }
+
+    fn config(&self, batch: usize) -> Config {
+        // Locks cost a scan of the backlog for each job. Results stay on: off, nothing is
+        // acknowledged. Events are published to nobody.
+        Config::default()
+            .queue(&self.name)
+            .batch_size(batch)
+            .heartbeat_interval(HEARTBEAT)
+            .missed_heartbeats(MISSED_BEATS)
+            .lock_tasks(false)
+            .persist_results(true)
+            .emit_events(false)
+    }
+
+    pub(super) fn storage(&self) -> RedisStorage<Vec<u8>> {
+        RedisStorage::new(self.connection.clone()).with_config(self.config(STEP))
+    }
+
+    /// Takes up to `count` (at least 1: Redis reads 0 as "all") waiting jobs for this worker.
+    pub(super) async fn fetch(
+        &self,
+        worker: &WorkerContext,
+        count: usize,
+    ) -> Result<Vec<Task<Vec<u8>>>, QueueError> {
+        let config = self.config(count.clamp(1, STEP));
+        let mut connection = self.connection.clone();
+        Ok(apalis_redis::queries::fetch_next(&mut connection, worker, &config).await?)
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), QueueError> {
+        let mut connection = self.connection.clone();
+        Ok(redis::cmd("PING").query_async(&mut connection).await?)
+    }
+
+    pub(super) async fn push(&self, jobs: &[(String, Vec<u8>)]) -> Result<(), QueueError> {
+        let mut connection = self.connection.clone();
+        for step in jobs.chunks(STEP) {
+            let mut call = PUSH.arg(&*self.name);
+            for (task, payload) in step {
+                call.arg(task).arg(payload);
+            }
+            call.invoke_async::<()>(&mut connection).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn depth(&self) -> Result<Depth, QueueError> {
+        let mut connection = self.connection.clone();
+        let (waiting, running) = DEPTH.arg(&*self.name).invoke_async(&mut connection).await?;
+        Ok(Depth { waiting, running })
+    }
+
+    /// For each task, whether it neither waits nor runs.
+    pub(super) async fn absent(&self, tasks: &[String]) -> Result<Vec<bool>, QueueError> {
+        let mut connection = self.connection.clone();
+        let mut absent = Vec::with_capacity(tasks.len());
+        for step in tasks.chunks(STEP) {
+            let mut call = ABSENT.arg(&*self.name);
+            for task in step {
+                call.arg(task);
+            }
+            absent.extend(call.invoke_async::<Vec<bool>>(&mut connection).await?);
+        }
+        Ok(absent)
+    }
+
+    pub(super) async fn workers(&self, alive_since: i64) -> Result<usize, QueueError> {
+        let mut connection = self.connection.clone();
+        Ok(redis::cmd("ZCOUNT")
+            .arg(format!("{}:workers", self.name))
+            .arg(format!("({alive_since}"))
+            .arg("+inf")
+            .query_async(&mut connection)
+            .await?)
+    }
+
+    pub(super) async fn reap(&self, limit: usize) -> Result<usize, QueueError> {
+        self.promote().await?;
+        self.sweep().await?;
+        let mut connection = self.connection.clone();
+        let mut reaped = 0;
+        while reaped < limit {
+            let step = STEP.min(limit - reaped);
+            let gone: usize = REAP
+                .arg(&*self.name)
+                .arg(step)
+                .invoke_async(&mut connection)
+                .await?;
+            reaped += gone;
+            if gone < step {
+                break;
+            }
+        }
+        Ok(reaped)
+    }
+
+    /// Moves due jobs from `scheduled` to `active` in small steps. This queue puts none there,
+    /// but 8,000 that something else put there would wedge apalis' own script for ever.
+    pub(super) async fn promote(&self) -> Result<(), QueueError> {
+        let mut connection = self.connection.clone();
+        let now = super::clock_ms() / 1000;
+        loop {
+            let moved: usize = PROMOTE
+                .arg(&*self.name)
+                .arg(now)
+                .arg(STEP)
+                .invoke_async(&mut connection)
+                .await?;
+            if moved < STEP {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks at a few of the server's keys for what unregistered workers left behind.
+    async fn sweep(&self) -> Result<(), QueueError> {
+        let mut connection = self.connection.clone();
+        let (next, keys): (u64, Vec<String>) = redis::cmd("SCAN")
+            .arg(self.cursor.load(Ordering::Relaxed))
+            .arg("MATCH")
+            .arg(format!("{}:[iw]*", self.name))
+            .arg("COUNT")
+            .arg(1000)
+            .query_async(&mut connection)
+            .await?;
+        self.cursor.store(next, Ordering::Relaxed);
+        let inflight = format!("{}:inflight:", self.name);
+        let metadata = format!("{}:workers:metadata:", self.name);
+        for key in &keys {
+            let worker = key
+                .strip_prefix(&inflight)
+                .or_else(|| key.strip_prefix(&metadata));
+            if let Some(worker) = worker {
+                self.release(worker, true).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts all jobs of a worker back and forgets the worker; with `only_unregistered`, only where
+    /// it holds no registration.
+    pub(super) async fn release(
+        &self,
+        worker: &str,
+        only_unregistered: bool,
+    ) -> Result<(), QueueError> {
+        let mut connection = self.connection.clone();
+        let lost: usize = RELEASE
+            .arg(&*self.name)
+            .arg(worker)
+            .arg(u8::from(only_unregistered))
+            .invoke_async(&mut connection)
+            .await?;
+        if lost > 0 {
+            tracing::warn!(
+                jobs = lost,
+                "Jobs without a payload were dropped from the queue"
+            );
+        }
+        Ok(())
+    }
+
+    /// Puts jobs that were taken and not started back at the head.
+    pub(super) async fn hand_back(&self, worker: &str, tasks: &[String]) -> Result<(), QueueError> {
+        let mut connection = self.connection.clone();
+        let mut call = HAND_BACK.arg(&*self.name);
+        call.arg(worker);
+        for task in tasks {
+            call.arg(task);
+        }
+        Ok(call.invoke_async(&mut connection).await?)
+    }
+}

@@ -1,0 +1,221 @@
+//! The jobs that run in this process, and the slots they run in.
+//!
+//! Owns the limit on concurrency and the end of every run: its time limit, its panics, its
+//! metrics. Knows no engine: a run outlives the worker that took it, so that an outage of the
+//! queue cancels nothing, and a job that comes back meanwhile joins its run instead of doubling it.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::Shared;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::handler::{Fault, Handler};
+use super::{LABEL, clock_ms};
+use crate::metrics::Metrics;
+use crate::submission::SubmissionId;
+
+/// How long a handler may take to note a fault.
+const FAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Resolves when a run has ended, however it ended.
+type End = Shared<oneshot::Receiver<()>>;
+
+/// Everything that runs on behalf of one call of [`super::Queue::work`].
+pub(super) struct Runs<H> {
+    handler: Arc<H>,
+    metrics: Arc<Metrics>,
+    job_timeout: Duration,
+    pub(super) slots: Slots,
+    running: Mutex<HashMap<SubmissionId, (End, Option<AbortHandle>)>>,
+}
+
+impl<H: Handler> Runs<H> {
+    pub(super) fn new(
+        handler: Arc<H>,
+        metrics: Arc<Metrics>,
+        job_timeout: Duration,
+        slots: Slots,
+    ) -> Self {
+        Runs {
+            handler,
+            metrics,
+            job_timeout,
+            slots,
+            running: Mutex::default(),
+        }
+    }
+
+    /// Starts a job, or joins it where it runs already; the future resolves at its end.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        id: SubmissionId,
+        pushed_ms: Option<i64>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        // Held over the spawn: the run takes the lock to leave, so it cannot leave before it is in.
+        let mut running = self.lock();
+        let end = match running.get(&id) {
+            Some((end, _)) => end.clone(),
+            None => {
+                let (sender, receiver) = oneshot::channel();
+                let end = receiver.shared();
+                let permit = self.slots.try_take();
+                let task = Arc::clone(self).run(id.clone(), pushed_ms, permit, sender);
+                let abort = tokio::spawn(task).abort_handle();
+                running.insert(id, (end.clone(), Some(abort)));
+                end
+            }
+        };
+        drop(running);
+        end.map(|_| ())
+    }
+
+    async fn run(
+        self: Arc<Self>,
+        id: SubmissionId,
+        pushed_ms: Option<i64>,
+        permit: Option<OwnedSemaphorePermit>,
+        end: oneshot::Sender<()>,
+    ) {
+        let permit = match permit {
+            Some(permit) => Some(permit),
+            None => self.slots.take().await,
+        };
+        let queue = &self.metrics.queue;
+        if let Some(pushed_ms) = pushed_ms {
+            // Clocks differ between machines: a negative wait is none.
+            let waited = (clock_ms() - pushed_ms).max(0) as f64 / 1000.0;
+            queue
+                .wait_seconds
+                .with_label_values(&[LABEL])
+                .observe(waited);
+        }
+        let started = Instant::now();
+        let label = self.outcome(&id).await;
+        queue
+            .run_seconds
+            .with_label_values(&[LABEL])
+            .observe(started.elapsed().as_secs_f64());
+        queue.finished.with_label_values(&[LABEL, label]).inc();
+        self.lock().remove(&id);
+        drop(permit);
+        // Nobody listens where the worker that took the job has ended since.
+        let _ = end.send(());
+    }
+
+    /// Runs the handler within its bounds; the label of how it went.
+    async fn outcome(&self, id: &SubmissionId) -> &'static str {
+        let run = AssertUnwindSafe(async { self.handler.run(id.clone()).await }).catch_unwind();
+        let fault = match timeout(self.job_timeout, run).await {
+            Ok(Ok(outcome)) => return outcome.as_str(),
+            Ok(Err(panic)) => Fault::Panicked(message(panic.as_ref())),
+            Err(_) => Fault::TimedOut,
+        };
+        let label = fault.as_str();
+        let told = AssertUnwindSafe(async { self.handler.fault(id.clone(), fault).await });
+        if !matches!(
+            timeout(FAULT_TIMEOUT, told.catch_unwind()).await,
+            Ok(Ok(()))
+        ) {
+            tracing::warn!(submission = %id, fault = label, "A job's fault could not be noted");
+        }
+        label
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SubmissionId, (End, Option<AbortHandle>)>> {
+        // Nothing panics while it is held, and a map of handles cannot be left half changed.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a payload that is no job.
+    pub(super) fn count_malformed(&self) {
+        let finished = &self.metrics.queue.finished;
+        finished.with_label_values(&[LABEL, "malformed"]).inc();
+    }
+
+    /// Ends every run at its next await.
+    pub(super) fn abort(&self) {
+        for (_, (_, abort)) in self.lock().drain() {
+            if let Some(abort) = abort {
+                abort.abort();
+            }
+        }
+    }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+/// The places in which jobs run.
+#[derive(Clone)]
+pub(super) struct Slots(Arc<SlotsInner>);
+
+struct SlotsInner {
+    free: Arc<Semaphore>,
+    size: u32,
+    closed: AtomicBool,
+    handed_back: Notify,
+}
+
+impl Slots {
+    pub(super) fn new(size: usize) -> Slots {
+        let size = size.clamp(1, 4_000);
+        Slots(Arc::new(SlotsInner {
+            free: Arc::new(Semaphore::new(size)),
+            size: u32::try_from(size).expect("clamped just above"),
+            closed: AtomicBool::new(false),
+            handed_back: Notify::new(),
+        }))
+    }
+
+    /// How many jobs could start now.
+    pub(super) fn free(&self) -> usize {
+        self.0.free.available_permits()
+    }
+
+    fn try_take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.free).try_acquire_owned().ok()
+    }
+
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.free).acquire_owned().await.ok()
+    }
+
+    /// From now on no job is taken from the queue.
+    pub(super) fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::SeqCst)
+    }
+
+    /// Says that nothing taken and unstarted is left in this process.
+    pub(super) fn mark_handed_back(&self) {
+        self.0.handed_back.notify_one();
+    }
+
+    /// Waits for [`Slots::mark_handed_back`].
+    pub(super) async fn handed_back(&self) {
+        self.0.handed_back.notified().await;
+    }
+
+    /// Waits until no job runs.
+    pub(super) async fn idle(&self) {
+        // The semaphore is never closed, and nobody asks for more than there are.
+        let _all = self.0.free.acquire_many(self.0.size).await;
+    }
+}

@@ -1,0 +1,270 @@
+//! The queue in a SQLite file of its own: the pool, and every statement that apalis-sqlite lacks
+//! or gets wrong.
+//!
+//! Owns the tables `Jobs` and `Workers`, as apalis-sqlite's migrations make them. A job waits as
+//! `Pending` (or as `Failed` with attempts left, which this queue never makes), runs as `Queued`
+//! (with locks off no job is ever marked `Running`), has finished as anything else.
+
+use std::collections::HashSet;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apalis_core::task::Task;
+use apalis_core::worker::context::WorkerContext;
+use apalis_sqlite::{Config, SqliteStorage};
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row, SqlitePool};
+
+use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError};
+
+/// How long a statement waits for a foreign lock before the worker starts anew.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(12);
+/// Jobs of one transaction: others write between two of them.
+const STEP: usize = 500;
+/// A worker's row stays this long after its last beat, so that whoever looks can still see it.
+const WORKER_ROW_SECONDS: i64 = 600;
+
+/// A queue in a file.
+#[derive(Clone)]
+pub(super) struct SqliteEngine {
+    pool: SqlitePool,
+    name: Arc<str>,
+}
+
+impl SqliteEngine {
+    pub(super) async fn connect(url: &str, name: &str) -> Result<SqliteEngine, QueueError> {
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|error| QueueError::Url(format!("the queue's URL is wrong: {error}")))?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY_TIMEOUT);
+        // One connection: SQLite has one writer, and waiting for a connection is fair and wakes at
+        // once, while waiting for a lock is a sleep that grows.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(BUSY_TIMEOUT * 2)
+            .connect_with(options)
+            .await?;
+        migrate(&pool).await?;
+        // The acknowledgement would use this index and scan all that the worker ever did.
+        sqlx::query("DROP INDEX IF EXISTS LIdx")
+            .execute(&pool)
+            .await?;
+        Ok(SqliteEngine {
+            pool,
+            name: Arc::from(name),
+        })
+    }
+
+    fn config(&self, batch: usize) -> Config {
+        Config::default()
+            .queue(&self.name)
+            .batch_size(batch)
+            .heartbeat_interval(HEARTBEAT)
+            .missed_heartbeats(MISSED_BEATS)
+            .lock_tasks(false)
+            .persist_results(true)
+    }
+
+    pub(super) fn storage(&self) -> SqliteStorage<Vec<u8>> {
+        SqliteStorage::new(&self.pool).with_config(self.config(STEP))
+    }
+
+    /// Takes up to `count` waiting jobs for this worker.
+    pub(super) async fn fetch(
+        &self,
+        worker: &WorkerContext,
+        count: usize,
+    ) -> Result<Vec<Task<Vec<u8>>>, QueueError> {
+        let config = self.config(count.clamp(1, STEP));
+        Ok(apalis_sqlite::queries::fetch_next(&self.pool, &config, worker).await?)
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), QueueError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub(super) async fn push(
+        &self,
+        jobs: &[(String, Vec<u8>)],
+        now_s: i64,
+    ) -> Result<(), QueueError> {
+        for step in jobs.chunks(STEP) {
+            let mut transaction = self.pool.begin().await?;
+            for (task, payload) in step {
+                // A waiting or running job stays as it is; a finished one becomes a new job.
+                sqlx::query(
+                    "INSERT INTO Jobs (job, id, job_type, status, attempts, max_attempts, run_at)
+                     VALUES (?1, ?2, ?3, 'Pending', 0, 1, ?4)
+                     ON CONFLICT (id) DO UPDATE SET
+                        job = excluded.job, status = 'Pending', attempts = 0, max_attempts = 1,
+                        run_at = excluded.run_at, last_result = NULL, lock_at = NULL,
+                        lock_by = NULL, done_at = NULL
+                     WHERE Jobs.status IN ('Done', 'Killed')
+                        OR (Jobs.status = 'Failed' AND Jobs.attempts >= Jobs.max_attempts)",
+                )
+                .bind(payload)
+                .bind(task)
+                .bind(&*self.name)
+                .bind(now_s)
+                .execute(&mut *transaction)
+                .await?;
+            }
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn depth(&self) -> Result<Depth, QueueError> {
+        let row = sqlx::query(
+            "SELECT
+                (SELECT count(*) FROM Jobs WHERE job_type = ?1 AND status = 'Pending')
+              + (SELECT count(*) FROM Jobs WHERE job_type = ?1 AND status = 'Failed'
+                    AND attempts < max_attempts) AS waiting,
+                (SELECT count(*) FROM Jobs WHERE job_type = ?1
+                    AND status IN ('Queued', 'Running')) AS running",
+        )
+        .bind(&*self.name)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Depth {
+            waiting: count(row.try_get("waiting")?),
+            running: count(row.try_get("running")?),
+        })
+    }
+
+    /// For each task, whether it neither waits nor runs.
+    pub(super) async fn absent(&self, tasks: &[String]) -> Result<Vec<bool>, QueueError> {
+        let mut absent = Vec::with_capacity(tasks.len());
+        for step in tasks.chunks(STEP) {
+            let present: Vec<String> = sqlx::query_scalar(
+                "SELECT id FROM Jobs WHERE id IN (SELECT value FROM json_each(?1))
+                    AND (status IN ('Pending', 'Queued', 'Running')
+                        OR (status = 'Failed' AND attempts < max_attempts))",
+            )
+            .bind(json(step))
+            .fetch_all(&self.pool)
+            .await?;
+            let present: HashSet<String> = present.into_iter().collect();
+            absent.extend(step.iter().map(|task| !present.contains(task)));
+        }
+        Ok(absent)
+    }
+
+    pub(super) async fn workers(&self, alive_since: i64) -> Result<usize, QueueError> {
+        let live: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM Workers WHERE worker_type = ?1 AND last_seen > ?2",
+        )
+        .bind(&*self.name)
+        .bind(alive_since)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(count(live))
+    }
+
+    pub(super) async fn reap(&self, limit: usize) -> Result<usize, QueueError> {
+        let mut reaped = 0;
+        while reaped < limit {
+            let step = STEP.min(limit - reaped);
+            let gone = sqlx::query(
+                "DELETE FROM Jobs WHERE id IN (
+                    SELECT id FROM Jobs WHERE job_type = ?1
+                        AND (status IN ('Done', 'Killed')
+                            OR (status = 'Failed' AND attempts >= max_attempts))
+                    LIMIT ?2)",
+            )
+            .bind(&*self.name)
+            .bind(i64::try_from(step).unwrap_or(i64::MAX))
+            .execute(&self.pool)
+            .await?
+            .rows_affected();
+            let gone = usize::try_from(gone).unwrap_or(usize::MAX);
+            reaped += gone;
+            if gone < step {
+                break;
+            }
+        }
+        // A row that a job still names must stay: apalis finds orphans through it.
+        sqlx::query(
+            "DELETE FROM Workers WHERE worker_type = ?1 AND last_seen < ?2
+                AND NOT EXISTS (SELECT 1 FROM Jobs WHERE lock_by = Workers.id)",
+        )
+        .bind(&*self.name)
+        .bind(super::clock_ms() / 1000 - WORKER_ROW_SECONDS)
+        .execute(&self.pool)
+        .await?;
+        Ok(reaped)
+    }
+
+    /// Puts all jobs of a worker back and counts the worker as gone. Its row is left to the
+    /// reaper, since finished jobs name it.
+    pub(super) async fn release(&self, worker: &str) -> Result<(), QueueError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(
+            "UPDATE Jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL, done_at = NULL
+             WHERE job_type = ?1 AND status IN ('Queued', 'Running') AND lock_by = ?2",
+        )
+        .bind(&*self.name)
+        .bind(worker)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query("UPDATE Workers SET last_seen = 0 WHERE id = ?1")
+            .bind(worker)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Puts jobs that were taken and not started back.
+    pub(super) async fn hand_back(&self, worker: &str, tasks: &[String]) -> Result<(), QueueError> {
+        sqlx::query(
+            "UPDATE Jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL
+             WHERE id IN (SELECT value FROM json_each(?1)) AND lock_by = ?2
+                AND status = 'Queued'",
+        )
+        .bind(json(tasks))
+        .bind(worker)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Applies apalis' migrations alone: its `setup` also turns synchronous writes off.
+async fn migrate(pool: &SqlitePool) -> Result<(), QueueError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match SqliteStorage::migrations().run(pool).await {
+            Ok(()) => return Ok(()),
+            Err(MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_)) => {
+                return Err(QueueError::Url(
+                    "the queue's file holds another database: give the queue a file of its own"
+                        .to_owned(),
+                ));
+            }
+            // Two processes that start at once run into one another, for migrations hold no
+            // lock in SQLite; the second finds the work done.
+            Err(_) if tries < 5 => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(MigrateError::Execute(error)) => return Err(error.into()),
+            Err(error) => {
+                return Err(QueueError::Failed {
+                    source: error.into(),
+                });
+            }
+        }
+    }
+}
+
+fn count(value: i64) -> usize {
+    usize::try_from(value).unwrap_or(0)
+}
+
+fn json(tasks: &[String]) -> String {
+    serde_json::json!(tasks).to_string()
+}

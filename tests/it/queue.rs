@@ -1,0 +1,667 @@
+//! The queue while all is well: one suite, held by both engines.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use freshet::metrics::Metrics;
+use freshet::queue::{Depth, Fault, Handler, Outcome, Queue, WorkOptions};
+use freshet::submission::SubmissionId;
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::redis::shared_url;
+
+/// Longer than anything but a fault takes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A queue of its own, and what must outlive it.
+pub struct Place {
+    pub url: String,
+    pub name: String,
+    pub queue: Queue,
+    _folder: Option<TempDir>,
+}
+
+/// The engines that pass the suite.
+#[derive(Clone, Copy)]
+pub enum On {
+    Redis,
+    Sqlite,
+}
+
+impl Place {
+    pub async fn new(on: On) -> Place {
+        let name = format!("test-{}", uuid::Uuid::new_v4());
+        let (url, folder) = match on {
+            On::Redis => (shared_url(), None),
+            On::Sqlite => {
+                let folder = TempDir::new().unwrap();
+                let url = format!("sqlite://{}", folder.path().join("queue.db").display());
+                (url, Some(folder))
+            }
+        };
+        Place::at(url, name, folder).await
+    }
+
+    pub async fn at(url: String, name: String, folder: Option<TempDir>) -> Place {
+        let queue = Queue::connect(&url, &name).await.unwrap();
+        Place {
+            url,
+            name,
+            queue,
+            _folder: folder,
+        }
+    }
+}
+
+pub fn ids(range: std::ops::Range<usize>) -> Vec<SubmissionId> {
+    range
+        .map(|number| format!("x{number}").parse().unwrap())
+        .collect()
+}
+
+pub fn id(text: &str) -> SubmissionId {
+    text.parse().unwrap()
+}
+
+pub fn now_ms() -> i64 {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+/// What a test's job does.
+#[derive(Clone, Copy)]
+pub enum Deed {
+    End,
+    /// Until a permit of `gate` is given.
+    WaitAtTheGate,
+    Panic,
+    Hang,
+}
+
+/// Writes down every start and every fault.
+pub struct Recorder {
+    pub deed: Mutex<Box<dyn Fn(&SubmissionId) -> Deed + Send>>,
+    pub starts: Mutex<HashMap<SubmissionId, usize>>,
+    pub faults: Mutex<Vec<(SubmissionId, Fault)>>,
+    pub gate: Semaphore,
+    pub running: AtomicUsize,
+    pub most_running: AtomicUsize,
+    changed: watch::Sender<()>,
+}
+
+impl Recorder {
+    pub fn new(deed: impl Fn(&SubmissionId) -> Deed + Send + 'static) -> Arc<Recorder> {
+        Arc::new(Recorder {
+            deed: Mutex::new(Box::new(deed)),
+            starts: Mutex::default(),
+            faults: Mutex::default(),
+            gate: Semaphore::new(0),
+            running: AtomicUsize::new(0),
+            most_running: AtomicUsize::new(0),
+            changed: watch::Sender::new(()),
+        })
+    }
+
+    pub fn started(&self) -> usize {
+        self.starts.lock().unwrap().len()
+    }
+
+    pub fn runs_of(&self, id: &SubmissionId) -> usize {
+        self.starts.lock().unwrap().get(id).copied().unwrap_or(0)
+    }
+
+    pub fn runs(&self) -> usize {
+        self.starts.lock().unwrap().values().sum()
+    }
+
+    pub async fn until(&self, what: &str, condition: impl Fn(&Recorder) -> bool) {
+        let mut changes = self.changed.subscribe();
+        let reached = timeout(PATIENCE, changes.wait_for(|()| condition(self))).await;
+        let (runs, distinct) = (self.runs(), self.started());
+        assert!(
+            reached.is_ok(),
+            "not in time: {what} ({runs} runs of {distinct} jobs)"
+        );
+    }
+}
+
+impl Handler for Recorder {
+    async fn run(&self, id: SubmissionId) -> Outcome {
+        *self.starts.lock().unwrap().entry(id.clone()).or_default() += 1;
+        let deed = (self.deed.lock().unwrap())(&id);
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_running.fetch_max(running, Ordering::SeqCst);
+        self.changed.send_replace(());
+        match deed {
+            Deed::End => {}
+            Deed::WaitAtTheGate => self.gate.acquire().await.unwrap().forget(),
+            Deed::Panic => {
+                self.running.fetch_sub(1, Ordering::SeqCst);
+                panic!("{id} is a bad one")
+            }
+            Deed::Hang => {
+                self.running.fetch_sub(1, Ordering::SeqCst);
+                std::future::pending().await
+            }
+        }
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        self.changed.send_replace(());
+        Outcome::Stored
+    }
+
+    async fn fault(&self, id: SubmissionId, fault: Fault) {
+        self.faults.lock().unwrap().push((id, fault));
+        self.changed.send_replace(());
+    }
+}
+
+/// A worker in a task of its own.
+pub struct Worker {
+    pub stop: CancellationToken,
+    pub metrics: Arc<Metrics>,
+    task: JoinHandle<Result<(), freshet::queue::QueueError>>,
+}
+
+impl Worker {
+    pub fn start(queue: &Queue, handler: &Arc<Recorder>, options: WorkOptions) -> Worker {
+        let (stop, metrics) = (CancellationToken::new(), Arc::new(Metrics::new()));
+        let task = {
+            let (queue, handler) = (queue.clone(), Arc::clone(handler));
+            let (stop, metrics) = (stop.clone(), Arc::clone(&metrics));
+            tokio::spawn(async move { queue.work(options, handler, metrics, stop).await })
+        };
+        Worker {
+            stop,
+            metrics,
+            task,
+        }
+    }
+
+    pub async fn end(self) {
+        self.stop.cancel();
+        let ended = timeout(PATIENCE, self.task)
+            .await
+            .expect("the worker stops");
+        ended.unwrap().expect("the worker leaves in good order");
+    }
+
+    pub fn abort(self) {
+        self.task.abort();
+    }
+
+    pub fn count(&self, outcome: &str) -> u64 {
+        let finished = &self.metrics.queue.finished;
+        finished.with_label_values(&["fetch", outcome]).get()
+    }
+}
+
+pub fn slots(concurrency: usize) -> WorkOptions {
+    WorkOptions {
+        concurrency,
+        ..WorkOptions::default()
+    }
+}
+
+/// Asks until the answer is the one.
+pub async fn depth_becomes(queue: &Queue, wanted: Depth) {
+    let mut last = None;
+    let reached = timeout(PATIENCE, async {
+        loop {
+            let depth = queue.depth().await.unwrap();
+            if depth == wanted {
+                return;
+            }
+            last = Some(depth);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(reached.await.is_ok(), "{last:?} never became {wanted:?}");
+}
+
+pub const EMPTY: Depth = Depth {
+    waiting: 0,
+    running: 0,
+};
+
+/// One test for each engine.
+macro_rules! on_both {
+    ($($name:ident => $behaviour:ident;)+) => {
+        mod redis { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$behaviour(super::On::Redis).await }
+        )+ }
+        mod sqlite { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$behaviour(super::On::Sqlite).await }
+        )+ }
+    };
+}
+
+on_both! {
+    every_pushed_job_runs_once_and_leaves_nothing_behind => every_job_once;
+    a_job_pushed_again_while_it_waits_or_runs_stays_one_job => pushed_again;
+    a_finished_job_can_be_pushed_again_before_and_after_the_reaper => finished_again;
+    ids_that_look_like_numbers_run_and_are_acknowledged => numeric_ids;
+    a_panicking_or_endless_job_is_a_failed_job_not_a_dead_worker => faults;
+    a_payload_that_is_no_job_is_counted_and_taken_off => malformed;
+    no_more_jobs_run_or_are_taken_than_there_are_slots => bounded;
+    a_stopped_worker_leaves_the_rest_to_another_at_once => stop_returns;
+    a_stop_waits_for_running_jobs_and_keeps_them_from_others => stop_drains;
+    long_jobs_in_all_slots_never_run_twice => long_jobs;
+    what_is_absent_is_told_exactly => absent;
+    the_reaper_takes_finished_jobs_alone_and_no_more_than_asked => reaped;
+    workers_are_counted_while_they_live => workers;
+    queues_of_other_names_stay_untouched => names;
+    ten_thousand_due_jobs_wedge_nothing => many_due;
+    an_empty_queue_answers_everything => empty;
+}
+
+async fn every_job_once(on: On) {
+    let place = Place::new(on).await;
+    let jobs = ids(0..2_000);
+    place.queue.push(&jobs, now_ms()).await.unwrap();
+    let recorder = Recorder::new(|_| Deed::End);
+    let one = Worker::start(&place.queue, &recorder, slots(50));
+    let other = Worker::start(&place.queue, &recorder, slots(50));
+    recorder
+        .until("all jobs ran", |all| all.started() == 2_000)
+        .await;
+    depth_becomes(&place.queue, EMPTY).await;
+    assert_eq!(one.count("stored") + other.count("stored"), 2_000);
+    let waits = &one.metrics.queue.wait_seconds;
+    assert_eq!(
+        waits.with_label_values(&["fetch"]).get_sample_count(),
+        one.count("stored")
+    );
+    one.end().await;
+    other.end().await;
+    assert_eq!(recorder.runs(), 2_000, "each ran once");
+    assert_eq!(place.queue.reap(10_000).await.unwrap(), 2_000);
+}
+
+async fn pushed_again(on: On) {
+    let place = Place::new(on).await;
+    let job = ids(0..1);
+    for _ in 0..3 {
+        place.queue.push(&job, now_ms()).await.unwrap();
+    }
+    let waiting = Depth {
+        waiting: 1,
+        running: 0,
+    };
+    assert_eq!(place.queue.depth().await.unwrap(), waiting);
+    let recorder = Recorder::new(|_| Deed::WaitAtTheGate);
+    let worker = Worker::start(&place.queue, &recorder, slots(4));
+    recorder.until("it runs", |all| all.started() == 1).await;
+    place.queue.push(&job, now_ms()).await.unwrap();
+    let running = Depth {
+        waiting: 0,
+        running: 1,
+    };
+    assert_eq!(place.queue.depth().await.unwrap(), running);
+    recorder.gate.add_permits(10);
+    depth_becomes(&place.queue, EMPTY).await;
+    worker.end().await;
+    assert_eq!(recorder.runs(), 1);
+}
+
+async fn finished_again(on: On) {
+    let place = Place::new(on).await;
+    let recorder = Recorder::new(|_| Deed::End);
+    let worker = Worker::start(&place.queue, &recorder, slots(4));
+    let job = ids(0..1);
+    for run in 1..=6 {
+        place.queue.push(&job, now_ms()).await.unwrap();
+        recorder
+            .until("it ran again", |all| all.runs() == run)
+            .await;
+        depth_becomes(&place.queue, EMPTY).await;
+        if run % 2 == 0 {
+            assert_eq!(place.queue.reap(10).await.unwrap(), 1);
+        }
+    }
+    worker.end().await;
+    assert_eq!(place.queue.reap(10).await.unwrap(), 0);
+}
+
+async fn numeric_ids(on: On) {
+    let place = Place::new(on).await;
+    let jobs = ["007", "7", "0", "42", "zzzzzzzzzzzzz", "1234567890123"].map(id);
+    place.queue.push(&jobs, now_ms()).await.unwrap();
+    let recorder = Recorder::new(|_| Deed::End);
+    let worker = Worker::start(&place.queue, &recorder, slots(4));
+    recorder
+        .until("all ran", |all| all.started() == jobs.len())
+        .await;
+    depth_becomes(&place.queue, EMPTY).await;
+    worker.end().await;
+    assert_eq!(recorder.runs(), jobs.len());
+}
+
+async fn faults(on: On) {
+    let place = Place::new(on).await;
+    let recorder = Recorder::new(|id| match id.as_str() {
+        "bad" => Deed::Panic,
+        "slow" => Deed::Hang,
+        _ => Deed::End,
+    });
+    let options = WorkOptions {
+        job_timeout: Duration::from_millis(300),
+        ..slots(2)
+    };
+    let worker = Worker::start(&place.queue, &recorder, options);
+    let jobs = [id("bad"), id("slow")];
+    place.queue.push(&jobs, now_ms()).await.unwrap();
+    recorder
+        .until("both faults", |all| all.faults.lock().unwrap().len() == 2)
+        .await;
+    place.queue.push(&[id("good")], now_ms()).await.unwrap();
+    recorder
+        .until("the good one", |all| all.runs_of(&id("good")) == 1)
+        .await;
+    depth_becomes(&place.queue, EMPTY).await;
+    let faults = recorder.faults.lock().unwrap().clone();
+    let panicked = Fault::Panicked("bad is a bad one".to_owned());
+    assert!(faults.contains(&(id("bad"), panicked)), "{faults:?}");
+    assert!(
+        faults.contains(&(id("slow"), Fault::TimedOut)),
+        "{faults:?}"
+    );
+    assert_eq!(worker.count("panicked"), 1);
+    assert_eq!(worker.count("timed_out"), 1);
+    worker.end().await;
+    assert_eq!(recorder.runs(), 3, "no fault ran again by itself");
+}
+
+/// Writes a payload as another build of freshet would have.
+async fn insert_raw(place: &Place, on: On, task: &str, payload: &str) {
+    match on {
+        On::Redis => {
+            let client = redis::Client::open(place.url.as_str()).unwrap();
+            let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+            let name = &place.name;
+            redis::pipe()
+                .hset(format!("{name}:data"), task, payload)
+                .hset_multiple(
+                    format!("{name}:meta:{task}"),
+                    &[
+                        ("attempts", "0"),
+                        ("max_attempts", "1"),
+                        ("status", "Pending"),
+                    ],
+                )
+                .rpush(format!("{name}:active"), task)
+                .query_async::<()>(&mut connection)
+                .await
+                .unwrap();
+        }
+        On::Sqlite => {
+            let pool = sqlx::SqlitePool::connect(&place.url).await.unwrap();
+            sqlx::query("INSERT INTO Jobs (job, id, job_type) VALUES (?1, ?2, ?3)")
+                .bind(payload.as_bytes())
+                .bind(task)
+                .bind(&place.name)
+                .execute(&pool)
+                .await
+                .unwrap();
+            pool.close().await;
+        }
+    }
+}
+
+async fn malformed(on: On) {
+    let place = Place::new(on).await;
+    for (number, payload) in ["", "[]", r#"{"v":9}"#, "\u{1}"].iter().enumerate() {
+        let task = format!("0123456789ABCDEFGHJKMNPQR{number}");
+        insert_raw(&place, on, &task, payload).await;
+    }
+    place.queue.push(&ids(0..1), now_ms()).await.unwrap();
+    let recorder = Recorder::new(|_| Deed::End);
+    let worker = Worker::start(&place.queue, &recorder, slots(4));
+    recorder
+        .until("the real job", |all| all.started() == 1)
+        .await;
+    depth_becomes(&place.queue, EMPTY).await;
+    assert_eq!(worker.count("malformed"), 4);
+    worker.end().await;
+    assert_eq!(place.queue.reap(10).await.unwrap(), 5);
+}
+
+async fn bounded(on: On) {
+    let place = Place::new(on).await;
+    place.queue.push(&ids(0..100), now_ms()).await.unwrap();
+    let recorder = Recorder::new(|_| Deed::WaitAtTheGate);
+    let worker = Worker::start(&place.queue, &recorder, slots(7));
+    recorder
+        .until("all slots", |all| all.running.load(Ordering::SeqCst) == 7)
+        .await;
+    let depth = place.queue.depth().await.unwrap();
+    let full = Depth {
+        waiting: 93,
+        running: 7,
+    };
+    assert_eq!(depth, full, "nothing is taken that cannot start");
+    recorder.gate.add_permits(100);
+    depth_becomes(&place.queue, EMPTY).await;
+    worker.end().await;
+    assert_eq!(recorder.most_running.load(Ordering::SeqCst), 7);
+    assert_eq!(recorder.runs(), 100);
+}
+
+async fn stop_returns(on: On) {
+    let place = Place::new(on).await;
+    place.queue.push(&ids(0..300), now_ms()).await.unwrap();
+    let first = Recorder::new(|_| Deed::WaitAtTheGate);
+    let stopping = Worker::start(&place.queue, &first, slots(10));
+    first.until("all slots", |all| all.started() == 10).await;
+    stopping.stop.cancel();
+    let second = Recorder::new(|_| Deed::End);
+    let other = Worker::start(&place.queue, &second, slots(10));
+    let begun = std::time::Instant::now();
+    second
+        .until("the rest ran", |all| all.started() == 290)
+        .await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "sooner than any worker is thought dead"
+    );
+    first.gate.add_permits(10);
+    stopping.end().await;
+    depth_becomes(&place.queue, EMPTY).await;
+    other.end().await;
+    assert_eq!(first.runs() + second.runs(), 300, "none ran twice");
+}
+
+async fn stop_drains(on: On) {
+    let place = Place::new(on).await;
+    place.queue.push(&ids(0..5), now_ms()).await.unwrap();
+    let first = Recorder::new(|_| Deed::WaitAtTheGate);
+    let stopping = Worker::start(&place.queue, &first, slots(5));
+    first.until("all run", |all| all.started() == 5).await;
+    let second = Recorder::new(|_| Deed::End);
+    let other = Worker::start(&place.queue, &second, slots(5));
+    stopping.stop.cancel();
+    // Longer than a silent worker counts as alive, and than it takes others to look.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(second.runs(), 0, "a draining worker is not a dead one");
+    first.gate.add_permits(5);
+    stopping.end().await;
+    assert_eq!(place.queue.depth().await.unwrap(), EMPTY);
+    other.end().await;
+}
+
+async fn long_jobs(on: On) {
+    let place = Place::new(on).await;
+    place.queue.push(&ids(0..60), now_ms()).await.unwrap();
+    let recorder = Recorder::new(|_| Deed::WaitAtTheGate);
+    // The longest a job may take is here also longer than a silent worker counts as alive.
+    let busy = Worker::start(&place.queue, &recorder, slots(20));
+    recorder.until("all slots", |all| all.started() == 20).await;
+    let witness_sees = Recorder::new(|_| Deed::WaitAtTheGate);
+    let witness = Worker::start(&place.queue, &witness_sees, slots(20));
+    witness_sees
+        .until("its slots", |all| all.started() == 20)
+        .await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(place.queue.workers().await.unwrap(), 2, "both are alive");
+    let still = Depth {
+        waiting: 20,
+        running: 40,
+    };
+    assert_eq!(place.queue.depth().await.unwrap(), still);
+    recorder.gate.add_permits(60);
+    witness_sees.gate.add_permits(60);
+    depth_becomes(&place.queue, EMPTY).await;
+    busy.end().await;
+    witness.end().await;
+    assert_eq!(recorder.runs() + witness_sees.runs(), 60, "none ran twice");
+}
+
+async fn absent(on: On) {
+    let place = Place::new(on).await;
+    let jobs = ids(0..1_200);
+    place.queue.push(&jobs[..800], now_ms()).await.unwrap();
+    assert_eq!(place.queue.absent(&jobs).await.unwrap(), jobs[800..]);
+    let recorder = Recorder::new(|_| Deed::WaitAtTheGate);
+    let worker = Worker::start(&place.queue, &recorder, slots(3));
+    recorder.until("three run", |all| all.started() == 3).await;
+    assert_eq!(
+        place.queue.absent(&jobs).await.unwrap(),
+        jobs[800..],
+        "a running job is not absent"
+    );
+    recorder.gate.add_permits(800);
+    depth_becomes(&place.queue, EMPTY).await;
+    assert_eq!(
+        place.queue.absent(&jobs).await.unwrap(),
+        jobs,
+        "finished jobs are"
+    );
+    worker.end().await;
+}
+
+async fn reaped(on: On) {
+    let place = Place::new(on).await;
+    place.queue.push(&ids(0..1_300), now_ms()).await.unwrap();
+    let recorder = Recorder::new(|id| {
+        let waits = id.as_str().trim_start_matches('x').parse::<u32>().unwrap() >= 1_290;
+        if waits {
+            Deed::WaitAtTheGate
+        } else {
+            Deed::End
+        }
+    });
+    let worker = Worker::start(&place.queue, &recorder, slots(10));
+    let left = Depth {
+        waiting: 0,
+        running: 10,
+    };
+    recorder
+        .until("all began", |all| all.started() == 1_300)
+        .await;
+    depth_becomes(&place.queue, left).await;
+    place
+        .queue
+        .push(&ids(2_000..2_005), now_ms())
+        .await
+        .unwrap();
+    assert_eq!(place.queue.reap(700).await.unwrap(), 700);
+    assert_eq!(place.queue.reap(10_000).await.unwrap(), 590);
+    assert_eq!(place.queue.reap(10_000).await.unwrap(), 0);
+    let kept = Depth {
+        waiting: 5,
+        running: 10,
+    };
+    assert_eq!(place.queue.depth().await.unwrap(), kept);
+    recorder.gate.add_permits(100);
+    depth_becomes(&place.queue, EMPTY).await;
+    worker.end().await;
+    assert_eq!(recorder.started(), 1_305);
+}
+
+async fn workers(on: On) {
+    let place = Place::new(on).await;
+    assert_eq!(place.queue.workers().await.unwrap(), 0);
+    assert_eq!(place.queue.last_poll_ms(), 0);
+    let recorder = Recorder::new(|_| Deed::End);
+    let one = Worker::start(&place.queue, &recorder, slots(1));
+    let other = Worker::start(&place.queue, &recorder, slots(1));
+    place.queue.push(&ids(0..50), now_ms()).await.unwrap();
+    recorder.until("they work", |all| all.started() == 50).await;
+    let both = timeout(PATIENCE, async {
+        while place.queue.workers().await.unwrap() != 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    both.await.expect("both workers register");
+    assert!(now_ms() - place.queue.last_poll_ms() < 2_000);
+    one.end().await;
+    assert_eq!(
+        place.queue.workers().await.unwrap(),
+        1,
+        "a stopped worker is gone at once"
+    );
+    other.end().await;
+    assert_eq!(place.queue.workers().await.unwrap(), 0);
+}
+
+async fn names(on: On) {
+    let place = Place::new(on).await;
+    let other = Queue::connect(&place.url, &format!("{}-2", place.name))
+        .await
+        .unwrap();
+    let jobs = ids(0..20);
+    place.queue.push(&jobs, now_ms()).await.unwrap();
+    assert_eq!(other.depth().await.unwrap(), EMPTY);
+    assert_eq!(other.absent(&jobs).await.unwrap(), jobs);
+    other.push(&jobs[..5], now_ms()).await.unwrap();
+    let recorder = Recorder::new(|_| Deed::End);
+    let worker = Worker::start(&other, &recorder, slots(5));
+    recorder
+        .until("its own ran", |all| all.started() == 5)
+        .await;
+    depth_becomes(&other, EMPTY).await;
+    assert_eq!(place.queue.workers().await.unwrap(), 0);
+    assert_eq!(place.queue.reap(100).await.unwrap(), 0);
+    assert_eq!(other.reap(100).await.unwrap(), 5);
+    worker.end().await;
+    assert_eq!(place.queue.depth().await.unwrap().waiting, 20);
+    assert_eq!(recorder.runs(), 5);
+}
+
+async fn many_due(on: On) {
+    let place = Place::new(on).await;
+    let jobs = ids(0..10_000);
+    place.queue.push(&jobs, now_ms()).await.unwrap();
+    assert_eq!(place.queue.depth().await.unwrap().waiting, 10_000);
+    let recorder = Recorder::new(|_| Deed::End);
+    let worker = Worker::start(&place.queue, &recorder, slots(200));
+    recorder
+        .until("all ran", |all| all.started() == 10_000)
+        .await;
+    depth_becomes(&place.queue, EMPTY).await;
+    worker.end().await;
+    assert_eq!(recorder.runs(), 10_000);
+}
+
+async fn empty(on: On) {
+    let place = Place::new(on).await;
+    place.queue.ping().await.unwrap();
+    assert_eq!(place.queue.depth().await.unwrap(), EMPTY);
+    assert_eq!(place.queue.workers().await.unwrap(), 0);
+    assert_eq!(place.queue.reap(100).await.unwrap(), 0);
+    assert_eq!(place.queue.reap(0).await.unwrap(), 0);
+    assert!(place.queue.absent(&[]).await.unwrap().is_empty());
+    place.queue.push(&[], now_ms()).await.unwrap();
+    let name = match on {
+        On::Redis => "redis",
+        On::Sqlite => "sqlite",
+    };
+    assert_eq!(place.queue.engine(), name);
+}

@@ -1,0 +1,1 @@
+//! The queue while something breaks.

@@ -1,0 +1,1 @@
+//! How fast the queue is: printed, not judged. `cargo test --release rates -- --ignored --nocapture`
