@@ -3,6 +3,7 @@
 pub mod config;
 pub mod metrics;
 pub mod queue;
+pub mod simulator;
 pub mod source;
 pub mod store;
 pub mod submission;

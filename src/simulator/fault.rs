@@ -1,0 +1,130 @@
+//! Ways in which an answer fails, and the plan of when.
+//!
+//! Owns the choice of the fault for a request. How a fault looks on the wire is `http`'s business.
+
+use super::endpoint::Endpoint;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// One way for an answer to fail. Statuses and bodies are those seen in recorded traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// 429 as an HTML page with `Retry-After` in whole seconds, and no rate limit headers.
+    TooManyRequests {
+        /// What `Retry-After` says, seconds.
+        retry_after: u32,
+    },
+    /// This status with an HTML page (meant for 5xx).
+    ErrorPage {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// This status with an empty body (meant for 5xx).
+    ErrorEmpty {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// 200 with an HTML page.
+    PageInstead,
+    /// 200 with the body `{`, said to be JSON.
+    BrokenJson,
+    /// The good body cut in the middle, with a length that fits the cut.
+    CutBody,
+    /// The good body with a larger `Content-Length`: the connection ends before it is reached.
+    WrongLength,
+    /// The connection is reset before anything is answered.
+    Reset,
+    /// The token is forgotten: 401 with an HTML page.
+    LostToken,
+    /// 403 with an HTML page, as a network block shows it.
+    Blocked,
+    /// The good answer, after so many milliseconds of real time.
+    Slow {
+        /// The delay, milliseconds.
+        delay_ms: u32,
+    },
+    /// The good answer without rate limit headers.
+    NoRateHeaders,
+}
+
+impl Fault {
+    /// One of the failures that the `faults` oddity draws from.
+    pub(super) fn random(rng: &mut ChaCha8Rng) -> Fault {
+        let status = [500, 502, 503, 504, 520, 522][rng.random_range(0..6)];
+        match rng.random_range(0..12) {
+            0 | 1 => Fault::TooManyRequests {
+                retry_after: rng.random_range(1..=4),
+            },
+            2..=4 => Fault::ErrorPage { status },
+            5 => Fault::ErrorEmpty { status },
+            6 => Fault::PageInstead,
+            7 => Fault::BrokenJson,
+            8 => Fault::CutBody,
+            9 => Fault::WrongLength,
+            10 => Fault::Reset,
+            _ => Fault::LostToken,
+        }
+    }
+}
+
+/// Which requests fail, apart from chance: an outage first, then what is queued for the endpoint.
+#[derive(Debug, Default)]
+pub(super) struct FaultPlan {
+    pub(super) outage: Option<Fault>,
+    queued: VecDeque<(Option<Endpoint>, Fault, u32)>,
+}
+
+impl FaultPlan {
+    /// The next `count` requests (to `endpoint`, or to any) fail so.
+    pub(super) fn fail_next(&mut self, count: u32, fault: Fault, endpoint: Option<Endpoint>) {
+        if count > 0 {
+            self.queued.push_back((endpoint, fault, count));
+        }
+    }
+
+    /// The fault planned for a request to `endpoint`, which is thereby used up.
+    pub(super) fn take(&mut self, endpoint: Endpoint) -> Option<Fault> {
+        if self.outage.is_some() {
+            return self.outage;
+        }
+        let fits = |wanted: &Option<Endpoint>| wanted.is_none_or(|wanted| wanted == endpoint);
+        let place = self.queued.iter().position(|(wanted, ..)| fits(wanted))?;
+        let (_, fault, left) = &mut self.queued[place];
+        let fault = *fault;
+        *left -= 1;
+        if *left == 0 {
+            self.queued.remove(place);
+        }
+        Some(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planned_faults_are_used_up_in_order_and_by_endpoint() {
+        let mut plan = FaultPlan::default();
+        plan.fail_next(1, Fault::Reset, Some(Endpoint::Info));
+        plan.fail_next(2, Fault::CutBody, None);
+        plan.fail_next(0, Fault::BrokenJson, None);
+        assert_eq!(plan.take(Endpoint::Listing), Some(Fault::CutBody));
+        assert_eq!(plan.take(Endpoint::Info), Some(Fault::Reset));
+        assert_eq!(plan.take(Endpoint::Info), Some(Fault::CutBody));
+        assert_eq!(plan.take(Endpoint::Info), None);
+    }
+
+    #[test]
+    fn an_outage_uses_nothing_up() {
+        let mut plan = FaultPlan::default();
+        plan.fail_next(1, Fault::CutBody, None);
+        plan.outage = Some(Fault::Reset);
+        assert_eq!(plan.take(Endpoint::Token), Some(Fault::Reset));
+        plan.outage = None;
+        assert_eq!(plan.take(Endpoint::Token), Some(Fault::CutBody));
+    }
+}

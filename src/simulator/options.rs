@@ -1,0 +1,109 @@
+//! What a simulated Reddit is made with.
+
+use super::content::subreddit_name;
+use super::corpus::{Corpus, CorpusMode};
+use super::oddities::Oddities;
+use crate::submission::SubredditName;
+use std::time::Duration;
+
+/// How the simulated Reddit is made. The same options give the same world everywhere.
+#[derive(Debug, Clone)]
+pub struct SimulatorOptions {
+    /// Decides everything that chance decides.
+    pub seed: u64,
+    /// World time at the start, milliseconds since the epoch; `None` is the wall clock's. For two
+    /// runs to be the same, this must be the same too.
+    pub starts_at_ms: Option<i64>,
+    /// World seconds per real second. At 0 the clock stands still until it is advanced.
+    pub speed: f64,
+    /// The made-up subreddits, each with its mean of submissions an hour of world time.
+    pub subreddits: Vec<(SubredditName, f64)>,
+    /// How much of their past exists at the start.
+    pub history: Duration,
+    /// The oddities of real traffic.
+    pub oddities: Oddities,
+    /// Real objects to replay beside the made-up ones, and how they appear.
+    pub corpus: Option<(Corpus, CorpusMode)>,
+    /// The quota of each client id, enforced over windows of ten minutes; `None` enforces none.
+    pub requests_per_minute: Option<u32>,
+    /// What `expires_in` says, and when tokens do expire.
+    pub token_lifetime: Duration,
+    /// Whether answers are compressed for clients that ask.
+    pub gzip: bool,
+    /// How many ids one subreddit's listing holds; 0 is no limit.
+    pub listing_cap: usize,
+    /// The one client id and secret that gets tokens; `None` gives them to any.
+    pub credentials: Option<(String, String)>,
+    /// The one account that a password grant is given for; `None` gives it to any.
+    pub account: Option<(String, String)>,
+    /// How long each answer takes at least, in real time.
+    pub latency: Duration,
+}
+
+/// What the listings of the real service hold at most (an undocumented constant of its code).
+pub(super) const REDDIT_LISTING_CAP: usize = 1000;
+
+impl Default for SimulatorOptions {
+    /// An empty Reddit without oddities, as strict as the real one: 100 requests a minute, tokens
+    /// of a day, listings of 1,000.
+    fn default() -> SimulatorOptions {
+        SimulatorOptions {
+            seed: 1,
+            starts_at_ms: None,
+            speed: 1.0,
+            subreddits: Vec::new(),
+            history: Duration::from_secs(24 * 3600),
+            oddities: Oddities::none(),
+            corpus: None,
+            requests_per_minute: Some(100),
+            token_lifetime: Duration::from_secs(24 * 3600),
+            gzip: true,
+            listing_cap: REDDIT_LISTING_CAP,
+            credentials: None,
+            account: None,
+            latency: Duration::ZERO,
+        }
+    }
+}
+
+impl SimulatorOptions {
+    /// A world of `count` made-up subreddits that get `per_hour` submissions each in the mean; as on
+    /// Reddit a few get most of them.
+    pub fn world(seed: u64, count: usize, per_hour: f64) -> SimulatorOptions {
+        #[expect(clippy::cast_precision_loss, reason = "a count of subreddits is small")]
+        let weights: Vec<f64> = (0..count)
+            .map(|rank| (rank as f64 + 1.0).powf(-0.7))
+            .collect();
+        #[expect(clippy::cast_precision_loss, reason = "a count of subreddits is small")]
+        let share = per_hour * count as f64 / weights.iter().sum::<f64>();
+        let subreddits = weights
+            .iter()
+            .enumerate()
+            .map(|(index, weight)| {
+                let name = subreddit_name(index)
+                    .parse()
+                    .expect("generated names are valid");
+                (name, share * weight)
+            })
+            .collect();
+        SimulatorOptions {
+            seed,
+            subreddits,
+            ..SimulatorOptions::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worlds_rates_add_up_and_differ() {
+        let options = SimulatorOptions::world(1, 20, 30.0);
+        let total: f64 = options.subreddits.iter().map(|(_, rate)| rate).sum();
+        assert!((total - 600.0).abs() < 0.001);
+        assert!(options.subreddits[0].1 > 2.0 * options.subreddits[19].1);
+        assert!(SimulatorOptions::world(1, 0, 30.0).subreddits.is_empty());
+    }
+}

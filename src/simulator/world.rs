@@ -1,0 +1,249 @@
+//! The simulated Reddit's state, and how it changes with time.
+//!
+//! A discrete-event simulation: what will happen stands in an agenda, and [`World::advance_to`]
+//! lets everything due happen in order. So the state at a moment depends on the seed and on the
+//! commands given, never on when or how often someone looked. Knows nothing of HTTP.
+
+mod arrivals;
+mod home;
+mod item;
+mod life;
+mod listing;
+mod truth;
+
+pub use home::SubredditState;
+pub(super) use item::View;
+pub(super) use life::{Body, Order};
+pub(super) use listing::{Anchor, Page, PageRequest};
+pub use truth::Truth;
+
+use super::content::base36;
+use super::corpus::CorpusMode;
+use super::options::SimulatorOptions;
+use crate::submission::{SubmissionId, SubredditName};
+use home::Home;
+use item::{Content, Item};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+/// Everything there is, at one moment of world time.
+pub(super) struct World {
+    seed: u64,
+    oddities: super::oddities::Oddities,
+    /// How many ids one subreddit's listing holds.
+    cap: usize,
+    homes: Vec<Home>,
+    by_name: HashMap<SubredditName, usize>,
+    items: Vec<Item>,
+    by_id: HashMap<SubmissionId, usize>,
+    agenda: BinaryHeap<Reverse<Due>>,
+    /// Tells things due in the same millisecond apart, and listing places too.
+    order: u64,
+    last_id: u64,
+    /// Objects of the corpus that have not appeared yet, the next one last.
+    coming: Vec<super::corpus::Object>,
+    corpus_gap_ms: f64,
+    corpus_next_ms: f64,
+    now_ms: i64,
+}
+
+/// Something that will happen.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at_ms: i64,
+    order: u64,
+    event: Event,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// A submission is made in this home.
+    Arrival(usize),
+    /// The corpus's next object appears.
+    CorpusArrival,
+    /// Something happens to a submission.
+    Life(usize, life::Change),
+}
+
+impl World {
+    /// The world at `starts_at_ms`, its history behind it.
+    pub(super) fn new(options: SimulatorOptions, starts_at_ms: i64) -> World {
+        let mut world = World {
+            seed: options.seed,
+            oddities: options.oddities,
+            cap: match options.listing_cap {
+                0 => usize::MAX,
+                cap => cap,
+            },
+            homes: Vec::new(),
+            by_name: HashMap::new(),
+            items: Vec::new(),
+            by_id: HashMap::new(),
+            agenda: BinaryHeap::new(),
+            order: 0,
+            last_id: 0,
+            coming: Vec::new(),
+            corpus_gap_ms: 0.0,
+            corpus_next_ms: 0.0,
+            now_ms: starts_at_ms - super::clock::millis(options.history),
+        };
+        for (name, per_hour) in options.subreddits {
+            let home = world.home(&name);
+            world.homes[home].set_rate(per_hour);
+            world.plan_arrival(home, world.now_ms);
+        }
+        if let Some((corpus, mode)) = options.corpus {
+            world.add_corpus(corpus, mode, starts_at_ms);
+        }
+        world.advance_to(starts_at_ms);
+        world
+    }
+
+    fn add_corpus(&mut self, corpus: super::corpus::Corpus, mode: CorpusMode, starts_at_ms: i64) {
+        let mut objects = corpus.objects;
+        objects.sort_by_key(|object| object.created_utc);
+        match mode {
+            CorpusMode::Listed => {
+                for object in objects {
+                    let place_ms = object.created_utc.saturating_mul(1000);
+                    self.add_object(object, place_ms, starts_at_ms);
+                }
+            }
+            CorpusMode::Arriving { per_second } => {
+                for object in &objects {
+                    self.home(&object.route);
+                }
+                objects.reverse();
+                self.coming = objects;
+                self.corpus_gap_ms = 1000.0 / per_second.max(f64::MIN_POSITIVE);
+                #[expect(clippy::cast_precision_loss, reason = "milliseconds fit 53 bits")]
+                {
+                    self.corpus_next_ms = starts_at_ms as f64;
+                }
+                self.plan_corpus_arrival();
+            }
+        }
+    }
+
+    fn plan_corpus_arrival(&mut self) {
+        if !self.coming.is_empty() {
+            self.corpus_next_ms += self.corpus_gap_ms;
+            #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
+            self.plan(self.corpus_next_ms as i64, Event::CorpusArrival);
+        }
+    }
+
+    fn add_object(&mut self, object: super::corpus::Object, place_ms: i64, at_ms: i64) {
+        let home = self.home(&object.route);
+        let (id, created_utc) = (object.id.clone(), object.created_utc);
+        let content = Content::objects(object.into_texts());
+        let item = Item::new(id, home, created_utc.saturating_mul(1000), content);
+        if let Some(item) = self.insert(item) {
+            self.list(item, place_ms, at_ms);
+        }
+    }
+
+    /// Lets everything happen that is due until then. Time never goes back.
+    pub(super) fn advance_to(&mut self, now_ms: i64) {
+        while self
+            .agenda
+            .peek()
+            .is_some_and(|Reverse(due)| due.at_ms <= now_ms)
+        {
+            let Some(Reverse(due)) = self.agenda.pop() else {
+                break;
+            };
+            self.now_ms = self.now_ms.max(due.at_ms);
+            match due.event {
+                Event::Arrival(home) => self.arrive(home, due.at_ms),
+                Event::CorpusArrival => {
+                    if let Some(object) = self.coming.pop() {
+                        self.add_object(object, due.at_ms, due.at_ms);
+                    }
+                    self.plan_corpus_arrival();
+                }
+                Event::Life(item, change) => {
+                    // What no longer fits (an edit after a removal) falls away.
+                    let _fitted = self.change(item, change, due.at_ms);
+                }
+            }
+        }
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    fn plan(&mut self, at_ms: i64, event: Event) {
+        let order = self.next_order();
+        self.agenda.push(Reverse(Due {
+            at_ms,
+            order,
+            event,
+        }));
+    }
+
+    fn next_order(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+
+    /// The home of this name, made where there is none.
+    fn home(&mut self, name: &SubredditName) -> usize {
+        if let Some(&home) = self.by_name.get(name) {
+            return home;
+        }
+        let home = self.homes.len();
+        self.homes.push(Home::new(name.clone(), self.seed));
+        self.by_name.insert(name.clone(), home);
+        home
+    }
+
+    /// Adds an item that is in no listing yet; nothing where its id is taken.
+    fn insert(&mut self, item: Item) -> Option<usize> {
+        let index = self.items.len();
+        match self.by_id.entry(item.id.clone()) {
+            std::collections::hash_map::Entry::Occupied(_) => None,
+            std::collections::hash_map::Entry::Vacant(vacant) => {
+                vacant.insert(index);
+                self.items.push(item);
+                Some(index)
+            }
+        }
+    }
+
+    /// The next id at a moment: ids grow with time as they do on Reddit, and always grow.
+    fn next_id(&mut self, at_ms: i64) -> u64 {
+        // An id and its time, from recorded traffic; and the mean rate of 2026-01.
+        const KNOWN_ID: i64 = 3_983_689_053; // 1tvsa59
+        const KNOWN_MS: i64 = 1_780_499_467_000;
+        const PER_SECOND: i64 = 17;
+        let by_time = KNOWN_ID + (at_ms - KNOWN_MS) / 1000 * PER_SECOND;
+        let next = u64::try_from(by_time).unwrap_or(0).max(self.last_id + 1);
+        self.last_id = next;
+        next
+    }
+
+    fn text_id(number: u64) -> SubmissionId {
+        base36(number)
+            .parse()
+            .expect("base 36 of 64 bits is a valid id")
+    }
+
+    /// The item of an id.
+    pub(super) fn find(&self, id: &SubmissionId) -> Option<usize> {
+        self.by_id.get(id).copied()
+    }
+
+    /// World time, milliseconds since the epoch.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// How many submissions there are, visible or not.
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Every subreddit's name, in the order of making.
+    pub(super) fn names(&self) -> impl Iterator<Item = &SubredditName> {
+        self.homes.iter().map(|home| &home.name)
+    }
+}
