@@ -14,6 +14,7 @@ pub use values::display_url;
 use layers::Settings;
 use secrecy::SecretString;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -119,7 +120,7 @@ pub struct RedditConfig {
     /// The token endpoint is below it.
     pub auth_url: Url,
     /// One budget for all processes together.
-    pub requests_per_minute: u32,
+    pub requests_per_minute: NonZeroU32,
 }
 
 /// `reddit.client_id` and `reddit.client_secret`.
@@ -156,6 +157,9 @@ pub struct DiscoverConfig {
     pub first_window: Duration,
     /// How far each window reaches back into the last.
     pub overlap: Duration,
+    /// Listings walked at the same time. All wait for the same budget: more hold more memory and
+    /// end later, fewer stand still when one answer is slow.
+    pub concurrency: usize,
 }
 
 /// `fetch.…`
@@ -228,11 +232,7 @@ impl Config {
                     .replace("USERNAME", username.as_deref().unwrap_or("unknown")),
                 api_url: settings.http_url("reddit.api_url")?,
                 auth_url: settings.http_url("reddit.auth_url")?,
-                requests_per_minute: settings.number(
-                    "reddit.requests_per_minute",
-                    2,
-                    10_000_000,
-                )?,
+                requests_per_minute: settings.count("reddit.requests_per_minute", 10_000_000)?,
             },
             arctic_shift: ArcticShiftConfig {
                 url: settings.http_url("arctic_shift.url")?,
@@ -241,9 +241,10 @@ impl Config {
                 interval: settings.duration("discover.interval", Duration::from_millis(100))?,
                 first_window: settings.duration("discover.first_window", Duration::from_secs(1))?,
                 overlap: settings.duration("discover.overlap", Duration::ZERO)?,
+                concurrency: settings.number("discover.concurrency", 1, 100)? as usize,
             },
             fetch: FetchConfig {
-                concurrency: settings.number("fetch.concurrency", 1, 10_000)? as usize,
+                concurrency: settings.number("fetch.concurrency", 1, 4_000)? as usize,
             },
             shutdown: ShutdownConfig {
                 grace: settings.duration("shutdown.grace", Duration::ZERO)?,

@@ -8,8 +8,8 @@ pub struct Key {
     pub name: &'static str,
     /// As it would be written in the file; none where there is no default.
     pub default: Option<&'static str>,
-    /// Its value is never shown, and `…_file` may name a file that holds it.
-    pub secret: bool,
+    /// For a secret, whose value is never shown: the key that names a file which holds it.
+    pub file: Option<&'static str>,
     /// What it means.
     pub help: &'static str,
 }
@@ -33,7 +33,7 @@ const fn key(name: &'static str, default: &'static str, help: &'static str) -> K
     Key {
         name,
         default: Some(default),
-        secret: false,
+        file: None,
         help,
     }
 }
@@ -43,13 +43,13 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "database.url",
         default: Some("sqlite://freshet.db"),
-        secret: true,
+        file: Some("database.url_file"),
         help: "Where submissions are stored: sqlite://FILE or postgres://…",
     },
     Key {
         name: "queue.url",
         default: Some("sqlite://freshet-queue.db"),
-        secret: true,
+        file: Some("queue.url_file"),
         help: "What carries the jobs: sqlite://FILE, redis://… or rediss://…",
     },
     key(
@@ -65,25 +65,25 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "reddit.client_id",
         default: None,
-        secret: true,
+        file: Some("reddit.client_id_file"),
         help: "The application's id, from https://www.reddit.com/prefs/apps",
     },
     Key {
         name: "reddit.client_secret",
         default: None,
-        secret: true,
+        file: Some("reddit.client_secret_file"),
         help: "The application's secret",
     },
     Key {
         name: "reddit.username",
         default: None,
-        secret: false,
+        file: None,
         help: "The account of a script application; also signs the user agent",
     },
     Key {
         name: "reddit.password",
         default: None,
-        secret: true,
+        file: Some("reddit.password_file"),
         help: "That account's password",
     },
     key(
@@ -125,6 +125,11 @@ pub const KEYS: &[Key] = &[
         "discover.overlap",
         "15m",
         "How far each window reaches back into the last",
+    ),
+    key(
+        "discover.concurrency",
+        "4",
+        "Listings walked at the same time",
     ),
     key(
         "fetch.concurrency",

@@ -156,11 +156,7 @@ impl Settings {
             self.0.insert(key.name, (value, origin));
             return Ok(());
         }
-        let holder = name
-            .strip_suffix("_file")
-            .and_then(known)
-            .filter(|key| key.secret);
-        let Some(key) = holder else {
+        let Some(key) = KEYS.iter().find(|key| key.file == Some(name)) else {
             return Err(unknown(name, origin));
         };
         let text = std::fs::read_to_string(&value).map_err(|error| ConfigError::Invalid {

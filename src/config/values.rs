@@ -4,6 +4,7 @@ use super::ConfigError;
 use super::layers::Settings;
 use secrecy::SecretString;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroU32;
 use std::time::Duration;
 use url::Url;
 
@@ -48,6 +49,12 @@ impl Settings {
                     format!("{value:?} is not a whole number from {least} to {most}"),
                 )
             })
+    }
+
+    /// A whole number from 1.
+    pub(super) fn count(&self, key: &'static str, most: u32) -> Result<NonZeroU32, ConfigError> {
+        let number = self.number(key, 1, most)?;
+        NonZeroU32::new(number).ok_or_else(|| self.invalid(key, "it must not be 0"))
     }
 
     /// A length of time such as `60s`, `15m` or `1h 30m`.
