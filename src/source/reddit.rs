@@ -24,6 +24,7 @@ use auth::Auth;
 use gate::Gate;
 use reqwest::{Method, StatusCode, Url};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use transport::{Answer, Endpoint, Transport};
 
 /// The `source` label of every metric written here.
@@ -107,6 +108,11 @@ impl Reddit {
             listing::read(answer).map(InfoPage::from)
         })
         .await
+    }
+
+    /// Whether an answer so far said of itself that it comes from the simulated Reddit.
+    pub fn simulated(&self) -> Arc<AtomicBool> {
+        self.0.transport.simulated()
     }
 
     /// Gets an access token unless a valid one is at hand: for readiness and for the doctor.

@@ -22,6 +22,8 @@ pub struct InfoPage {
     pub served_at: i64,
     /// When it was asked for, milliseconds since the epoch.
     pub asked_ms: i64,
+    /// From the request to the end of the answer, without the wait for the budget.
+    pub seconds: f64,
 }
 
 impl InfoPage {
@@ -33,6 +35,7 @@ impl InfoPage {
             order: Vec::new(),
             served_at: now_ms.div_euclid(1_000),
             asked_ms: now_ms,
+            seconds: 0.0,
         }
     }
 }
@@ -45,6 +48,7 @@ impl From<ListingPage> for InfoPage {
             order: page.order,
             served_at: page.served_at,
             asked_ms: page.asked_ms,
+            seconds: page.seconds,
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct ListingPage {
     pub served_at: i64,
     /// When it was asked for, milliseconds since the epoch.
     pub asked_ms: i64,
+    /// From the request to the end of the answer, without the wait for the budget.
+    pub seconds: f64,
 }
 
 /// The address of one page of `/r/a+b/new`.
@@ -86,6 +88,7 @@ pub(super) fn read(answer: &Answer) -> Result<ListingPage, SourceError> {
         after: listing.after.filter(|it| is_fullname(it)),
         served_at: answer.served_at(),
         asked_ms: answer.asked_ms,
+        seconds: answer.seconds,
     };
     for child in listing.children {
         let (name, decoded) = read_child(child, answer.asked_ms);

@@ -10,11 +10,15 @@ use crate::metrics::Metrics;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect, retry};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Reddit sends about forty.
 const MAX_HEADERS: usize = 128;
 const MAX_HEADER_BYTES: u32 = 64 * 1024;
+
+/// On every answer of the simulated Reddit.
+const SIMULATED: &str = "x-simulated";
 
 /// The `endpoint` label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,7 @@ pub(super) struct Transport {
     client: Client,
     metrics: Arc<Metrics>,
     max_body_bytes: usize,
+    simulated: Arc<AtomicBool>,
 }
 
 /// A whole answer.
@@ -50,6 +55,8 @@ pub(super) struct Answer {
     /// By our clock, milliseconds since the epoch.
     pub(super) asked_ms: i64,
     pub(super) received_ms: i64,
+    /// From the request to the end of the answer.
+    pub(super) seconds: f64,
 }
 
 impl Transport {
@@ -81,7 +88,13 @@ impl Transport {
             client,
             metrics,
             max_body_bytes: options.max_body_bytes,
+            simulated: Arc::default(),
         })
+    }
+
+    /// Set once an answer said of itself that it is made up.
+    pub(super) fn simulated(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.simulated)
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -114,8 +127,10 @@ impl Transport {
     }
 
     async fn whole(&self, request: RequestBuilder) -> Result<Answer, SourceError> {
-        let asked_ms = now_ms();
+        let (asked_ms, started) = (now_ms(), Instant::now());
         let mut response = request.send().await.map_err(failed)?;
+        let simulated = response.headers().contains_key(SIMULATED);
+        self.simulated.fetch_or(simulated, Ordering::Relaxed);
         let body = self.body(&mut response).await?;
         Ok(Answer {
             status: response.status(),
@@ -123,6 +138,7 @@ impl Transport {
             body,
             asked_ms,
             received_ms: now_ms(),
+            seconds: started.elapsed().as_secs_f64(),
         })
     }
 
