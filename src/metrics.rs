@@ -215,11 +215,16 @@ impl Metrics {
         }
     }
 
+    /// Every series, for a view of this process's own.
+    pub fn gather(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.registry.gather()
+    }
+
     /// The exposition, in Prometheus' text format.
     pub fn render(&self) -> String {
         let mut buffer = Vec::new();
         // Writing to memory fails only for a metric without a name, and all are named above.
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut buffer) {
+        if let Err(error) = TextEncoder::new().encode(&self.gather(), &mut buffer) {
             tracing::error!(%error, "The metrics could not be rendered");
         }
         String::from_utf8_lossy(&buffer).into_owned()

@@ -23,6 +23,8 @@ pub struct Claimed {
     pub claim: Claim,
     /// Active or unavailable.
     pub state: SubredditState,
+    /// Why it is unavailable.
+    pub reason: Option<String>,
     /// Seconds.
     pub added_at: i64,
     /// Seconds; see [`super::Subreddit`].
@@ -42,6 +44,7 @@ struct Row {
     name: String,
     claim_token: i64,
     state: String,
+    reason: Option<String>,
     added_at: i64,
     covered_until: Option<i64>,
     seen_until: Option<i64>,
@@ -70,7 +73,7 @@ const CLAIM: Dialects = Dialects {
          WHERE state <> 'paused' AND next_poll_ms >= $5 AND next_poll_ms <= $6
            AND (claimed_until_ms IS NULL OR claimed_until_ms <= $2 OR claimed_until_ms > $4)
          ORDER BY next_poll_ms LIMIT $7 FOR UPDATE SKIP LOCKED))
-     RETURNING name, claim_token, state, added_at, covered_until, seen_until, posts_per_hour,
+     RETURNING name, claim_token, state, reason, added_at, covered_until, seen_until, posts_per_hour,
                failures, next_poll_ms",
     sqlite: "UPDATE subreddits
      SET claim_token = claim_token + 1, claimed_by = $1, claimed_until_ms = $3
@@ -79,7 +82,7 @@ const CLAIM: Dialects = Dialects {
          WHERE state <> 'paused' AND next_poll_ms >= $5 AND next_poll_ms <= $6
            AND (claimed_until_ms IS NULL OR claimed_until_ms <= $2 OR claimed_until_ms > $4)
          ORDER BY next_poll_ms LIMIT $7)
-     RETURNING name, claim_token, state, added_at, covered_until, seen_until, posts_per_hour,
+     RETURNING name, claim_token, state, reason, added_at, covered_until, seen_until, posts_per_hour,
                failures, next_poll_ms",
 };
 const RENEW: Dialects = Dialects::same(
@@ -210,6 +213,7 @@ impl TryFrom<Row> for Claimed {
                 token: row.claim_token,
             },
             state: row.state.parse().map_err(StoreError::unreadable)?,
+            reason: row.reason,
             added_at: row.added_at,
             covered_until: row.covered_until,
             seen_until: row.seen_until,

@@ -94,11 +94,11 @@ words! {
         /// The listing ends at about 1,000 items, and there were more.
         Cap = "cap",
         /// The item to go on from was gone, and so was the way further back.
-        Anchor = "anchor",
+        AnchorVanished = "anchor_vanished",
         /// An answer could not be used, however often it was asked for.
         Error = "error",
-        /// The subreddit could not be read for a while.
-        Unavailable = "unavailable",
+        /// More pages than any listing has.
+        PageLimit = "page_limit",
     }
 }
 
