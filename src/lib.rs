@@ -1,6 +1,13 @@
-//! freshet keeps every submission of some subreddits in a database, and proves that none was missed.
+//! freshet keeps every submission of some subreddits in a database, as it appears, and proves that
+//! none was missed.
+//!
+//! The folders are the pipeline: [`discover`] finds submissions, [`feed`] keeps the [`queue`]
+//! filled, [`ingest`] fetches them in company, [`store`] holds them, [`observe`] shows it all.
+//! [`source`] talks to Reddit, [`simulator`] is one. [`app`] puts them together. ARCHITECTURE.md
+//! walks one submission through them.
 
 pub mod config;
+pub mod discover;
 pub mod metrics;
 pub mod queue;
 pub mod simulator;

@@ -1,0 +1,63 @@
+//! Which subreddits share a listing request. Pure.
+
+use crate::config::DiscoverConfig;
+use crate::store::Claimed;
+
+/// Names in one listing request at most: Reddit's own bound on a saved combination.
+const MOST_MEMBERS: usize = 100;
+/// Characters of all names and the `+` between them at most; longer requests end in 414.
+const MOST_CHARS: usize = 1_700;
+/// Submissions that a shared page is planned to hold over the span that a walk lists. A page holds
+/// 100: the rest shows the older ground that proves the walk.
+const SHARED_PAGE: f64 = 60.0;
+/// A subreddit that fills more of a page than this by itself is listed alone.
+const TOO_BUSY: f64 = 30.0;
+
+/// Whether a subreddit with this traffic shares its listing requests.
+pub fn is_quiet(posts_per_hour: f64, config: &DiscoverConfig) -> bool {
+    posts_per_hour * span_hours(config) <= TOO_BUSY
+}
+
+/// The time that a walk lists.
+fn span_hours(config: &DiscoverConfig) -> f64 {
+    (config.interval + config.overlap).as_secs_f64() / 3600.0
+}
+
+/// Splits what is due into listing requests. `alone` tells which subreddits need a listing of their
+/// own now, whatever their traffic.
+pub fn plan(
+    due: Vec<Claimed>,
+    config: &DiscoverConfig,
+    alone: impl Fn(&Claimed) -> bool,
+) -> Vec<Vec<Claimed>> {
+    let span_hours = span_hours(config);
+    let (single, mut shared): (Vec<Claimed>, Vec<Claimed>) = due
+        .into_iter()
+        .partition(|claimed| alone(claimed) || !is_quiet(claimed.posts_per_hour, config));
+    let mut groups: Vec<Vec<Claimed>> = single.into_iter().map(|claimed| vec![claimed]).collect();
+    // Quiet ones first: each request then takes as many as it can.
+    shared.sort_by(|left, right| {
+        let by_rate = left.posts_per_hour.total_cmp(&right.posts_per_hour);
+        by_rate.then_with(|| left.claim.subreddit.cmp(&right.claim.subreddit))
+    });
+    let mut group: Vec<Claimed> = Vec::new();
+    let (mut chars, mut items) = (0, 0.0);
+    for claimed in shared {
+        let more_chars = claimed.claim.subreddit.as_str().len() + 1;
+        let more_items = claimed.posts_per_hour * span_hours;
+        let full = group.len() == MOST_MEMBERS
+            || chars + more_chars > MOST_CHARS
+            || items + more_items > SHARED_PAGE;
+        if full && !group.is_empty() {
+            groups.push(std::mem::take(&mut group));
+            (chars, items) = (0, 0.0);
+        }
+        chars += more_chars;
+        items += more_items;
+        group.push(claimed);
+    }
+    if !group.is_empty() {
+        groups.push(group);
+    }
+    groups
+}

@@ -1,0 +1,237 @@
+//! One subreddit's share of a poll: its window, its gap, and when it is looked at next.
+
+use super::group::is_quiet;
+use super::prove::{Proof, judge, posts_per_hour, seconds, short_overlap, stopped_at};
+use super::walk::{Ended, Walk};
+use crate::config::DiscoverConfig;
+use crate::source::UnavailableReason;
+use crate::store::{
+    Claimed, GapCause, GapRecord, Interval, MemberRecord, SubredditState, SubredditUpdate,
+    WindowOutcome, WindowRecord,
+};
+use std::time::Duration;
+
+/// An unavailable subreddit is looked at again after this, then after twice as long, and so on.
+const RECHECK_FIRST: Duration = Duration::from_secs(300);
+const RECHECK_LONGEST: Duration = Duration::from_secs(6 * 3600);
+
+/// How a walk came out.
+#[derive(Debug)]
+pub(super) enum WalkEnd {
+    /// It came to an end of its own.
+    Ended(Ended),
+    /// What was asked for is not to be had.
+    Unavailable(UnavailableReason),
+    /// Refused for what was asked.
+    Refused(String),
+    /// An outage outlasted the poll's patience.
+    OutOfPatience,
+    /// Told to stop.
+    Stopped,
+}
+
+/// A walk that is over.
+#[derive(Debug)]
+pub(super) struct Walked {
+    pub(super) walk: Walk,
+    pub(super) end: WalkEnd,
+    /// Our clock, seconds.
+    pub(super) started_at: i64,
+    /// Our clock, seconds.
+    pub(super) finished_at: i64,
+    /// Reddit's clock when it answered the first page, seconds: the window's end.
+    pub(super) served_at: i64,
+}
+
+/// What is to be recorded for a member; `None` where it must be walked alone first.
+pub(super) fn member(
+    config: &DiscoverConfig,
+    claimed: &Claimed,
+    alone: bool,
+    walked: &Walked,
+    now_ms: i64,
+) -> Option<MemberRecord> {
+    let Walked {
+        walk,
+        end,
+        served_at,
+        ..
+    } = walked;
+    let served_at = *served_at;
+    let proof = match end {
+        WalkEnd::Ended(ended) => judge(walk, *ended, claimed, alone, served_at, config),
+        WalkEnd::Unavailable(reason) => return Some(unavailable(claimed, reason, now_ms)),
+        WalkEnd::Refused(_) | WalkEnd::OutOfPatience | WalkEnd::Stopped => {
+            return Some(failed(config, claimed, walked, now_ms));
+        }
+    };
+    let window = |start, outcome| {
+        Some(WindowRecord {
+            window_start: start,
+            window_end: served_at,
+            started_at: walked.started_at,
+            finished_at: walked.finished_at,
+            pages: walk.pages(),
+            listed: u32::try_from(walk.listed().len()).unwrap_or(u32::MAX),
+            outcome,
+        })
+    };
+    let posts_per_hour = posts_per_hour(walk, claimed, alone, served_at);
+    let mut record = MemberRecord {
+        claim: claimed.claim.clone(),
+        window: None,
+        proven: None,
+        gap: None,
+        update: SubredditUpdate {
+            covered_until: None,
+            seen_until: Some(served_at),
+            posts_per_hour,
+            failures: 0,
+            state: SubredditState::Active,
+            reason: None,
+            next_poll_ms: next_poll_ms(config, posts_per_hour, now_ms),
+        },
+    };
+    match proof {
+        Proof::ToBeAlone => return None,
+        Proof::Seen => {}
+        Proof::Complete { start, ground } => {
+            // A listing that showed its end proves everything down to its oldest item.
+            let oldest = walk
+                .listed()
+                .iter()
+                .map(|item| item.submission.created_utc)
+                .min();
+            let ground = if ground == i64::MIN {
+                oldest.unwrap_or(start)
+            } else {
+                ground
+            };
+            record.window = window(start, WindowOutcome::Complete);
+            record.proven = Some(Interval {
+                start: ground.min(start),
+                end: served_at,
+            });
+            record.update.covered_until = Some(served_at);
+        }
+        Proof::Truncated {
+            start,
+            stopped_at,
+            cause,
+        } => {
+            record.window = window(start, WindowOutcome::Truncated);
+            record.gap = Some(GapRecord {
+                interval: Interval {
+                    start,
+                    end: stopped_at,
+                },
+                cause,
+            });
+            let listed_since = stopped_at.saturating_add(1);
+            if listed_since <= served_at {
+                record.proven = Some(Interval {
+                    start: listed_since,
+                    end: served_at,
+                });
+            }
+            // Nothing is forgotten: what was not reached is the gap's.
+            record.update.covered_until = Some(served_at);
+        }
+    }
+    Some(record)
+}
+
+/// An outage: the watermark stays, so the next poll reaches back to it; the gap says meanwhile what
+/// may be missing, and ends when a window covers it.
+fn failed(
+    config: &DiscoverConfig,
+    claimed: &Claimed,
+    walked: &Walked,
+    now_ms: i64,
+) -> MemberRecord {
+    let end = walked.served_at;
+    let first = end.saturating_sub(seconds(config.first_window));
+    let start = claimed
+        .covered_until
+        .map_or(first, |covered| covered - seconds(short_overlap(config)));
+    let unlisted_until = stopped_at(&walked.walk)
+        .unwrap_or(end)
+        .clamp(start, end.max(start));
+    MemberRecord {
+        claim: claimed.claim.clone(),
+        window: Some(WindowRecord {
+            window_start: start,
+            window_end: end.max(start),
+            started_at: walked.started_at,
+            finished_at: walked.finished_at,
+            pages: walked.walk.pages(),
+            listed: u32::try_from(walked.walk.listed().len()).unwrap_or(u32::MAX),
+            outcome: WindowOutcome::Failed,
+        }),
+        proven: None,
+        gap: Some(GapRecord {
+            interval: Interval {
+                start,
+                end: unlisted_until,
+            },
+            cause: GapCause::Error,
+        }),
+        update: SubredditUpdate {
+            next_poll_ms: next_poll_ms(config, claimed.posts_per_hour, now_ms),
+            ..unchanged(claimed)
+        },
+    }
+}
+
+fn unavailable(claimed: &Claimed, reason: &UnavailableReason, now_ms: i64) -> MemberRecord {
+    let times = claimed.failures.min(16);
+    let wait = RECHECK_FIRST
+        .saturating_mul(1 << times)
+        .min(RECHECK_LONGEST);
+    if claimed.state != SubredditState::Unavailable {
+        tracing::warn!(subreddit = %claimed.claim.subreddit, %reason, "The subreddit is unavailable; it is looked at again now and then");
+    }
+    MemberRecord {
+        claim: claimed.claim.clone(),
+        window: None,
+        proven: None,
+        gap: None,
+        update: SubredditUpdate {
+            failures: claimed.failures.saturating_add(1),
+            state: SubredditState::Unavailable,
+            reason: Some(reason.to_string()),
+            next_poll_ms: now_ms + milliseconds(wait),
+            ..unchanged(claimed)
+        },
+    }
+}
+
+fn unchanged(claimed: &Claimed) -> SubredditUpdate {
+    SubredditUpdate {
+        covered_until: None,
+        seen_until: None,
+        posts_per_hour: claimed.posts_per_hour,
+        failures: claimed.failures,
+        state: claimed.state,
+        reason: claimed.reason.clone(),
+        next_poll_ms: 0,
+    }
+}
+
+/// One interval on. Quiet subreddits meet at the same instants, so that they find company.
+fn next_poll_ms(config: &DiscoverConfig, posts_per_hour: f64, now_ms: i64) -> i64 {
+    let interval = milliseconds(config.interval).max(1);
+    if !is_quiet(posts_per_hour, config) {
+        return now_ms + interval;
+    }
+    let meeting = (now_ms.div_euclid(interval) + 1) * interval;
+    if meeting - now_ms < interval / 2 {
+        meeting + interval
+    } else {
+        meeting
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}

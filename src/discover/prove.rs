@@ -1,0 +1,126 @@
+//! What a walk proves for one subreddit. Pure; the times come from Reddit's own clock.
+
+use super::walk::{Ended, OLD_RUN, Walk};
+use crate::config::DiscoverConfig;
+use crate::store::{Claimed, GapCause};
+use std::time::Duration;
+
+/// A subreddit that is listed in company without an item of its own to show for it is listed alone
+/// after this many seconds without proof.
+pub const ALONE_EVERY: i64 = 1800;
+
+/// What a walk that came to its end means for one subreddit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Everything since the window's start was listed.
+    Complete {
+        /// The window's start.
+        start: i64,
+        /// Everything since then was listed too; at or before `start`.
+        ground: i64,
+    },
+    /// The subreddit's own listing stopped short.
+    Truncated {
+        /// The window's start.
+        start: i64,
+        /// The newest second that may not have been listed whole.
+        stopped_at: i64,
+        /// Why it stopped.
+        cause: GapCause,
+    },
+    /// Listed in company, and nothing shows that the subreddit was in it, or not far enough back.
+    Seen,
+    /// The shared listing stopped short: to be walked alone.
+    ToBeAlone,
+}
+
+/// Judges a walk that came to its end.
+pub fn judge(
+    walk: &Walk,
+    ended: Ended,
+    claimed: &Claimed,
+    alone: bool,
+    served_at: i64,
+    config: &DiscoverConfig,
+) -> Proof {
+    let covered = claimed.covered_until;
+    let back = |from: i64, by: Duration| from.saturating_sub(seconds(by));
+    let first_start = back(served_at, config.first_window);
+    let whole_start = covered.map_or(first_start, |covered| back(covered, config.overlap));
+    let short_start = covered.map_or(first_start, |covered| back(covered, short_overlap(config)));
+    let ground = walk.ground();
+    // A shared listing drops members that are gone or renamed without a word, so silence proves
+    // nothing: only an item of its own shows that a member was in it.
+    let present = alone || walk.listed().iter().any(|item| belongs(item, claimed));
+    for start in [whole_start, short_start] {
+        if present && ground <= start {
+            return Proof::Complete { start, ground };
+        }
+    }
+    let cause = match ended {
+        // Alone, the walk went at least as far as the short start, so this is a shared one.
+        Ended::Older | Ended::End => return Proof::Seen,
+        Ended::Cap => GapCause::Cap,
+        Ended::AnchorVanished => GapCause::AnchorVanished,
+        Ended::PageLimit => GapCause::PageLimit,
+    };
+    if !alone {
+        return Proof::ToBeAlone;
+    }
+    let stopped_at = stopped_at(walk)
+        .unwrap_or(served_at)
+        .clamp(short_start, served_at.max(short_start));
+    Proof::Truncated {
+        start: short_start,
+        stopped_at,
+        cause,
+    }
+}
+
+/// Where a walk that proved nothing stopped: the newest creation time in its last few items.
+pub fn stopped_at(walk: &Walk) -> Option<i64> {
+    let last = walk.listed().iter().rev().take(OLD_RUN);
+    last.map(|item| item.submission.created_utc).max()
+}
+
+/// Submissions per hour as a walk shows them: the count over the span that it listed, at least a
+/// minute and at most a day. Falls slowly, so that a pause does not hide a busy subreddit.
+pub fn posts_per_hour(walk: &Walk, claimed: &Claimed, alone: bool, served_at: i64) -> f64 {
+    let oldest = stopped_at(walk).unwrap_or(served_at);
+    let span = served_at.saturating_sub(oldest).clamp(60, 86_400);
+    let since = served_at.saturating_sub(span);
+    let recent = walk
+        .listed()
+        .iter()
+        .filter(|item| item.submission.created_utc > since);
+    let count = recent
+        .filter(|item| alone || belongs(item, claimed))
+        .count();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "at most some thousand items, and a day of seconds"
+    )]
+    let shown = count as f64 * 3600.0 / span as f64;
+    shown.max(claimed.posts_per_hour * 0.7)
+}
+
+/// The least that a window reaches back, whatever it costs: what appears out of order appears
+/// within seconds.
+pub fn short_overlap(config: &DiscoverConfig) -> Duration {
+    config
+        .overlap
+        .min(config.interval.max(Duration::from_secs(60)))
+}
+
+/// Whole seconds of a length of time.
+pub fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn belongs(item: &crate::submission::Observation, claimed: &Claimed) -> bool {
+    let name = claimed.claim.subreddit.as_str();
+    item.submission
+        .subreddit
+        .as_deref()
+        .is_some_and(|other| other.eq_ignore_ascii_case(name))
+}

@@ -1,0 +1,111 @@
+//! Claims what is due, forms listing requests, and runs a few walks at a time.
+
+use super::claims::{Claims, LEASE_MS};
+use super::group::plan;
+use super::poll::{Overlaps, poll};
+use super::prove::ALONE_EVERY;
+use crate::config::DiscoverConfig;
+use crate::metrics::Metrics;
+use crate::source::Reddit;
+use crate::store::{Claimed, Store, SubredditState};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Subreddits claimed at once: enough that quiet ones find company, few enough that another
+/// scheduler finds some left.
+const CLAIM_MOST: u32 = 1_000;
+/// How often the database is asked for what is due.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What discovery needs.
+#[derive(Debug, Clone)]
+pub struct Discover {
+    /// Where to look.
+    pub reddit: Reddit,
+    /// Where to record.
+    pub store: Store,
+    /// What to count.
+    pub metrics: Arc<Metrics>,
+    /// Interval, first window, overlap.
+    pub config: DiscoverConfig,
+    /// Who claims, unique to this process.
+    pub holder: String,
+    /// Rung when new work was stored.
+    pub work: Arc<Notify>,
+    /// The clock, milliseconds since the epoch.
+    pub now_ms: fn() -> i64,
+}
+
+/// Discovers until told to stop. A walk that is under way then is dropped: its window stays open.
+pub async fn run(discover: Discover, stop: CancellationToken) {
+    let claims = Arc::new(Claims::default());
+    // Claims outlive the walks by a moment, so that none is given back while it is recorded.
+    let walks_ended = CancellationToken::new();
+    let keep = claims.keep(&discover.store, discover.now_ms, &walks_ended);
+    let schedule = async {
+        schedule(&discover, &claims, &stop).await;
+        walks_ended.cancel();
+    };
+    tokio::join!(keep, schedule);
+}
+
+async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &CancellationToken) {
+    let overlaps = Arc::new(Overlaps::default());
+    let mut planned: VecDeque<Vec<Claimed>> = VecDeque::new();
+    let mut walks = JoinSet::new();
+    let mut failing = false;
+    while !stop.is_cancelled() {
+        if planned.is_empty() {
+            match claim(discover).await {
+                Ok(due) => {
+                    if std::mem::take(&mut failing) {
+                        tracing::info!("The database answers again");
+                    }
+                    claims.add(due.iter().map(|claimed| &claimed.claim));
+                    planned.extend(requests(discover, due));
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "What is due cannot be claimed; trying again until it can");
+                    }
+                }
+            }
+        }
+        while walks.len() < discover.config.concurrency
+            && let Some(group) = planned.pop_front()
+        {
+            let (discover, claims) = (discover.clone(), Arc::clone(claims));
+            let (overlaps, stop) = (Arc::clone(&overlaps), stop.clone());
+            walks.spawn(async move { poll(&discover, &claims, &overlaps, group, &stop).await });
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            Some(_) = walks.join_next(), if !walks.is_empty() => {}
+            () = tokio::time::sleep(LOOK), if planned.is_empty() => {}
+        }
+    }
+    while walks.join_next().await.is_some() {}
+}
+
+async fn claim(discover: &Discover) -> Result<Vec<Claimed>, crate::store::StoreError> {
+    discover
+        .store
+        .claim_due(&discover.holder, (discover.now_ms)(), LEASE_MS, CLAIM_MOST)
+        .await
+}
+
+/// Listing requests for what is due.
+fn requests(discover: &Discover, due: Vec<Claimed>) -> Vec<Vec<Claimed>> {
+    plan(due, &discover.config, |claimed| {
+        // Both by Reddit's clock: how long it has only been seen in company.
+        let unproven = claimed
+            .covered_until
+            .map(|covered| claimed.seen_until.unwrap_or(covered) - covered);
+        claimed.state != SubredditState::Active
+            || unproven.is_none_or(|seconds| seconds >= ALONE_EVERY)
+    })
+}

@@ -1,0 +1,257 @@
+//! One walk of a `/new` listing, as a state machine without I/O: which page to ask for next, and
+//! what the pages so far have proven.
+//!
+//! The listing is neither ordered nor complete: late approvals stand below newer items, old posts
+//! reappear on top, an anchor that has left the listing is answered with an empty page, and any
+//! page may be cut short. So the walk never believes a single item or a single answer:
+//!
+//! - *Older ground* is reached when the last [`OLD_RUN`] items in a row are older, not one.
+//! - *The end* of the listing is believed when a second request, from another anchor, shows it too.
+//! - *The cap* explains an end after about 1,000 items; it proves nothing about what lies below.
+
+use crate::submission::{Observation, Undecodable};
+use std::collections::HashSet;
+
+/// Items in a row, at the end of what was listed, that must be older. Old posts that reappear come
+/// in ones and twos; so many in a row are the listing's own order.
+pub const OLD_RUN: usize = 10;
+/// The same, where the listing also says that it ends there.
+const OLD_RUN_AT_END: usize = 3;
+/// A listing ends at about 1,000 items, removed ones among them, so fewer may be visible. An end
+/// after this many is taken for the cap: a real end so far down, all of it inside the window, is
+/// rare, and believing in it wrongly would lose submissions.
+const CAP_SUSPECTED: usize = 500;
+/// From here on the cap needs no second look.
+const CAP_CERTAIN: usize = 1000;
+/// Distances from the end of the anchors that are tried when an answer is in doubt. An anchor that
+/// was removed takes its neighbours with it only if they were removed too.
+const RETRY_DISTANCES: [usize; 5] = [1, 4, 12, 36, 90];
+/// Looks at the top of a listing that shows nothing before it counts as empty.
+const EMPTY_LOOKS: usize = 3;
+/// Pages that no walk exceeds, whatever the listing answers.
+const MOST_PAGES: u32 = 60;
+
+/// What to ask for next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Fullname to continue after; none for the top.
+    pub after: Option<String>,
+    /// Items asked for. A repeated look varies it, so that no cache answers for the listing.
+    pub limit: u32,
+}
+
+/// One page, as far as a walk cares.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Fullnames in the listing's order, of every child.
+    pub order: Vec<String>,
+    /// The decoded ones.
+    pub items: Vec<Observation>,
+    /// The others.
+    pub undecodable: Vec<Undecodable>,
+    /// Where the listing says that it goes on.
+    pub after: Option<String>,
+}
+
+/// How a walk ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The last items in a row were older than asked for.
+    Older,
+    /// The listing's real end, shown twice.
+    End,
+    /// About 1,000 items: what lies below is not shown.
+    Cap,
+    /// No anchor near the end of what was listed was still there.
+    AnchorVanished,
+    /// More pages than any listing has.
+    PageLimit,
+}
+
+/// A walk under way.
+#[derive(Debug)]
+pub struct Walk {
+    /// Seconds since the epoch: all that is newer is to be listed.
+    reach: i64,
+    /// Items in a row at the end that must be older.
+    run: usize,
+    order: Vec<String>,
+    /// Creation times of the decoded items in the listing's order.
+    times: Vec<i64>,
+    seen: HashSet<String>,
+    listed: Vec<Observation>,
+    undecodable: Vec<Undecodable>,
+    pages: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Going down page by page.
+    Down {
+        after: Option<String>,
+    },
+    /// An answer was in doubt; looking again, `tries` looks so far.
+    Doubt {
+        tries: usize,
+    },
+    Done(Ended),
+}
+
+impl Walk {
+    /// A walk from the top of the listing down to `reach`, in seconds since the epoch.
+    pub fn new(reach: i64) -> Walk {
+        Walk {
+            reach,
+            run: OLD_RUN,
+            order: Vec::new(),
+            times: Vec::new(),
+            seen: HashSet::new(),
+            listed: Vec::new(),
+            undecodable: Vec::new(),
+            pages: 0,
+            state: State::Down { after: None },
+        }
+    }
+
+    /// The next request, or how the walk ended.
+    pub fn next(&self) -> Result<PageRequest, Ended> {
+        match &self.state {
+            State::Done(ended) => Err(*ended),
+            State::Down { after } => Ok(PageRequest {
+                after: after.clone(),
+                limit: 100,
+            }),
+            State::Doubt { tries } => {
+                #[expect(clippy::cast_possible_truncation, reason = "a handful of tries")]
+                let limit = 99 - *tries as u32;
+                Ok(PageRequest {
+                    after: self.doubted_anchor(*tries).cloned(),
+                    limit,
+                })
+            }
+        }
+    }
+
+    /// Takes the answer to [`Walk::next`].
+    pub fn take(&mut self, page: Page) {
+        self.pages += 1;
+        let shows_last = self
+            .order
+            .last()
+            .is_some_and(|last| page.order.contains(last));
+        let repeats_nothing = page.order.is_empty();
+        let after = page.after.clone();
+        let added = self.add(page);
+        // A listing that also says that it ends needs fewer witnesses.
+        self.run = if after.is_none() && !repeats_nothing {
+            OLD_RUN_AT_END
+        } else {
+            OLD_RUN
+        };
+        self.state = if self.ground() <= self.reach {
+            State::Done(Ended::Older)
+        } else if self.pages >= MOST_PAGES {
+            State::Done(Ended::PageLimit)
+        } else {
+            match (&self.state, after) {
+                // More came, and more is promised.
+                (_, Some(after)) if added => State::Down { after: Some(after) },
+                // More came, and it is said to be the last: to be shown once more.
+                (_, None) if added => self.doubt(0),
+                // A second look from another anchor ends in the same place.
+                (State::Doubt { .. }, None) if shows_last => State::Done(self.end()),
+                (State::Doubt { tries }, _) => {
+                    let tries = *tries;
+                    // Nothing is there to anchor on: the listing is empty as often as it was asked.
+                    if repeats_nothing && self.order.is_empty() && tries + 2 >= EMPTY_LOOKS {
+                        State::Done(Ended::End)
+                    } else {
+                        self.doubt(tries + 1)
+                    }
+                }
+                // An empty page, or only what is known: the anchor vanished, or this is the end.
+                _ => self.doubt(0),
+            }
+        };
+    }
+
+    /// Everything at least as new as this was listed, as far as the walk has come: one second after
+    /// the newest creation time in the last run of items, `i64::MAX` before there are so many, and
+    /// the beginning of time once the listing has shown its end.
+    pub fn ground(&self) -> i64 {
+        if let State::Done(Ended::End) = self.state {
+            return i64::MIN;
+        }
+        let run = self
+            .times
+            .len()
+            .checked_sub(self.run)
+            .and_then(|start| self.times.get(start..));
+        run.and_then(|run| run.iter().max())
+            .map_or(i64::MAX, |newest| newest.saturating_add(1))
+    }
+
+    /// Pages taken so far.
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// What was listed, each once, in the listing's order.
+    pub fn listed(&self) -> &[Observation] {
+        &self.listed
+    }
+
+    /// What was listed and could not be decoded.
+    pub fn undecodable(&self) -> &[Undecodable] {
+        &self.undecodable
+    }
+
+    fn add(&mut self, page: Page) -> bool {
+        let known = self.order.len();
+        for fullname in page.order {
+            if self.seen.insert(fullname.clone()) {
+                self.order.push(fullname);
+            }
+        }
+        let new: HashSet<&String> = self.order[known..].iter().collect();
+        for item in page.items {
+            if new.contains(&item.submission.id.fullname()) {
+                self.times.push(item.submission.created_utc);
+                self.listed.push(item);
+            }
+        }
+        self.undecodable.extend(page.undecodable);
+        self.order.len() > known
+    }
+
+    /// The state of looking again for the `tries`-th time, unless looking has an end.
+    fn doubt(&self, tries: usize) -> State {
+        if self.order.len() >= CAP_CERTAIN {
+            State::Done(Ended::Cap)
+        } else if tries >= RETRY_DISTANCES.len() {
+            State::Done(Ended::AnchorVanished)
+        } else {
+            State::Doubt { tries }
+        }
+    }
+
+    /// The anchor of a second look: some way before the end; the top where there is none.
+    fn doubted_anchor(&self, tries: usize) -> Option<&String> {
+        let back = RETRY_DISTANCES[tries.min(RETRY_DISTANCES.len() - 1)];
+        let end = self.order.len();
+        end.checked_sub(back + 1)
+            .and_then(|index| self.order.get(index))
+    }
+
+    fn end(&self) -> Ended {
+        if self.order.len() >= CAP_SUSPECTED {
+            Ended::Cap
+        } else {
+            Ended::End
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
