@@ -8,6 +8,7 @@
 
 pub mod config;
 pub mod discover;
+pub mod feed;
 pub mod metrics;
 pub mod queue;
 pub mod simulator;

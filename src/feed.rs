@@ -1,0 +1,156 @@
+//! Keeps the queue topped up from the database, and rebuilds it when it lost jobs.
+//!
+//! The database is the truth, the queue a small buffer. One process at a time feeds (a lease in the
+//! database says which), so the bound on waiting jobs holds however many schedulers run. What was
+//! handed to the queue and is neither waiting nor running there after a while has been lost — the
+//! queue was wiped, or restored from an older state — and is fed again.
+
+use crate::queue::{Queue, QueueError};
+use crate::store::{Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+const LEASE: &str = "feed";
+const LEASE_MS: i64 = 6_000;
+const LEASE_RENEWAL: Duration = Duration::from_secs(2);
+/// A look at the database and the queue when nothing hints at new work.
+const IDLE_LOOK: Duration = Duration::from_millis(500);
+/// While work is waiting, the queue is topped up this often.
+const BUSY_LOOK: Duration = Duration::from_millis(25);
+/// How often jobs are looked for that the queue lost, and how long one must have been handed over.
+const RECONCILE_EVERY: Duration = Duration::from_secs(5);
+const RECONCILE_AFTER_MS: i64 = 10_000;
+const RECONCILE_MOST: u32 = 10_000;
+const REAP_EVERY: Duration = Duration::from_secs(1);
+const REAP_MOST: usize = 20_000;
+
+/// What the feeder needs.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    /// The backlog.
+    pub store: Store,
+    /// The buffer.
+    pub queue: Queue,
+    /// Jobs waiting in the queue at most.
+    pub max_waiting: u32,
+    /// Who feeds, unique to this process.
+    pub holder: String,
+    /// Rung when new work was stored in this process.
+    pub work: Arc<Notify>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FeedError {
+    #[error("the database: {0}")]
+    Store(#[from] StoreError),
+    #[error("the queue: {0}")]
+    Queue(#[from] QueueError),
+}
+
+/// Feeds until told to stop.
+pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) {
+    let mut lease_renewed: Option<Instant> = None;
+    let mut reconciled = Instant::now();
+    let mut reaped = Instant::now();
+    let mut failing = false;
+    let mut look = tokio::time::interval(IDLE_LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut busy = false;
+    loop {
+        let wait = async {
+            if busy {
+                tokio::time::sleep(BUSY_LOOK).await;
+            } else {
+                tokio::select! { _ = look.tick() => {} () = feed.work.notified() => {} }
+            }
+        };
+        tokio::select! { () = stop.cancelled() => break, () = wait => {} }
+        let turn = async {
+            if lease_renewed.is_none_or(|at| at.elapsed() >= LEASE_RENEWAL) {
+                let held = feed
+                    .store
+                    .acquire_lease(LEASE, &feed.holder, now_ms(), LEASE_MS)
+                    .await?;
+                lease_renewed = held.then(Instant::now);
+            }
+            if lease_renewed.is_none() {
+                return Ok(false);
+            }
+            if reconciled.elapsed() >= RECONCILE_EVERY {
+                reconcile(&feed, now_ms()).await?;
+                reconciled = Instant::now();
+            }
+            if reaped.elapsed() >= REAP_EVERY {
+                feed.queue.reap(REAP_MOST).await?;
+                reaped = Instant::now();
+            }
+            top_up(&feed, now_ms()).await
+        };
+        match turn.await {
+            Ok(more) => {
+                if std::mem::take(&mut failing) {
+                    tracing::info!("Feeding the queue works again");
+                }
+                busy = more;
+            }
+            Err(error) => {
+                let error: FeedError = error;
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "The queue cannot be fed; trying again until it can");
+                }
+                // Somebody else may feed meanwhile, if only this process is cut off.
+                lease_renewed = None;
+                busy = false;
+            }
+        }
+    }
+    if lease_renewed.is_some()
+        && let Err(error) = feed.store.release_lease(LEASE, &feed.holder).await
+    {
+        tracing::debug!(%error, "The feeder's lease was left to run out");
+    }
+}
+
+/// Fills the queue up to its bound; says whether more is waiting in the database.
+async fn top_up(feed: &Feed, now_ms: i64) -> Result<bool, FeedError> {
+    let waiting = u32::try_from(feed.queue.depth().await?.waiting).unwrap_or(u32::MAX);
+    let room = feed.max_waiting.saturating_sub(waiting);
+    if room == 0 {
+        return Ok(true);
+    }
+    let ids = feed.store.claim_fetches(now_ms, room).await?;
+    if ids.is_empty() {
+        return Ok(false);
+    }
+    if let Err(error) = feed.queue.push(&ids, now_ms).await {
+        // Whatever part arrived runs all the same; a second copy of it finds its work done.
+        feed.store.unfeed(&ids).await?;
+        return Err(error.into());
+    }
+    Ok(u32::try_from(ids.len()).is_ok_and(|fed| fed == room))
+}
+
+/// Finds what was handed over and is no longer in the queue.
+async fn reconcile(feed: &Feed, now_ms: i64) -> Result<(), FeedError> {
+    let handed_over = feed
+        .store
+        .fed_before(now_ms - RECONCILE_AFTER_MS, RECONCILE_MOST)
+        .await?;
+    if handed_over.is_empty() {
+        return Ok(());
+    }
+    let lost = feed.queue.absent(&handed_over).await?;
+    if !lost.is_empty() {
+        let again = feed.store.unfeed(&lost).await?;
+        if again > 0 {
+            tracing::warn!(
+                jobs = again,
+                "The queue lost jobs; they are queued again from the database"
+            );
+        }
+    }
+    Ok(())
+}
