@@ -9,6 +9,7 @@
 pub mod config;
 pub mod discover;
 pub mod feed;
+pub mod ingest;
 pub mod metrics;
 pub mod queue;
 pub mod simulator;

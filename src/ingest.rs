@@ -1,0 +1,84 @@
+//! One job → one submission fetched and stored, in company.
+//!
+//! Jobs in flight share requests (up to 100 ids) and transactions, yet each has its own attempts,
+//! its own outcome and its own place in the metrics. Owns what a failed fetch means: wait without
+//! spending an attempt, try again later, give up, set aside. Knows no queue mechanics and no SQL.
+
+mod company;
+mod record;
+
+pub use company::Company;
+
+use crate::metrics::Metrics;
+use crate::queue::{Fault, Handler, Outcome};
+use crate::source::Reddit;
+use crate::store::{FailNext, Store};
+use crate::submission::SubmissionId;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Ids in one request at most: Reddit's own limit.
+pub const MOST_IDS: usize = 100;
+/// How long the first job of a request waits for company.
+pub const LINGER: Duration = Duration::from_millis(200);
+/// How long a job stays with one outage of Reddit or of the database before it is handed back, to
+/// be queued again when due: a job never blocks its worker for long.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+/// When a job that was handed back is due again.
+pub const RETURN_AFTER_MS: i64 = 10_000;
+/// Waits between the tries of a submission that the answer leaves out, about ten minutes together;
+/// after the last it is unavailable.
+pub const OMITTED_RETRY_MS: [i64; 4] = [20_000, 60_000, 160_000, 360_000];
+/// Attempts after which a job runs alone, one at a time: among the jobs that were in flight when
+/// their process died, only the one that kills it is then charged.
+pub const ALONE_FROM_ATTEMPT: u32 = 3;
+/// Attempts after which a job is set aside.
+pub const MOST_ATTEMPTS: u32 = 6;
+/// When a job that failed by itself is tried again.
+const FAILED_RETRY_MS: i64 = 30_000;
+
+/// What fetching needs.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    /// Where to fetch.
+    pub reddit: Reddit,
+    /// Where to store.
+    pub store: Store,
+    /// What to count.
+    pub metrics: Arc<Metrics>,
+    /// The clock, milliseconds since the epoch.
+    pub now_ms: fn() -> i64,
+}
+
+/// Runs jobs by handing them to their company.
+#[derive(Debug)]
+pub struct FetchHandler {
+    ingest: Ingest,
+    company: Company,
+}
+
+impl FetchHandler {
+    /// Jobs run by this handler share requests through `company`.
+    pub fn new(ingest: Ingest, company: Company) -> FetchHandler {
+        FetchHandler { ingest, company }
+    }
+}
+
+impl Handler for FetchHandler {
+    async fn run(&self, id: SubmissionId) -> Outcome {
+        self.company.fetch(id).await
+    }
+
+    async fn fault(&self, id: SubmissionId, fault: Fault) {
+        let reason = match fault {
+            Fault::Panicked(message) => format!("panicked: {message}"),
+            Fault::TimedOut => "ran out of time".to_owned(),
+        };
+        tracing::error!(%id, reason, "A job failed; it is tried again, and set aside if it keeps failing");
+        let next = FailNext::RetryAt((self.ingest.now_ms)() + FAILED_RETRY_MS);
+        if let Err(error) = self.ingest.store.fail_fetch(&id, &reason, next).await {
+            // The feeder finds out that the queue no longer holds it.
+            tracing::warn!(%id, %error, "The failure could not be noted in the database");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Gathers the jobs in flight into requests: up to 100 at a time, or what came within a moment.
+
+use super::record::Fetching;
+use super::{Ingest, LINGER, MOST_IDS};
+use crate::queue::Outcome;
+use crate::submission::SubmissionId;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// One job, waiting for its outcome.
+#[derive(Debug)]
+struct Seat {
+    id: SubmissionId,
+    outcome: oneshot::Sender<Outcome>,
+}
+
+/// Where jobs hand in their ids.
+#[derive(Debug, Clone)]
+pub struct Company(mpsc::Sender<Seat>);
+
+/// The other end: forms requests until every [`Company`] handle is gone.
+#[derive(Debug)]
+pub struct Gathering {
+    seats: mpsc::Receiver<Seat>,
+    concurrency: usize,
+}
+
+impl Company {
+    /// A company for up to `concurrency` jobs in flight.
+    pub fn new(concurrency: usize) -> (Company, Gathering) {
+        let (sender, seats) = mpsc::channel(concurrency.max(1));
+        (Company(sender), Gathering { seats, concurrency })
+    }
+
+    /// Fetches and stores one submission, together with whoever else asks now.
+    pub async fn fetch(&self, id: SubmissionId) -> Outcome {
+        let (outcome, answer) = oneshot::channel();
+        if self.0.send(Seat { id, outcome }).await.is_err() {
+            return Outcome::Returned;
+        }
+        // Without an answer the request was dropped half-way; the feeder brings the job back.
+        answer.await.unwrap_or(Outcome::Returned)
+    }
+}
+
+impl Gathering {
+    /// Forms requests and runs them until no job can come any more. Once `draining`, an outage is
+    /// not waited for: jobs are handed back at once.
+    pub async fn run(self, ingest: Ingest, draining: CancellationToken) {
+        let Gathering {
+            mut seats,
+            concurrency,
+        } = self;
+        let fetching = Arc::new(Fetching::new(ingest, draining));
+        // While all slots wait for the budget, seats gather: the tighter the budget, the fuller the
+        // requests.
+        let slots = Arc::new(Semaphore::new(concurrency.div_ceil(MOST_IDS).max(2)));
+        let mut requests = JoinSet::new();
+        let mut gathered: Vec<Seat> = Vec::new();
+        let mut leave_at = Instant::now();
+        let mut closed = false;
+        while !(closed && gathered.is_empty()) {
+            let full = gathered.len() >= MOST_IDS;
+            let ready = !gathered.is_empty() && (full || closed || Instant::now() >= leave_at);
+            let room = MOST_IDS - gathered.len().min(MOST_IDS);
+            tokio::select! {
+                biased;
+                slot = Arc::clone(&slots).acquire_owned(), if ready => {
+                    let request = std::mem::take(&mut gathered);
+                    let fetching = Arc::clone(&fetching);
+                    requests.spawn(async move {
+                        answer(&fetching, request).await;
+                        drop(slot);
+                    });
+                }
+                came = seats.recv_many(&mut gathered, room), if !full && !closed => {
+                    closed = came == 0;
+                    if came == gathered.len() {
+                        leave_at = Instant::now() + LINGER;
+                    }
+                }
+                () = tokio::time::sleep_until(leave_at), if !ready && !gathered.is_empty() => {}
+                Some(_) = requests.join_next(), if !requests.is_empty() => {}
+            }
+        }
+        while requests.join_next().await.is_some() {}
+    }
+}
+
+/// Runs one request and tells each job its own outcome.
+async fn answer(fetching: &Fetching, request: Vec<Seat>) {
+    let mut waiting: HashMap<SubmissionId, Vec<oneshot::Sender<Outcome>>> = HashMap::new();
+    for seat in request {
+        waiting.entry(seat.id).or_default().push(seat.outcome);
+    }
+    let ids: Vec<SubmissionId> = waiting.keys().cloned().collect();
+    for (id, outcome) in fetching.run(&ids).await {
+        for (place, seat) in waiting.remove(&id).into_iter().flatten().enumerate() {
+            // A second copy of a job had nothing left to do. One that stopped waiting needs no answer.
+            let _ = seat.send(if place == 0 {
+                outcome
+            } else {
+                Outcome::Obsolete
+            });
+        }
+    }
+}
