@@ -11,6 +11,7 @@ pub mod discover;
 pub mod feed;
 pub mod ingest;
 pub mod metrics;
+pub mod observe;
 pub mod queue;
 pub mod simulator;
 pub mod source;

@@ -1,0 +1,13 @@
+//! What an operator sees: HTTP, sampled gauges, logs.
+//!
+//! Everything here reads; nothing here changes what the pipeline does.
+
+mod gauges;
+mod http;
+mod logging;
+mod status;
+
+pub use gauges::{Gauges, sample};
+pub use http::{Health, serve};
+pub use logging::{LogFormat, RecentLines, start as start_logging};
+pub use status::{Live, QueueStatus, RateBudget, Status, SubredditStatus, read as read_status};

@@ -1,0 +1,126 @@
+//! `/metrics`, `/healthz`, `/readyz` and `/api/v1/…`: reading only.
+
+use super::status::{Live, Status};
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::store::Store;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Json, Response};
+use axum::routing::get;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// A dependency that takes longer than this to answer does not answer.
+const PING_LIMIT: Duration = Duration::from_secs(2);
+
+/// What the endpoints read.
+#[derive(Debug)]
+pub struct Health {
+    /// Pinged by `/readyz`, read by `/api/v1/status`.
+    pub store: Store,
+    /// Pinged by `/readyz`, read by `/api/v1/status`.
+    pub queue: Queue,
+    /// Rendered by `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// What only this process knows.
+    pub live: Arc<Live>,
+    /// Set once the process stops: it answers, but is not ready any more.
+    pub stopping: AtomicBool,
+    /// The clock, milliseconds since the epoch.
+    pub now_ms: fn() -> i64,
+}
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(
+    health: Arc<Health>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let routes = Router::new()
+        .route("/", get(front))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .route("/api/v1/status", get(status))
+        .with_state(health);
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .await
+}
+
+async fn front(State(health): State<Arc<Health>>) -> Html<String> {
+    let simulated = if health.live.simulated() {
+        " · SIMULATED"
+    } else {
+        ""
+    };
+    Html(format!(
+        "<!doctype html><meta charset=utf-8><title>freshet{simulated}</title>\
+         <style>body{{font:16px/1.6 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem}}</style>\
+         <h1>freshet{simulated}</h1><p>Version {}</p><ul>\
+         <li><a href=/api/v1/status>/api/v1/status</a>: subreddits, queue, budget\
+         <li><a href=/metrics>/metrics</a>: for Prometheus\
+         <li><a href=/readyz>/readyz</a>: do its dependencies answer\
+         <li><a href=/healthz>/healthz</a>: does it live</ul>",
+        env!("CARGO_PKG_VERSION"),
+    ))
+}
+
+async fn metrics(State(health): State<Arc<Health>>) -> Response {
+    let kind = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
+    (kind, health.metrics.render()).into_response()
+}
+
+async fn ready(State(health): State<Arc<Health>>) -> Response {
+    let told = |result: Result<Result<(), String>, _>| match result {
+        Ok(Ok(())) => "ok".to_owned(),
+        Ok(Err(error)) => error,
+        Err(_) => format!("no answer within {} s", PING_LIMIT.as_secs()),
+    };
+    let store = async { health.store.ping().await.map_err(|error| error.to_string()) };
+    let queue = async { health.queue.ping().await.map_err(|error| error.to_string()) };
+    let (store, queue) = tokio::join!(
+        tokio::time::timeout(PING_LIMIT, store),
+        tokio::time::timeout(PING_LIMIT, queue)
+    );
+    let stopping = health.stopping.load(Ordering::Relaxed);
+    let process = if stopping { "stopping" } else { "ok" }.to_owned();
+    let checks = BTreeMap::from([
+        ("database", told(store)),
+        ("queue", told(queue)),
+        ("process", process),
+    ]);
+    let ready = checks.values().all(|check| check == "ok");
+    let code = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (code, Json(checks)).into_response()
+}
+
+async fn status(State(health): State<Arc<Health>>) -> Response {
+    match super::status::read(
+        &health.store,
+        &health.queue,
+        Some(&health.live),
+        (health.now_ms)(),
+    )
+    .await
+    {
+        Ok(status) => Json::<Status>(status).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
