@@ -6,6 +6,8 @@
 //! [`source`] talks to Reddit, [`simulator`] is one. [`app`] puts them together. ARCHITECTURE.md
 //! walks one submission through them.
 
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod discover;
 pub mod feed;

@@ -1,3 +1,7 @@
-//! The command line; see the library for everything else.
+//! Parse, configure, run, and turn the result into an exit status.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    freshet::cli::main()
+}

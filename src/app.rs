@@ -1,0 +1,281 @@
+//! Puts the stages together, watches over them, and stops them in order.
+//!
+//! The only module that sees everything. One token stops all: discovery and feeding end first,
+//! workers finish what runs, requests in flight are answered, the listener goes last. A stage that
+//! ends before it was told to is an error that stops the rest.
+
+mod signals;
+mod stages;
+
+pub use stages::Role;
+
+use crate::config::{Config, display_url};
+use crate::metrics::Metrics;
+use crate::observe::{Health, Live};
+use crate::queue::Queue;
+use crate::source::{Budget, Login, Reddit, RedditOptions};
+use crate::store::{Added, Store};
+use crate::submission::SubredditName;
+use anyhow::{Context, bail};
+use secrecy::ExposeSecret;
+pub use signals::Stop;
+use stages::Stages;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Connections to a Postgres server from one process.
+const CONNECTIONS: u32 = 10;
+/// How long a process waits at its start for the database and the queue to come up.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_PAUSE: Duration = Duration::from_millis(500);
+/// The queue's name: the prefix of its keys, and the `queue` label.
+const QUEUE_NAME: &str = "freshet";
+
+/// What to run.
+#[derive(Debug)]
+pub struct Plan {
+    /// Everything that can be set.
+    pub config: Config,
+    /// The parts that run in this process.
+    pub roles: Vec<Role>,
+    /// To be added to the watched list first.
+    pub subreddits: Vec<SubredditName>,
+}
+
+/// What runs, for whoever shows it.
+#[derive(Debug)]
+pub struct Running {
+    /// Its database, queue and metrics.
+    pub health: Arc<Health>,
+    /// Where its HTTP server listens.
+    pub listen: std::net::SocketAddr,
+    /// Stops it.
+    pub stop: CancellationToken,
+}
+
+/// Milliseconds since the epoch.
+pub fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+/// Connects to the database and brings its tables to this version.
+///
+/// # Errors
+/// Where the database is not to be had within half a minute.
+pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let url = config.database.url.expose_secret();
+    let shown = display_url(url);
+    let connect = async || {
+        let store = Store::connect(url, CONNECTIONS).await?;
+        store.migrate().await?;
+        Ok(store)
+    };
+    let waits = |error: &crate::store::StoreError| error.is_unavailable();
+    patiently(&format!("The database at {shown}"), connect, waits)
+        .await
+        .with_context(|| format!("the database at {shown} (database.url) cannot be opened"))
+}
+
+/// Connects to the queue.
+///
+/// # Errors
+/// Where the queue is not to be had within half a minute.
+pub async fn open_queue(config: &Config) -> anyhow::Result<Queue> {
+    let url = config.queue.url.expose_secret();
+    let shown = display_url(url);
+    let connect = async || Queue::connect(url, QUEUE_NAME).await;
+    let waits = |error: &crate::queue::QueueError| error.is_unavailable();
+    patiently(&format!("The queue at {shown}"), connect, waits)
+        .await
+        .with_context(|| format!("the queue at {shown} (queue.url) cannot be opened"))
+}
+
+/// Tries until it works, as long as waiting can help and a supervisor would wait too.
+async fn patiently<T, E: std::error::Error>(
+    what: &str,
+    connect: impl AsyncFn() -> Result<T, E>,
+    waits: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let deadline = Instant::now() + START_PATIENCE;
+    let mut told = false;
+    loop {
+        match connect().await {
+            Err(error) if waits(&error) && Instant::now() < deadline => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "{what} does not answer yet; waiting up to {} s", START_PATIENCE.as_secs());
+                }
+                tokio::time::sleep(START_PAUSE).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Runs until a signal, `stop`, or the failure of a stage.
+///
+/// `started` is handed what runs, once it runs.
+///
+/// # Errors
+/// What kept it from starting, or the stage that failed.
+pub async fn run(
+    plan: Plan,
+    started: Option<tokio::sync::oneshot::Sender<Running>>,
+) -> anyhow::Result<()> {
+    let Plan {
+        config,
+        roles,
+        subreddits,
+    } = plan;
+    let mut signals = Stop::listen().context("signals cannot be listened for")?;
+    let metrics = Arc::new(Metrics::new());
+    let listener = TcpListener::bind(config.http.listen)
+        .await
+        .with_context(|| format!("http.listen: {} cannot be listened on", config.http.listen))?;
+    let listen = listener
+        .local_addr()
+        .context("the listener has no address")?;
+    let store = open_store(&config).await?;
+    watch(&store, &subreddits).await?;
+    let queue = open_queue(&config).await?;
+    let reddit = connect_reddit(&config, &metrics).await?;
+    let health = Arc::new(Health {
+        store: store.clone(),
+        queue: queue.clone(),
+        metrics: Arc::clone(&metrics),
+        live: Arc::new(Live::new(Arc::clone(&metrics), reddit.simulated())),
+        stopping: AtomicBool::new(false),
+        now_ms,
+    });
+    let stop = CancellationToken::new();
+    let served = CancellationToken::new();
+    let mut stages = Stages::default();
+    stages.start(&config, &roles, &health, reddit, &stop);
+    let serve = tokio::spawn(crate::observe::serve(
+        Arc::clone(&health),
+        listener,
+        served.clone(),
+    ));
+    let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    tracing::info!(
+        roles = names.join(","),
+        database = store.engine(),
+        queue = queue.engine(),
+        reddit = %config.reddit.api_url,
+        metrics = %format!("http://{listen}/metrics"),
+        "freshet is running"
+    );
+    if let Some(started) = started {
+        let _ = started.send(Running {
+            health: Arc::clone(&health),
+            listen,
+            stop: stop.clone(),
+        });
+    }
+
+    let failure = tokio::select! {
+        () = signals.next() => None,
+        () = stop.cancelled() => None,
+        failure = stages.first_failure() => Some(failure),
+    };
+    let drained = drain(&config, &health, &stop, &mut stages, &mut signals).await;
+    served.cancel();
+    // The last scrape may still be on its way; nobody else is waited for.
+    let _ = tokio::time::timeout(Duration::from_secs(2), serve).await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), store.close()).await;
+    match (failure, drained) {
+        (Some(failure), _) => Err(failure),
+        (None, Ok(())) => Ok(()),
+        (None, Err(error)) => Err(error),
+    }
+}
+
+async fn watch(store: &Store, subreddits: &[SubredditName]) -> anyhow::Result<()> {
+    for name in subreddits {
+        let added = store.add_subreddit(name, now_ms() / 1000).await;
+        match added.with_context(|| format!("r/{name} cannot be added to the watched list"))? {
+            Added::New => tracing::info!(subreddit = %name, "Added to the watched list"),
+            Added::Already(_) => {}
+        }
+    }
+    if store
+        .subreddits()
+        .await
+        .context("the watched list cannot be read")?
+        .is_empty()
+    {
+        tracing::warn!("No subreddit is watched yet; add some with: freshet subreddits add NAME…");
+    }
+    Ok(())
+}
+
+async fn connect_reddit(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<Reddit> {
+    let Some(client) = &config.reddit.client else {
+        bail!("reddit.client_id is not set");
+    };
+    let settings = &config.reddit;
+    let per_minute = settings.requests_per_minute;
+    let url = config.queue.url.expose_secret();
+    // All processes that share a queue share the budget too.
+    let budget = if url.starts_with("redis") {
+        Budget::shared(url, &client.id, per_minute)
+            .context("the rate budget cannot be shared through Redis (queue.url)")?
+    } else {
+        Budget::local(per_minute)
+    };
+    let login = settings.login.as_ref();
+    let options = RedditOptions {
+        login: login.map(|login| Login {
+            username: login.username.clone(),
+            password: login.password.clone(),
+        }),
+        ..RedditOptions::new(
+            settings.api_url.clone(),
+            settings.auth_url.clone(),
+            client.id.clone(),
+            client.secret.clone(),
+            settings.user_agent.clone(),
+        )
+    };
+    Reddit::new(options, budget, Arc::clone(metrics))
+        .context("the section reddit of the configuration")
+}
+
+/// Lets running work end, within the grace period; says whether it did.
+async fn drain(
+    config: &Config,
+    health: &Health,
+    stop: &CancellationToken,
+    stages: &mut Stages,
+    signals: &mut Stop,
+) -> anyhow::Result<()> {
+    let grace = config.shutdown.grace;
+    health.stopping.store(true, Ordering::Relaxed);
+    stop.cancel();
+    tracing::info!(
+        grace_seconds = grace.as_secs(),
+        "Stopping: no new work is taken, running work may end; a second signal stops at once"
+    );
+    let begun = Instant::now();
+    tokio::select! {
+        failed = stages.all_ended() => {
+            let seconds = format!("{:.1}", begun.elapsed().as_secs_f64());
+            tracing::info!(seconds, "Stopped: everything that ran has ended");
+            failed
+        }
+        () = tokio::time::sleep(grace) => {
+            tracing::warn!(
+                grace_seconds = grace.as_secs(),
+                "Stopped: the grace period ended before all work did; what was cut off is done again at the next start"
+            );
+            Ok(())
+        }
+        () = signals.next() => {
+            tracing::warn!("Stopped at once; what was cut off is done again at the next start");
+            bail!("stopped by a second signal")
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The stages of the roles that run here, and their ends.
+
+use crate::config::Config;
+use crate::discover::{self, Discover};
+use crate::feed::{self, Feed};
+use crate::ingest::{Company, FetchHandler, Ingest};
+use crate::observe::{Gauges, Health, sample};
+use crate::queue::WorkOptions;
+use crate::source::Reddit;
+use anyhow::{Context, anyhow};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Finished windows older than this are pruned; what they proved stays in the coverage.
+const WINDOWS_KEPT: Duration = Duration::from_secs(30 * 86_400);
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+/// Nothing that a job does takes as long: each of its steps has a limit of its own.
+const JOB_LIMIT: Duration = Duration::from_secs(60);
+
+/// A part of the pipeline that can run in a process of its own. Each process serves HTTP too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Finds submissions and feeds the queue.
+    Scheduler,
+    /// Fetches and stores submissions.
+    Worker,
+    /// Serves status and service-wide metrics.
+    Http,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Role; 3] = [Role::Scheduler, Role::Worker, Role::Http];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Scheduler => "scheduler",
+            Role::Worker => "worker",
+            Role::Http => "http",
+        }
+    }
+}
+
+/// What runs.
+#[derive(Debug, Default)]
+pub(super) struct Stages(JoinSet<(&'static str, anyhow::Result<()>)>);
+
+impl Stages {
+    /// Starts the stages of these roles.
+    pub(super) fn start(
+        &mut self,
+        config: &Config,
+        roles: &[Role],
+        health: &Arc<Health>,
+        reddit: Reddit,
+        stop: &CancellationToken,
+    ) {
+        let (store, queue, metrics) = (&health.store, &health.queue, &health.metrics);
+        let now_ms = health.now_ms;
+        let gauges = Gauges {
+            store: store.clone(),
+            queue: queue.clone(),
+            metrics: Arc::clone(metrics),
+            now_ms,
+        };
+        self.add("gauges", gauges_stage(gauges, stop.clone()));
+        if roles.contains(&Role::Scheduler) {
+            let holder = format!("scheduler-{}", uuid::Uuid::new_v4());
+            let work = Arc::new(Notify::new());
+            let discover = Discover {
+                reddit: reddit.clone(),
+                store: store.clone(),
+                metrics: Arc::clone(metrics),
+                config: config.discover.clone(),
+                holder: holder.clone(),
+                work: Arc::clone(&work),
+                now_ms,
+            };
+            let feed = Feed {
+                store: store.clone(),
+                queue: queue.clone(),
+                max_waiting: config.queue.max_waiting,
+                holder,
+                work,
+            };
+            let stopping = stop.clone();
+            self.add("discover", async move {
+                discover::run(discover, stopping).await;
+                Ok(())
+            });
+            let stopping = stop.clone();
+            self.add("feed", async move {
+                feed::run(feed, now_ms, stopping).await;
+                Ok(())
+            });
+            self.add("prune", prune(store.clone(), now_ms, stop.clone()));
+        }
+        if roles.contains(&Role::Worker) {
+            let (company, gathering) = Company::new(config.fetch.concurrency);
+            let ingest = Ingest {
+                reddit,
+                store: store.clone(),
+                metrics: Arc::clone(metrics),
+                now_ms,
+            };
+            let handler = Arc::new(FetchHandler::new(ingest.clone(), company));
+            let options = WorkOptions {
+                concurrency: config.fetch.concurrency,
+                job_timeout: JOB_LIMIT,
+                ..WorkOptions::default()
+            };
+            let metrics = Arc::clone(metrics);
+            let (queue, stopping) = (queue.clone(), stop.clone());
+            self.add("work", async move {
+                let worked = queue.work(options, handler, metrics, stopping).await;
+                worked.context("the workers ended")
+            });
+            // Ends once the workers have dropped their handles to the company.
+            let draining = stop.clone();
+            self.add("fetch", async move {
+                gathering.run(ingest, draining).await;
+                Ok(())
+            });
+        }
+    }
+
+    fn add(
+        &mut self,
+        name: &'static str,
+        stage: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        self.0.spawn(async move { (name, stage.await) });
+    }
+
+    /// A stage that ended though nobody told it to.
+    pub(super) async fn first_failure(&mut self) -> anyhow::Error {
+        match self.0.join_next().await {
+            Some(Ok((name, Err(error)))) => error.context(format!("the stage {name} failed")),
+            Some(Ok((name, Ok(())))) => anyhow!("the stage {name} ended by itself"),
+            Some(Err(error)) => anyhow!(error).context("a stage panicked"),
+            None => anyhow!("no stage is running"),
+        }
+    }
+
+    /// Waits for all; the first failure among them.
+    pub(super) async fn all_ended(&mut self) -> anyhow::Result<()> {
+        let mut result = Ok(());
+        while let Some(ended) = self.0.join_next().await {
+            let ended = match ended {
+                Ok((name, ended)) => {
+                    ended.with_context(|| format!("the stage {name} failed while stopping"))
+                }
+                Err(error) => Err(anyhow!(error).context("a stage panicked while stopping")),
+            };
+            result = result.and(ended);
+        }
+        result
+    }
+}
+
+async fn gauges_stage(gauges: Gauges, stop: CancellationToken) -> anyhow::Result<()> {
+    sample(gauges, stop).await;
+    Ok(())
+}
+
+/// Keeps the journal of polls from growing for ever.
+async fn prune(
+    store: crate::store::Store,
+    now_ms: fn() -> i64,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let kept = i64::try_from(WINDOWS_KEPT.as_secs()).unwrap_or(i64::MAX);
+    let mut tick = tokio::time::interval(PRUNE_EVERY);
+    loop {
+        tokio::select! { () = stop.cancelled() => return Ok(()), _ = tick.tick() => {} }
+        match store.prune(now_ms() / 1000 - kept).await {
+            Ok(0) => {}
+            Ok(windows) => tracing::info!(
+                windows,
+                "Old poll windows were pruned; their coverage stays"
+            ),
+            Err(error) => tracing::debug!(%error, "Old poll windows could not be pruned"),
+        }
+    }
+}

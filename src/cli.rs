@@ -1,0 +1,129 @@
+//! The command line: what can be asked for, and what comes back.
+//!
+//! Standard output is for data, standard error for progress and logs. Exit status: 0 done, 1 failed,
+//! 2 wrong usage or configuration.
+
+mod arguments;
+mod demo;
+mod report;
+mod simulate;
+mod subreddits;
+
+use crate::app::{self, Role};
+use crate::config::{Config, ConfigError, Inputs};
+use crate::observe::{RecentLines, start_logging};
+use anyhow::Context;
+use arguments::{Cli, Command, flags_given, parse};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let (cli, matches) = match parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")
+        .and_then(|runtime| runtime.block_on(execute(cli, flags_given(&matches))));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("freshet: {error:#}");
+            let usage = error.downcast_ref::<ConfigError>().is_some()
+                || error.downcast_ref::<Usage>().is_some();
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+/// A command that cannot mean anything as it was given. Exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result<()> {
+    let (format, filter) = (cli.log_format, cli.log.clone());
+    // Before a port is opened, and also where the command itself needs little of it.
+    let config = || Config::load(Inputs::from_process(cli.config.clone(), flags.clone()));
+    let chosen = |key: &str| flags.iter().any(|(name, _)| *name == key);
+    match cli.command {
+        Command::Run { subreddits, roles } => {
+            let config = config()?;
+            if config.reddit.client.is_none() {
+                return Err(Usage(NO_KEY.to_owned()).into());
+            }
+            start_logging(format, &filter, None)?;
+            let roles = if roles.is_empty() {
+                Role::ALL.to_vec()
+            } else {
+                roles
+            };
+            app::run(
+                app::Plan {
+                    config,
+                    roles,
+                    subreddits,
+                },
+                None,
+            )
+            .await
+        }
+        Command::Demo {
+            subreddits,
+            per_hour,
+            seed,
+            plain,
+        } => {
+            let config = config()?;
+            let view = std::io::stdout().is_terminal() && !plain;
+            let lines = view.then(RecentLines::default);
+            start_logging(format, &filter, lines.clone())?;
+            demo::run(
+                config,
+                demo::World {
+                    subreddits,
+                    per_hour,
+                    seed,
+                },
+                lines,
+                chosen,
+            )
+            .await
+        }
+        Command::Simulate(arguments) => {
+            start_logging(format, &filter, None)?;
+            simulate::run(arguments).await
+        }
+        Command::Subreddits { action } => {
+            let config = config()?;
+            start_logging(format, &filter, None)?;
+            subreddits::run(&config, action).await
+        }
+        Command::Status { json } => {
+            let config = config()?;
+            start_logging(format, &filter, None)?;
+            report::status(&config, json).await
+        }
+        Command::Migrate => {
+            let config = config()?;
+            start_logging(format, &filter, None)?;
+            let store = app::open_store(&config).await?;
+            store.close().await;
+            eprintln!("The database is up to date.");
+            Ok(())
+        }
+    }
+}
+
+const NO_KEY: &str = "reddit.client_id is not set, and Reddit answers nobody without a key.
+  To see freshet at work without one:  freshet demo
+  To get one: ask Reddit for API access (https://support.reddithelp.com, \"Responsible Builder
+  Policy\"), create an application of type \"script\" or \"web app\" at
+  https://www.reddit.com/prefs/apps, then set FRESHET_REDDIT__CLIENT_ID and
+  FRESHET_REDDIT__CLIENT_SECRET (or reddit.client_id and reddit.client_secret in freshet.toml).";

@@ -1,0 +1,240 @@
+//! Commands and flags. Every configuration key is a flag too, made from the same table.
+
+use crate::app::Role;
+use crate::config::KEYS;
+use crate::observe::LogFormat;
+use crate::submission::SubredditName;
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Every submission of some subreddits in your database, as it appears, with proof that none was
+/// missed.
+#[derive(Debug, Parser)]
+#[command(name = "freshet", version, about, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// Configuration file; else FRESHET_CONFIG, else freshet.toml where it exists
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// What is logged: a level, or a list such as info,freshet=debug
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "FRESHET_LOG",
+        default_value = "info,apalis_core=warn"
+    )]
+    pub(super) log: String,
+    /// How log lines look
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "auto")]
+    pub(super) log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the pipeline against Reddit
+    Run {
+        /// Subreddits to add to the watched list
+        #[arg(value_name = "SUBREDDIT")]
+        subreddits: Vec<SubredditName>,
+        /// Only this part of the pipeline in this process; repeatable
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<Role>,
+    },
+    /// Run the pipeline against the built-in simulated Reddit: no key, no server, no network
+    Demo {
+        /// How many made-up subreddits
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=2000))]
+        subreddits: u32,
+        /// Submissions per hour, all of them together
+        #[arg(long, default_value_t = 600.0)]
+        per_hour: f64,
+        /// The same world for the same seed
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Log lines instead of the live view
+        #[arg(long)]
+        plain: bool,
+    },
+    /// Serve the simulated Reddit alone
+    Simulate(SimulateArguments),
+    /// The watched list; running schedulers follow it at once
+    Subreddits {
+        #[command(subcommand)]
+        action: SubredditsAction,
+    },
+    /// Freshness, coverage, queue and budget at a glance
+    Status {
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring the database's tables to this version
+    Migrate,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SimulateArguments {
+    /// Address and port; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(super) listen: SocketAddr,
+    /// The same world for the same seed
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// How many made-up subreddits
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) subreddits: u32,
+    /// Submissions per hour, all of them together
+    #[arg(long, default_value_t = 1800.0)]
+    pub(super) per_hour: f64,
+    /// How much past there is at the start
+    #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
+    pub(super) history: Duration,
+    /// Oddities of real traffic: realistic, none, or a list such as late,reordered,faults=0.02
+    #[arg(long, default_value = "realistic")]
+    pub(super) oddities: String,
+    /// Requests a minute before it answers 429; 0 for no limit
+    #[arg(long, default_value_t = 100)]
+    pub(super) requests_per_minute: u32,
+    /// Items that a listing shows at most; 0 for no limit
+    #[arg(long, default_value_t = 1000)]
+    pub(super) listing_cap: usize,
+    /// Serve these real submissions instead (NDJSON, or a zstd dump)
+    #[arg(long, value_name = "FILE")]
+    pub(super) corpus: Vec<PathBuf>,
+    /// With --corpus: let them appear one after the other, so many a second, instead of all at once
+    #[arg(long, value_name = "NUMBER", requires = "corpus")]
+    pub(super) arrivals_per_second: Option<f64>,
+    /// Compress answers for clients that ask for it
+    #[arg(long)]
+    pub(super) gzip: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SubredditsAction {
+    /// Watch these
+    Add {
+        /// With or without r/
+        #[arg(required = true, value_name = "SUBREDDIT")]
+        names: Vec<SubredditName>,
+    },
+    /// Stop watching these; what is stored stays
+    Remove {
+        /// With or without r/
+        #[arg(required = true, value_name = "SUBREDDIT")]
+        names: Vec<SubredditName>,
+    },
+    /// Keep these on the list without polling them
+    Pause {
+        /// With or without r/
+        #[arg(required = true, value_name = "SUBREDDIT")]
+        names: Vec<SubredditName>,
+    },
+    /// Poll these again, from where they were left
+    Resume {
+        /// With or without r/
+        #[arg(required = true, value_name = "SUBREDDIT")]
+        names: Vec<SubredditName>,
+    },
+    /// Show the watched list
+    List {
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Parses the command line.
+pub(super) fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<(Cli, ArgMatches), clap::Error> {
+    let matches = command().try_get_matches_from(arguments)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    Ok((cli, matches))
+}
+
+/// The commands with a flag for every key; secrets can also be read from a file.
+fn command() -> clap::Command {
+    let mut command = Cli::command();
+    for key in KEYS {
+        let default = key
+            .default
+            .map(|default| format!(" [default: {default}]"))
+            .unwrap_or_default();
+        command = command.arg(configuration_flag(
+            key.name,
+            key.flag(),
+            format!("{}{default}", key.help),
+        ));
+        if let Some(name) = key.file {
+            let help = format!("A file that holds {}", key.name);
+            command = command.arg(configuration_flag(
+                name,
+                format!("{}-file", key.flag()),
+                help,
+            ));
+        }
+    }
+    command
+}
+
+fn configuration_flag(name: &'static str, flag: String, help: String) -> Arg {
+    let arg = Arg::new(name)
+        .long(clap::builder::Str::from(flag))
+        .help(help)
+        .value_name("VALUE")
+        .global(true);
+    arg.help_heading("Configuration").hide_short_help(true)
+}
+
+/// The configuration flags that were given.
+pub(super) fn flags_given(matches: &ArgMatches) -> Vec<(&'static str, String)> {
+    let names = KEYS
+        .iter()
+        .flat_map(|key| [Some(key.name), key.file].into_iter().flatten());
+    names
+        .filter_map(|name| Some((name, given(matches, name)?)))
+        .collect()
+}
+
+/// A global flag's value, wherever in the line it stood.
+fn given(matches: &ArgMatches, name: &str) -> Option<String> {
+    let here = matches.try_get_one::<String>(name).ok().flatten().cloned();
+    here.or_else(|| {
+        matches
+            .subcommand()
+            .and_then(|(_, inner)| given(inner, name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_key_is_a_flag_before_and_after_the_command() {
+        for key in KEYS {
+            let flag = format!("--{}", key.flag());
+            for line in [
+                ["freshet", &flag, "x", "migrate"],
+                ["freshet", "migrate", &flag, "x"],
+            ] {
+                let (_, matches) = parse(line.map(OsString::from)).unwrap();
+                assert_eq!(
+                    flags_given(&matches),
+                    [(key.name, "x".to_owned())],
+                    "{line:?}"
+                );
+            }
+        }
+    }
+}

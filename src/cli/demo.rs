@@ -1,0 +1,113 @@
+//! `freshet demo`: the pipeline against a simulated Reddit of its own.
+
+mod view;
+
+use crate::app::{self, Plan, Role, Running};
+use crate::config::{Config, RedditClient};
+use crate::observe::RecentLines;
+use crate::simulator::{Oddities, Simulator, SimulatorOptions};
+use crate::submission::SubredditName;
+use anyhow::Context;
+use secrecy::SecretString;
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The demo keeps its made-up submissions apart from real ones.
+const DATABASE: &str = "freshet-demo.db";
+const QUEUE: &str = "freshet-demo-queue.db";
+
+/// Some past, so that there is something to see at once.
+const HISTORY: Duration = Duration::from_secs(2 * 3600);
+
+/// The world to make up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct World {
+    pub(super) subreddits: u32,
+    pub(super) per_hour: f64,
+    pub(super) seed: u64,
+}
+
+/// Runs until stopped. `chosen` tells which keys were given as flags; the demo has its own defaults
+/// for the rest.
+pub(super) async fn run(
+    mut config: Config,
+    world: World,
+    lines: Option<RecentLines>,
+    chosen: impl Fn(&str) -> bool,
+) -> anyhow::Result<()> {
+    if !chosen("database.url") {
+        config.database.url = start_afresh(DATABASE)?;
+    }
+    if !chosen("queue.url") {
+        config.queue.url = start_afresh(QUEUE)?;
+    }
+    let simulator = Simulator::start(SimulatorOptions {
+        oddities: Oddities::realistic(),
+        history: HISTORY,
+        requests_per_minute: Some(config.reddit.requests_per_minute.get()),
+        ..SimulatorOptions::world(
+            world.seed,
+            world.subreddits as usize,
+            world.per_hour / f64::from(world.subreddits),
+        )
+    })
+    .await
+    .context("the simulated Reddit cannot be started")?;
+    let url = simulator
+        .url()
+        .parse()
+        .context("the simulated Reddit has no address")?;
+    config.reddit.auth_url = Clone::clone(&url);
+    config.reddit.api_url = url;
+    config.reddit.login = None;
+    config.reddit.client = Some(RedditClient {
+        id: "demo".to_owned(),
+        secret: SecretString::from("made up"),
+    });
+    tracing::warn!(
+        "SIMULATED: this demo shows made-up submissions of a simulated Reddit; nothing leaves this machine"
+    );
+    let subreddits: Vec<SubredditName> = simulator.control().subreddits();
+    let plan = Plan {
+        config,
+        roles: Role::ALL.to_vec(),
+        subreddits,
+    };
+    let Some(lines) = lines else {
+        return app::run(plan, None).await;
+    };
+    let (started, running) = oneshot::channel::<Running>();
+    let pipeline = app::run(plan, Some(started));
+    tokio::pin!(pipeline);
+    let running = tokio::select! {
+        ended = &mut pipeline => return ended,
+        running = running => running.context("the pipeline did not start")?,
+    };
+    let mut shown = Box::pin(view::show(&running, &lines));
+    let ended = tokio::select! {
+        ended = &mut pipeline => ended,
+        failed = &mut shown => {
+            // Without its view the demo goes on; the lines go where nobody looks.
+            tracing::warn!(?failed, "The live view ended");
+            pipeline.await
+        }
+    };
+    drop(shown);
+    for line in lines.last(8) {
+        eprintln!("{line}");
+    }
+    ended
+}
+
+/// A database of this demo alone: what an earlier one left is made up, and of another world.
+fn start_afresh(file: &str) -> anyhow::Result<SecretString> {
+    for ending in ["", "-wal", "-shm"] {
+        let path = format!("{file}{ending}");
+        if Path::new(&path).exists() {
+            std::fs::remove_file(&path)
+                .with_context(|| format!("{path} of an earlier demo cannot be removed"))?;
+        }
+    }
+    Ok(SecretString::from(format!("sqlite://{file}")))
+}

@@ -1,0 +1,154 @@
+//! `freshet status`: one screen.
+
+use crate::app::{now_ms, open_queue, open_store};
+use crate::config::Config;
+use crate::observe::{Status, read_status};
+use anyhow::Context;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use std::time::Duration;
+
+/// A running process answers from memory.
+const LIVE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Reads the database, and asks the process that listens on `http.listen`, if there is one.
+pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let queue = open_queue(config).await?;
+    let mut status = read_status(&store, &queue, None, now_ms())
+        .await
+        .context("the database cannot be read")?;
+    store.close().await;
+    // Another database's process may listen there: what it says of its budget is not ours.
+    let live = live(config)
+        .await
+        .filter(|live| same_service(live, &status));
+    if let Some(live) = &live {
+        status.budget = live.budget;
+        status.simulated |= live.simulated;
+    }
+    if json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+        return Ok(());
+    }
+    print(&status);
+    if live.is_none() {
+        eprintln!(
+            "No process of this database answers at http://{} (http.listen).",
+            config.http.listen
+        );
+    }
+    Ok(())
+}
+
+async fn live(config: &Config) -> Option<Status> {
+    let client = reqwest::Client::builder()
+        .timeout(LIVE_LIMIT)
+        .no_proxy()
+        .build()
+        .ok()?;
+    let url = format!("http://{}/api/v1/status", config.http.listen);
+    client.get(url).send().await.ok()?.json().await.ok()
+}
+
+/// The counters only grow, so those of the same database are at least as large a moment later.
+fn same_service(live: &Status, read: &Status) -> bool {
+    let names = |status: &Status| -> Vec<String> {
+        status
+            .subreddits
+            .iter()
+            .map(|subreddit| subreddit.name.clone())
+            .collect()
+    };
+    live.database == read.database
+        && live.queue.engine == read.queue.engine
+        && live.discovered >= read.discovered
+        && names(live) == names(read)
+}
+
+fn print(status: &Status) {
+    let now = now_ms() / 1000;
+    if status.simulated {
+        println!("SIMULATED: these submissions are made up.");
+    }
+    println!(
+        "Submissions  {} discovered, {} fetched, {} unavailable, {} kept raw ({})",
+        status.discovered, status.fetched, status.unavailable, status.undecodable, status.database
+    );
+    let queue = &status.queue;
+    let known = |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
+    println!(
+        "Queue        {} in the database, {} deferred, {} waiting, {} running, {} dead ({}, {} workers)",
+        queue.backlog,
+        queue.deferred,
+        known(queue.waiting),
+        known(queue.running),
+        queue.dead,
+        queue.engine,
+        known(queue.workers),
+    );
+    if let Some(budget) = &status.budget {
+        println!(
+            "Budget       {:.0} requests a minute, {:.0} left in Reddit's window",
+            budget.per_minute, budget.remaining
+        );
+    }
+    if status.subreddits.is_empty() {
+        println!("Subreddits   none is watched; add some with: freshet subreddits add NAME…");
+        return;
+    }
+    let mut rows = table(&[
+        "SUBREDDIT",
+        "STATE",
+        "STORED",
+        "PER HOUR",
+        "NEWEST",
+        "PROVEN UP TO",
+        "GAPS",
+    ]);
+    for column in [2, 3, 6] {
+        if let Some(column) = rows.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for subreddit in &status.subreddits {
+        rows.add_row([
+            subreddit.name.clone(),
+            subreddit
+                .reason
+                .clone()
+                .unwrap_or_else(|| subreddit.state.clone()),
+            subreddit.submissions.to_string(),
+            format!("{:.1}", subreddit.posts_per_hour),
+            subreddit
+                .last_submission_at
+                .map_or("–".to_owned(), |at| age(now - at)),
+            subreddit
+                .covered_until
+                .map_or("not yet".to_owned(), |at| age(now - at)),
+            subreddit.open_gaps.to_string(),
+        ]);
+    }
+    println!("\n{rows}");
+}
+
+/// A plain table that fits the terminal.
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
+    table
+}
+
+/// How long ago, in the largest unit that says enough.
+pub(super) fn age(seconds: i64) -> String {
+    match seconds {
+        ..=0 => "now".to_owned(),
+        1..=119 => format!("{seconds} s ago"),
+        120..=7_199 => format!("{} min ago", seconds / 60),
+        7_200..=172_799 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} d ago", seconds / 86_400),
+    }
+}

@@ -1,0 +1,114 @@
+//! `freshet subreddits …`: the watched list.
+
+use super::arguments::SubredditsAction;
+use super::report::{age, table};
+use crate::app::{now_ms, open_store};
+use crate::config::Config;
+use crate::observe::SubredditStatus;
+use crate::store::{Added, Store, Subreddit};
+use crate::submission::SubredditName;
+use anyhow::{Context, bail};
+
+pub(super) async fn run(config: &Config, action: SubredditsAction) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let result = act(&store, action).await;
+    store.close().await;
+    result
+}
+
+async fn act(store: &Store, action: SubredditsAction) -> anyhow::Result<()> {
+    match action {
+        SubredditsAction::Add { names } => {
+            for name in names {
+                match store
+                    .add_subreddit(&name, now_ms() / 1000)
+                    .await
+                    .context("the watched list")?
+                {
+                    Added::New => eprintln!("r/{name} is watched now."),
+                    Added::Already(state) => eprintln!("r/{name} was watched already ({state})."),
+                }
+            }
+            Ok(())
+        }
+        SubredditsAction::Remove { names } => {
+            let gone = "is no longer watched; what is stored stays.";
+            each(&names, gone, async |name| {
+                store.remove_subreddit(name).await
+            })
+            .await
+        }
+        SubredditsAction::Pause { names } => {
+            let paused = "is paused; `freshet subreddits resume` goes on from where it was left.";
+            each(&names, paused, async |name| {
+                store.pause_subreddit(name).await
+            })
+            .await
+        }
+        SubredditsAction::Resume { names } => {
+            each(&names, "is polled again.", async |name| {
+                store.resume_subreddit(name, now_ms()).await
+            })
+            .await
+        }
+        SubredditsAction::List { json } => {
+            let listed = store.subreddits().await.context("the watched list")?;
+            list(listed, json)
+        }
+    }
+}
+
+/// Acts on each; one that is not watched is an error, after the others were done.
+async fn each(
+    names: &[SubredditName],
+    done: &str,
+    act: impl AsyncFn(&SubredditName) -> Result<bool, crate::store::StoreError>,
+) -> anyhow::Result<()> {
+    let mut missing = Vec::new();
+    for name in names {
+        if act(name).await.context("the watched list")? {
+            eprintln!("r/{name} {done}");
+        } else {
+            missing.push(format!("r/{name}"));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let verb = if missing.len() == 1 { "is" } else { "are" };
+    bail!(
+        "{} {verb} not on the watched list; see: freshet subreddits list",
+        missing.join(", ")
+    )
+}
+
+fn list(listed: Vec<Subreddit>, json: bool) -> anyhow::Result<()> {
+    let listed: Vec<SubredditStatus> = listed.into_iter().map(SubredditStatus::from).collect();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&listed)?);
+        return Ok(());
+    }
+    if listed.is_empty() {
+        eprintln!("No subreddit is watched yet; add some with: freshet subreddits add NAME…");
+        return Ok(());
+    }
+    let now = now_ms() / 1000;
+    let mut rows = table(&["SUBREDDIT", "STATE", "SUBMISSIONS", "PROVEN UP TO", "ADDED"]);
+    for subreddit in listed {
+        let state = match &subreddit.reason {
+            Some(reason) => format!("{} ({reason})", subreddit.state),
+            None => subreddit.state.clone(),
+        };
+        rows.add_row([
+            subreddit.name,
+            state,
+            subreddit.submissions.to_string(),
+            subreddit
+                .covered_until
+                .map_or("not yet".to_owned(), |at| age(now - at)),
+            age(now - subreddit.added_at),
+        ]);
+    }
+    println!("{rows}");
+    Ok(())
+}
