@@ -151,10 +151,9 @@ impl Auth {
             .with_label_values(&[SOURCE]);
         #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
         expiry.set(answer.asked_ms as f64 / 1_000.0 + lifetime.as_secs_f64());
-        let margin = (lifetime / 10).max(MARGIN).min(lifetime / 2);
         Ok(Token {
             header,
-            renew_at: asked + lifetime - margin,
+            renew_at: asked + serves(lifetime),
             expires_at: asked + lifetime,
         })
     }
@@ -229,6 +228,11 @@ fn known_error(error: &Value) -> Option<&'static str> {
     })
 }
 
+/// How long a token is used before it is renewed; half of a life that is shorter than the margin.
+fn serves(lifetime: Duration) -> Duration {
+    lifetime - (lifetime / 10).max(MARGIN).min(lifetime / 2)
+}
+
 fn lifetime(expires_in: Option<&Value>) -> Duration {
     expires_in
         .and_then(|it| it.as_f64().or_else(|| it.as_str()?.trim().parse().ok()))
@@ -237,4 +241,39 @@ fn lifetime(expires_in: Option<&Value>) -> Duration {
             // A month is longer than any token lives.
             Duration::from_secs_f64(it.min(30.0 * 86_400.0))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_token_is_renewed_while_a_tenth_of_its_life_and_a_minute_are_left() {
+        let serves = |seconds| serves(Duration::from_secs(seconds)).as_secs();
+        assert_eq!(serves(86_400), 77_760);
+        assert_eq!(serves(3_600), 3_240);
+        assert_eq!(serves(300), 240);
+        assert_eq!(serves(100), 50);
+    }
+
+    #[test]
+    fn a_lifetime_is_read_in_any_spelling_and_assumed_where_it_is_nonsense() {
+        let seconds = |value: Value| lifetime(Some(&value)).as_secs();
+        assert_eq!(seconds(json!(86_400)), 86_400);
+        assert_eq!(seconds(json!(3600.0)), 3_600);
+        assert_eq!(seconds(json!("86400")), 86_400);
+        assert_eq!(seconds(json!(1e300)), 2_592_000);
+        for nonsense in [
+            json!(0),
+            json!(-5),
+            json!(null),
+            json!("NaN"),
+            json!("soon"),
+            json!([]),
+        ] {
+            assert_eq!(seconds(nonsense), 3_600);
+        }
+        assert_eq!(lifetime(None).as_secs(), 3_600);
+    }
 }

@@ -30,7 +30,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use turns::Turns;
 
 /// How long [`Budget::acquire`] tries to reach the shared state before it gives the caller a say.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// First and longest pause between attempts to reach the shared state.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -155,7 +155,7 @@ impl Budget {
     /// goes unused.
     ///
     /// # Errors
-    /// [`BudgetError::Unreachable`] when the shared state cannot be reached and half a minute has
+    /// [`BudgetError::Unreachable`] when the shared state cannot be reached and ten seconds have
     /// gone since the call.
     pub async fn acquire(&self, priority: Priority) -> Result<Grant, BudgetError> {
         let inner = &*self.0;

@@ -44,16 +44,22 @@ impl Pace {
         self.per_ms
     }
 
-    /// What must stay in the bucket after a grant of this priority, for the ones above it.
+    /// What must stay in the bucket after a grant of this priority, for the ones above it, while it
+    /// refills at `rate` grants per millisecond.
     ///
-    /// Never so much that a full bucket could not grant.
-    pub fn reserve(&self, priority: Priority) -> f64 {
+    /// A slower refill than the pace's own needs a smaller reserve, or the wait for it would grow
+    /// without bound; one grant is left in any case, where the bucket holds more than one. Never so
+    /// much that a full bucket could not grant.
+    pub fn reserve(&self, priority: Priority, rate: f64) -> f64 {
         let share = match priority {
             Priority::Poll => 0.0,
             Priority::Fetch => 0.3,
             Priority::Backfill => 0.6,
         };
-        (share * self.burst).min(self.burst - 1.0)
+        let full = share * self.burst;
+        (full * rate / self.per_ms)
+            .clamp(full.min(1.0), full)
+            .min(self.burst - 1.0)
     }
 }
 
@@ -82,7 +88,10 @@ mod tests {
         for rpm in 1..500 {
             let pace = Pace::per_minute(NonZeroU32::new(rpm).unwrap());
             for priority in [Priority::Poll, Priority::Fetch, Priority::Backfill] {
-                assert!(1.0 + pace.reserve(priority) <= pace.burst(), "{rpm}");
+                for slower in [1.0, 0.5, 0.01, 0.0] {
+                    let reserve = pace.reserve(priority, pace.per_ms() * slower);
+                    assert!(1.0 + reserve <= pace.burst(), "{rpm}");
+                }
             }
         }
     }

@@ -232,3 +232,28 @@ fn answers_may_arrive_in_any_order_and_what_is_in_flight_counts() {
     state.observe(&pace, 400_000, &quota(999.0, 600.0), 5);
     assert_eq!(state.remaining(), Some(999.0));
 }
+
+#[test]
+fn a_stretched_window_starves_no_priority() {
+    for rpm in [10, 100, 10_000_000] {
+        for priority in PRIORITIES {
+            let pace = pace(rpm);
+            let mut state = BudgetState::empty(0);
+            let quota = Quota {
+                remaining: Some(300.0),
+                used: Some(300.0),
+                reset: Some(600.0),
+            };
+            state.observe(&pace, 0, &quota, 0);
+            let (mut now, mut granted) = (0, 0);
+            while now < 60_000 {
+                match state.take(&pace, now, priority, 1) {
+                    Decision::Granted { .. } => granted += 1,
+                    Decision::WaitUntil(until) => now = until,
+                }
+            }
+            let share = if rpm == 10 { 6 } else { 24 };
+            assert!(granted >= share, "{rpm} {priority:?}: {granted}");
+        }
+    }
+}

@@ -87,11 +87,12 @@ impl BudgetState {
             let reset_ms = self.window.as_ref().map_or(now_ms, |it| it.reset_ms);
             return Decision::WaitUntil(reset_ms.max(now_ms + 1));
         }
-        let needed = 1.0 + pace.reserve(priority);
+        let reserve = pace.reserve(priority, self.rate(pace, now_ms));
+        let needed = 1.0 + reserve;
         if self.tokens < needed {
             return Decision::WaitUntil(self.ripe_ms(pace, now_ms, needed));
         }
-        let most = (self.tokens - pace.reserve(priority)).min(left).floor();
+        let most = (self.tokens - reserve).min(left).floor();
         let count = whole(most).clamp(1, wanted.max(1));
         let first = self.granted + 1;
         self.granted += u64::from(count);
@@ -165,12 +166,17 @@ impl BudgetState {
         self.updated_ms = now_ms;
     }
 
+    /// Grants gained in a millisecond from now on.
+    fn rate(&self, pace: &Pace, now_ms: i64) -> f64 {
+        self.window
+            .as_ref()
+            .map_or(pace.per_ms(), |it| it.rate(pace, now_ms))
+    }
+
     /// When the bucket will hold `needed`, or the rate will change.
     fn ripe_ms(&self, pace: &Pace, now_ms: i64, needed: f64) -> i64 {
-        let (rate, latest) = match &self.window {
-            Some(window) => (window.rate(pace, now_ms), window.reset_ms),
-            None => (pace.per_ms(), i64::MAX),
-        };
+        let latest = self.window.as_ref().map_or(i64::MAX, |it| it.reset_ms);
+        let rate = self.rate(pace, now_ms);
         #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
         let wait = ((needed - self.tokens) / rate).ceil().max(1.0) as i64;
         now_ms.saturating_add(wait).min(latest.max(now_ms + 1))

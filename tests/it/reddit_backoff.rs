@@ -1,0 +1,156 @@
+//! The back-off that callers of one process share, and what a cancelled call leaves behind.
+
+use crate::support::canned::{Answer, Server, listing, page};
+use freshet::source::SourceError;
+use futures::future::join_all;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// Answers 503 while `down`, else an empty listing.
+async fn failing(down: Arc<AtomicBool>) -> Server {
+    Server::start(move |_| {
+        if down.load(Ordering::SeqCst) {
+            Answer::html(503, "Ow! -- reddit.com")
+        } else {
+            listing(&[], None)
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn after_a_failure_the_next_request_holds_for_about_a_second() {
+    let down = Arc::new(AtomicBool::new(true));
+    let server = failing(down.clone()).await;
+    let reddit = server.reddit();
+    page(&reddit).await.unwrap_err();
+    down.store(false, Ordering::SeqCst);
+    page(&reddit).await.unwrap();
+    page(&reddit).await.unwrap();
+    let asked = server.asked_api();
+    let held = asked[1].at - asked[0].at;
+    assert!(held >= Duration::from_millis(740), "{held:?}");
+    assert!(asked[2].at - asked[1].at < Duration::from_millis(500));
+}
+
+#[tokio::test]
+async fn an_outage_is_probed_by_one_caller_at_a_time() {
+    let down = Arc::new(AtomicBool::new(true));
+    let server = failing(down.clone()).await;
+    let reddit = server.reddit();
+    // The first shuts the gate; thirty more come while it is shut.
+    page(&reddit).await.unwrap_err();
+    let started = Instant::now();
+    let callers =
+        join_all((0..30).map(|_| timeout(Duration::from_millis(2_500), page(&reddit)))).await;
+    assert!(started.elapsed() < Duration::from_secs(4));
+    let failed = callers.iter().filter(|it| matches!(it, Ok(Err(_)))).count();
+    // One probe after a second, the next two seconds later at the earliest 2.25 s from the start.
+    assert!((1..=2).contains(&failed), "{failed}");
+    assert_eq!(server.asked_api().len(), 1 + failed);
+    down.store(false, Ordering::SeqCst);
+    // The callers above were cancelled while they held; nothing of them remains.
+    let pages = timeout(
+        Duration::from_secs(10),
+        join_all((0..30).map(|_| page(&reddit))),
+    )
+    .await;
+    assert!(pages.unwrap().iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn the_servers_wish_to_wait_is_granted_to_it_by_everyone() {
+    let first = AtomicBool::new(true);
+    let server = Server::start(move |_| {
+        if first.swap(false, Ordering::SeqCst) {
+            Answer::html(429, "<html>").with("retry-after", "2")
+        } else {
+            listing(&[], None)
+        }
+    })
+    .await;
+    let reddit = server.reddit();
+    let Err(SourceError::Wait { retry_after, .. }) = page(&reddit).await else {
+        panic!("429 is a reason to wait");
+    };
+    assert_eq!(retry_after, Some(Duration::from_secs(2)));
+    page(&reddit.clone()).await.unwrap();
+    let asked = server.asked_api();
+    assert!(asked[1].at - asked[0].at >= Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn many_that_fail_together_are_one_failure() {
+    let down = Arc::new(AtomicBool::new(true));
+    let server = failing(down.clone()).await;
+    let reddit = server.reddit();
+    reddit.check().await.unwrap();
+    let failed = join_all((0..20).map(|_| page(&reddit))).await;
+    let failed = failed.iter().filter(|it| it.is_err()).count();
+    down.store(false, Ordering::SeqCst);
+    // Twenty doublings would be a minute.
+    let next = timeout(Duration::from_secs(8), page(&reddit)).await;
+    assert!(next.unwrap().is_ok());
+    assert!(failed >= 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_refuses_holds_nobody_back() {
+    let server = Server::start(|_| Answer::json(403, r#"{"reason":"private","error":403}"#)).await;
+    let reddit = server.reddit();
+    let started = Instant::now();
+    for _ in 0..5 {
+        page(&reddit).await.unwrap_err();
+    }
+    assert!(started.elapsed() < Duration::from_millis(700));
+}
+
+#[tokio::test]
+async fn a_call_may_be_cancelled_at_any_point_and_leaves_nothing_behind() {
+    let gate = Arc::new(Semaphore::new(0));
+    let passed = Arc::new(AtomicUsize::new(0));
+    let app = axum::Router::new().fallback({
+        let (gate, passed) = (gate.clone(), passed.clone());
+        move |request: axum::extract::Request| async move {
+            gate.acquire().await.unwrap().forget();
+            passed.fetch_add(1, Ordering::SeqCst);
+            if request.uri().path().ends_with("/access_token") {
+                r#"{"access_token":"t","expires_in":3600}"#
+            } else {
+                r#"{"kind":"Listing","data":{"children":[]}}"#
+            }
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: reqwest::Url = format!("http://{}", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let server = Server::start(|_| Answer::new(500, "")).await;
+    let mut options = server.options();
+    (options.api_url, options.auth_url) = (url.clone(), url);
+    let reddit = server.reddit_with(options);
+
+    // Cancelled during the token request, among others that wait for it.
+    for _ in 0..3 {
+        let calls =
+            join_all((0..5).map(|_| timeout(Duration::from_millis(20), page(&reddit)))).await;
+        assert!(calls.iter().all(Result::is_err));
+    }
+    // Whether the server noticed that these were given up is its affair.
+    gate.add_permits(4);
+    reddit.check().await.unwrap();
+    gate.forget_permits(4);
+    // Cancelled during the request itself.
+    let calls = join_all((0..5).map(|_| timeout(Duration::from_millis(20), page(&reddit)))).await;
+    assert!(calls.iter().all(Result::is_err));
+    gate.add_permits(100);
+    timeout(Duration::from_secs(5), page(&reddit))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(passed.load(Ordering::SeqCst) >= 2);
+}
