@@ -81,7 +81,7 @@ const LIST: Dialects = Dialects::same(
     "SELECT id, subreddit, gap_start, gap_end, cause, state, opened_at, repaired_by, repaired_at
      FROM gaps
      WHERE ($1 IS NULL OR subreddit = $1) AND ($2 IS NULL OR state = $2)
-     ORDER BY subreddit, gap_start, id",
+     ORDER BY subreddit, gap_start, gap_end, id",
 );
 
 impl Transaction {

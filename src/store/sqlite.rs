@@ -28,6 +28,11 @@ pub struct Sqlite {
 
 impl Sqlite {
     pub(super) async fn connect(url: &str, connections: u32) -> Result<Sqlite, StoreError> {
+        if url.contains(":memory:") || url.contains("mode=memory") {
+            return Err(StoreError::Url(
+                "a database in memory cannot be shared; give sqlite:// a path".to_owned(),
+            ));
+        }
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|_| StoreError::Url("not a well-formed sqlite:// URL".to_owned()))?
             .create_if_missing(true)
@@ -40,15 +45,6 @@ impl Sqlite {
             .pragma("temp_store", "memory")
             // The log is cut back after a burst instead of keeping its greatest length for ever.
             .pragma("journal_size_limit", "67108864");
-        if options
-            .get_filename()
-            .to_string_lossy()
-            .contains(":memory:")
-        {
-            return Err(StoreError::Url(
-                "a database in memory cannot be shared; give sqlite:// a path".to_owned(),
-            ));
-        }
         let pool = || {
             SqlitePoolOptions::new()
                 .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -1,5 +1,6 @@
 //! Behaviour across modules, against real servers that the tests start themselves.
 //! Behaviour over real wires: one binary, so that servers are started once.
+//! Behaviour across modules and at the seams: over the wire, in the database, with real servers.
 
 mod budget_shared;
 mod queue;
@@ -11,4 +12,5 @@ mod reddit_capture;
 mod reddit_decisions;
 mod reddit_pages;
 mod reddit_secrets;
+mod store;
 mod support;

@@ -1,0 +1,39 @@
+//! One conformance suite for both engines: each test is written once and runs on SQLite and on
+//! Postgres.
+
+mod backlog;
+mod contents;
+mod faults;
+mod fetches;
+mod fixtures;
+mod polls;
+mod proofs;
+mod random;
+mod schema;
+mod speed;
+mod watched;
+
+/// Makes two tests of each function: one on SQLite, one on Postgres.
+macro_rules! conformance {
+    ($($(#[$attribute:meta])* $name:ident,)+) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                $(#[$attribute])*
+                async fn $name() {
+                    super::$name(crate::store::fixtures::World::sqlite().await).await;
+                }
+            )+
+        }
+        mod on_postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                $(#[$attribute])*
+                async fn $name() {
+                    super::$name(crate::store::fixtures::World::postgres().await).await;
+                }
+            )+
+        }
+    };
+}
+use conformance;

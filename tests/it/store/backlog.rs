@@ -1,0 +1,201 @@
+//! The backlog.
+
+use super::conformance;
+use super::fixtures::{NOW, World, id, ids, seen};
+use freshet::store::{FailNext, FetchCounts};
+use freshet::submission::SubmissionId;
+use std::collections::HashSet;
+
+conformance!(
+    fetches_are_handed_out_by_priority_then_by_age,
+    several_feeders_never_get_the_same_fetch,
+    what_the_queue_has_lost_is_fed_again,
+    attempts_are_counted_before_the_work,
+    an_outage_gives_the_attempt_back_once,
+    a_failure_keeps_its_reason_and_is_tried_again_or_set_aside,
+    counts_tell_the_sorts_apart,
+);
+
+/// `n` discoveries, due a millisecond apart.
+async fn discover(world: &World, texts: &[&str]) {
+    for (place, text) in texts.iter().enumerate() {
+        let listed = [seen(text, NOW)];
+        let poll = freshet::store::PollRecord {
+            listed: &listed,
+            undecodable: &[],
+            members: &[],
+            now_ms: NOW + place as i64,
+        };
+        world.store.record_poll(&poll).await.unwrap();
+    }
+}
+
+async fn fetches_are_handed_out_by_priority_then_by_age(world: World) {
+    discover(&world, &["e5", "d4", "c3", "b2", "a1"]).await;
+    world
+        .number("UPDATE fetches SET priority = 2 WHERE id = 'e5' RETURNING CAST(1 AS bigint)")
+        .await;
+    world
+        .number("UPDATE fetches SET priority = 1 WHERE id = 'a1' RETURNING CAST(1 AS bigint)")
+        .await;
+    let claim = |limit| world.store.claim_fetches(NOW + 99, limit);
+    assert_eq!(claim(2).await.unwrap(), ids(&["d4", "c3"]));
+    assert_eq!(claim(9).await.unwrap(), ids(&["b2", "a1", "e5"]));
+    assert!(claim(9).await.unwrap().is_empty());
+}
+
+async fn several_feeders_never_get_the_same_fetch(world: World) {
+    let listed: Vec<_> = (0..600).map(|n| seen(&format!("x{n}"), NOW)).collect();
+    world.list(&listed).await;
+    let other = world.another().await;
+    let feeders = (0..6).map(|feeder| {
+        let store = if feeder % 2 == 0 {
+            world.store.clone()
+        } else {
+            other.clone()
+        };
+        tokio::spawn(async move {
+            let mut mine: Vec<SubmissionId> = Vec::new();
+            loop {
+                let got = store.claim_fetches(NOW, 17).await.unwrap();
+                if got.is_empty() {
+                    return mine;
+                }
+                mine.extend(got);
+            }
+        })
+    });
+    let mut all = Vec::new();
+    for feeder in feeders.collect::<Vec<_>>() {
+        all.extend(feeder.await.unwrap());
+    }
+    assert_eq!(all.len(), 600);
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), 600);
+}
+
+async fn what_the_queue_has_lost_is_fed_again(world: World) {
+    let store = &world.store;
+    discover(&world, &["a1", "a2", "a3"]).await;
+    assert_eq!(store.claim_fetches(NOW + 10, 2).await.unwrap().len(), 2);
+    store.claim_fetches(NOW + 20, 9).await.unwrap();
+    assert!(store.fed_before(NOW + 10, 9).await.unwrap().is_empty());
+    let fed = store.fed_before(NOW + 11, 9).await.unwrap();
+    assert_eq!(fed.iter().collect::<HashSet<_>>().len(), 2);
+    assert_eq!(store.fed_before(NOW + 99, 9).await.unwrap()[2], id("a3"));
+    assert_eq!(store.fed_before(NOW + 99, 1).await.unwrap().len(), 1);
+
+    store.touch_fed(&ids(&["a1"]), NOW + 50).await.unwrap();
+    assert_eq!(store.fed_before(NOW + 11, 9).await.unwrap(), ids(&["a2"]));
+    assert_eq!(store.unfeed(&ids(&["a2", "a9"])).await.unwrap(), 1);
+    assert_eq!(store.unfeed(&ids(&["a2"])).await.unwrap(), 0, "once");
+    assert_eq!(
+        store.claim_fetches(NOW + 60, 9).await.unwrap(),
+        ids(&["a2"])
+    );
+}
+
+async fn attempts_are_counted_before_the_work(world: World) {
+    let store = &world.store;
+    discover(&world, &["a1"]).await;
+    store.claim_fetches(NOW, 9).await.unwrap();
+    for tries in 1..=3 {
+        let attempts = store
+            .start_attempts(&ids(&["a1", "unknown"]))
+            .await
+            .unwrap();
+        assert_eq!(attempts.len(), 1);
+        assert_eq!((attempts[0].attempts, attempts[0].omissions), (tries, 0));
+    }
+    world.fetch(&[seen("a1", NOW)]).await;
+    assert!(
+        store
+            .start_attempts(&ids(&["a1"]))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+async fn an_outage_gives_the_attempt_back_once(world: World) {
+    let store = &world.store;
+    discover(&world, &["a1"]).await;
+    store.claim_fetches(NOW, 9).await.unwrap();
+    store.start_attempts(&ids(&["a1"])).await.unwrap();
+    store.start_attempts(&ids(&["a1"])).await.unwrap();
+    for _ in 0..2 {
+        store
+            .return_fetches(&ids(&["a1"]), NOW + 700)
+            .await
+            .unwrap();
+    }
+    assert!(store.claim_fetches(NOW + 699, 9).await.unwrap().is_empty());
+    assert_eq!(
+        store.claim_fetches(NOW + 700, 9).await.unwrap(),
+        ids(&["a1"])
+    );
+    let attempts = store.start_attempts(&ids(&["a1"])).await.unwrap();
+    assert_eq!(
+        attempts[0].attempts, 2,
+        "two begun, one given back, one begun"
+    );
+}
+
+async fn a_failure_keeps_its_reason_and_is_tried_again_or_set_aside(world: World) {
+    let store = &world.store;
+    discover(&world, &["a1"]).await;
+    store.claim_fetches(NOW, 9).await.unwrap();
+    store
+        .fail_fetch(&id("a1"), "bad\0 answer", FailNext::RetryAt(NOW + 5))
+        .await
+        .unwrap();
+    assert_eq!(store.claim_fetches(NOW + 5, 9).await.unwrap(), ids(&["a1"]));
+    let reasons = "SELECT count(*) FROM fetches WHERE reason = 'bad answer'";
+    assert_eq!(world.number(reasons).await, 1);
+    store
+        .fail_fetch(
+            &id("a1"),
+            "gone for ever",
+            FailNext::Dead { now: NOW / 1000 },
+        )
+        .await
+        .unwrap();
+    assert!(store.claim_fetches(NOW + 99, 9).await.unwrap().is_empty());
+    assert!(
+        store
+            .start_attempts(&ids(&["a1"]))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(store.fed_before(NOW + 99, 9).await.unwrap().is_empty());
+    assert_eq!(store.unfeed(&ids(&["a1"])).await.unwrap(), 0);
+    store.touch_fed(&ids(&["a1"]), NOW).await.unwrap();
+    store.return_fetches(&ids(&["a1"]), NOW).await.unwrap();
+    assert_eq!(store.fetch_counts(NOW + 99).await.unwrap().dead, 1);
+    assert_eq!(
+        world.number("SELECT dead_at FROM fetches").await,
+        NOW / 1000
+    );
+}
+
+async fn counts_tell_the_sorts_apart(world: World) {
+    let store = &world.store;
+    discover(&world, &["a1", "a2", "a3", "a4", "a5", "a6"]).await;
+    let due = store.claim_fetches(NOW, 1).await.unwrap();
+    assert_eq!(due, ids(&["a1"]));
+    store
+        .fail_fetch(&id("a2"), "r", FailNext::Dead { now: 1 })
+        .await
+        .unwrap();
+    assert_eq!(
+        store.fetch_counts(NOW + 3).await.unwrap(),
+        FetchCounts {
+            backlog: 2,
+            deferred: 2,
+            fed: 1,
+            dead: 1
+        }
+    );
+    store.return_fetches(&[], NOW).await.unwrap();
+    assert!(store.start_attempts(&[]).await.unwrap().is_empty());
+}

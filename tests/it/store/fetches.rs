@@ -1,0 +1,277 @@
+//! Recording fetches.
+
+use super::conformance;
+use super::fixtures::{NOW, World, id, ids, nothing, raw, seen, seen_with};
+use freshet::store::{FetchRecord, FetchStored, Status, Totals};
+use freshet::submission::Undecodable;
+
+conformance!(
+    a_fetched_submission_replaces_the_listed_one_and_ends_its_fetch,
+    an_equal_object_is_marked_as_fetched_and_not_rewritten,
+    an_older_observation_is_not_written_yet_its_fetch_ends,
+    an_id_that_was_never_listed_is_inserted,
+    what_is_not_given_out_any_more_keeps_its_listed_copy,
+    what_was_left_out_is_asked_for_again_and_costs_no_attempt,
+    of_one_id_twice_in_a_batch_the_newest_is_kept,
+    a_record_repeated_after_a_lost_answer_changes_nothing,
+    totals_equal_what_is_counted,
+    an_object_nested_too_deep_is_set_aside_and_its_batch_is_stored,
+);
+
+async fn a_fetched_submission_replaces_the_listed_one_and_ends_its_fetch(world: World) {
+    world.list(&[seen("a1", NOW)]).await;
+    let fetched = seen_with(
+        "a1",
+        NOW + 1,
+        r#","subreddit":"Rust","title":"new","score":9"#,
+    );
+    let stored = world.fetch(std::slice::from_ref(&fetched)).await;
+    assert_eq!(
+        stored,
+        FetchStored {
+            changed: vec![0],
+            ..FetchStored::default()
+        }
+    );
+    let row = world.store.submission(&id("a1")).await.unwrap().unwrap();
+    assert_eq!(row.status, Status::Fetched);
+    assert_eq!((row.title.as_deref(), row.score), (Some("new"), Some(9)));
+    assert_eq!(
+        (row.fetched_at, row.discovered_at),
+        (Some(NOW / 1000), NOW / 1000)
+    );
+    assert_eq!(
+        (row.raw.as_str(), row.observed_ms),
+        (fetched.raw.get(), NOW + 1)
+    );
+    assert_eq!(world.number("SELECT count(*) FROM fetches").await, 0);
+}
+
+async fn an_equal_object_is_marked_as_fetched_and_not_rewritten(world: World) {
+    // Large and random enough that Postgres keeps it apart from the row.
+    let mut state = 1_u64;
+    let noise: String = (0..20_000)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            char::from(b'a' + (state >> 33) as u8 % 26)
+        })
+        .collect();
+    let fields = format!(r#","title":"t","noise":"{noise}""#);
+    world.list(&[seen_with("a1", NOW, &fields)]).await;
+    let chunks = "SELECT CAST(reltoastrelid AS bigint) FROM pg_class WHERE relname = 'submissions'";
+    let before = if world.is_postgres() {
+        assert!(world.number(chunks).await > 0);
+        toast_transactions(&world).await
+    } else {
+        Vec::new()
+    };
+    let stored = world.fetch(&[seen_with("a1", NOW + 5, &fields)]).await;
+    assert_eq!((stored.unchanged, stored.changed), (vec![0], vec![]));
+    let row = world.store.submission(&id("a1")).await.unwrap().unwrap();
+    assert_eq!((row.status, row.observed_ms), (Status::Fetched, NOW + 5));
+    assert_eq!(row.fetched_at, Some(NOW / 1000));
+    if world.is_postgres() {
+        assert!(!before.is_empty(), "the object is kept apart");
+        assert_eq!(toast_transactions(&world).await, before);
+        let changed = format!("{fields},\"more\":1");
+        world.fetch(&[seen_with("a1", NOW + 6, &changed)]).await;
+        assert_ne!(toast_transactions(&world).await, before);
+    }
+}
+
+/// Which transactions wrote the chunks that Postgres keeps apart from the rows.
+async fn toast_transactions(world: &World) -> Vec<String> {
+    use sqlx::Connection;
+    let mut connection = sqlx::PgConnection::connect(&world.url).await.unwrap();
+    let table: String = sqlx::query_scalar(
+        "SELECT reltoastrelid::regclass::text FROM pg_class WHERE relname = 'submissions'",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    let sql = format!("SELECT xmin::text || ' ' || chunk_id::text FROM {table} ORDER BY 1");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+}
+
+async fn an_older_observation_is_not_written_yet_its_fetch_ends(world: World) {
+    world.list(&[seen("a1", NOW), seen("a2", NOW)]).await;
+    world
+        .fetch(&[seen_with("a1", NOW + 10, r#","title":"newest""#)])
+        .await;
+    let old = r#","title":"old""#;
+    let stored = world
+        .fetch(&[seen_with("a1", NOW + 9, old), seen_with("a2", NOW - 9, old)])
+        .await;
+    assert_eq!(stored.stale, [0, 1]);
+    let row = world.store.submission(&id("a1")).await.unwrap().unwrap();
+    assert_eq!(
+        (row.title.as_deref(), row.observed_ms),
+        (Some("newest"), NOW + 10)
+    );
+    // The listing that found it was newer than its fetch: it is fetched, with the listing's content.
+    let row = world.store.submission(&id("a2")).await.unwrap().unwrap();
+    assert_eq!((row.title.as_deref(), row.observed_ms), (Some("t"), NOW));
+    assert_eq!(row.status, Status::Fetched);
+    assert_eq!(world.number("SELECT count(*) FROM fetches").await, 0);
+    assert_eq!(world.store.totals().await.unwrap().fetched, 2);
+}
+
+async fn an_id_that_was_never_listed_is_inserted(world: World) {
+    assert_eq!(world.fetch(&[seen("b1", NOW)]).await.changed, [0]);
+    let row = world.store.submission(&id("b1")).await.unwrap().unwrap();
+    assert_eq!(
+        (row.status, row.discovered_at),
+        (Status::Fetched, NOW / 1000)
+    );
+    assert_eq!(world.number("SELECT count(*) FROM fetches").await, 0);
+}
+
+async fn what_is_not_given_out_any_more_keeps_its_listed_copy(world: World) {
+    world.list(&[seen("a1", NOW)]).await;
+    let record = FetchRecord {
+        unavailable: &ids(&["a1", "never"]),
+        ..nothing()
+    };
+    world.store.record_fetches(&record).await.unwrap();
+    let row = world.store.submission(&id("a1")).await.unwrap().unwrap();
+    assert_eq!(
+        (row.status, row.title.as_deref()),
+        (Status::Unavailable, Some("t"))
+    );
+    assert_eq!((row.fetched_at, row.observed_ms), (None, NOW));
+    assert_eq!(world.store.submission(&id("never")).await.unwrap(), None);
+    assert_eq!(world.number("SELECT count(*) FROM fetches").await, 0);
+    // It may come back by a fetch, too.
+    assert_eq!(world.fetch(&[seen("a1", NOW + 9)]).await.unchanged, [0]);
+    let totals = world.store.totals().await.unwrap();
+    assert_eq!((totals.fetched, totals.unavailable), (1, 0));
+}
+
+async fn what_was_left_out_is_asked_for_again_and_costs_no_attempt(world: World) {
+    let store = &world.store;
+    world.list(&[seen("a1", NOW)]).await;
+    for round in 1..=3 {
+        assert_eq!(store.claim_fetches(NOW, 9).await.unwrap(), ids(&["a1"]));
+        let attempt = &store.start_attempts(&ids(&["a1"])).await.unwrap()[0];
+        assert_eq!((attempt.attempts, attempt.omissions), (1, round - 1));
+        assert_eq!(attempt.subreddit.as_deref(), Some("rust"));
+        let record = FetchRecord {
+            deferred: &[(id("a1"), NOW)],
+            ..nothing()
+        };
+        store.record_fetches(&record).await.unwrap();
+        // Again, as after a lost answer: the omission is not counted twice.
+        store.record_fetches(&record).await.unwrap();
+    }
+    let record = FetchRecord {
+        deferred: &[(id("a1"), NOW + 500)],
+        ..nothing()
+    };
+    store.record_fetches(&record).await.unwrap();
+    assert!(store.claim_fetches(NOW + 499, 9).await.unwrap().is_empty());
+    assert_eq!(store.fetch_counts(NOW).await.unwrap().deferred, 1);
+    assert_eq!(store.claim_fetches(NOW + 500, 9).await.unwrap().len(), 1);
+}
+
+async fn of_one_id_twice_in_a_batch_the_newest_is_kept(world: World) {
+    let with = |title: &str, observed_ms: i64| {
+        seen_with("a1", observed_ms, &format!(r#","title":"{title}""#))
+    };
+    let batch = [with("b", NOW + 2), with("c", NOW + 3), with("a", NOW + 1)];
+    let stored = world.fetch(&batch).await;
+    assert_eq!((stored.changed, stored.stale), (vec![1], vec![0, 2]));
+    let row = world.store.submission(&id("a1")).await.unwrap().unwrap();
+    assert_eq!(row.title.as_deref(), Some("c"));
+}
+
+async fn a_record_repeated_after_a_lost_answer_changes_nothing(world: World) {
+    world
+        .list(&[seen("a1", NOW), seen("a2", NOW), seen("a3", NOW)])
+        .await;
+    let odd = Undecodable {
+        raw: raw("[]"),
+        reason: "odd".to_owned(),
+        observed_ms: NOW,
+    };
+    let record = FetchRecord {
+        observations: &[
+            seen_with("a1", NOW + 1, r#","title":"new""#),
+            seen("b1", NOW),
+        ],
+        undecodable: &[odd],
+        deferred: &[(id("a2"), NOW + 60_000)],
+        unavailable: &ids(&["a3"]),
+        now_ms: NOW,
+    };
+    let first = world.store.record_fetches(&record).await.unwrap();
+    assert_eq!(first.changed, [0, 1]);
+    let totals = world.store.totals().await.unwrap();
+    let counts = world.store.fetch_counts(NOW).await.unwrap();
+    let row = world.store.submission(&id("a1")).await.unwrap();
+    let second = world.store.record_fetches(&record).await.unwrap();
+    assert_eq!((second.changed, second.unchanged), (vec![], vec![0, 1]));
+    assert_eq!(world.store.totals().await.unwrap(), totals);
+    assert_eq!(world.store.fetch_counts(NOW).await.unwrap(), counts);
+    assert_eq!(world.store.submission(&id("a1")).await.unwrap(), row);
+}
+
+async fn totals_equal_what_is_counted(world: World) {
+    let listed: Vec<_> = (0..30).map(|n| seen(&format!("x{n}"), NOW)).collect();
+    world.list(&listed).await;
+    world.fetch(&listed[..12]).await;
+    let gone: Vec<_> = (10..17).map(|n| id(&format!("x{n}"))).collect();
+    let record = FetchRecord {
+        unavailable: &gone,
+        ..nothing()
+    };
+    world.store.record_fetches(&record).await.unwrap();
+    world.list(&listed[15..20]).await;
+    assert_eq!(
+        world.store.totals().await.unwrap(),
+        Totals {
+            discovered: 15,
+            fetched: 10,
+            unavailable: 5,
+            undecodable: 0
+        }
+    );
+    for (status, expected) in [
+        (
+            "SELECT count(*) FROM submissions WHERE status = 'discovered'",
+            15,
+        ),
+        (
+            "SELECT count(*) FROM submissions WHERE status = 'fetched'",
+            10,
+        ),
+        (
+            "SELECT count(*) FROM submissions WHERE status = 'unavailable'",
+            5,
+        ),
+        ("SELECT count(*) FROM fetches", 15),
+        ("SELECT CAST(sum(fetches) AS bigint) FROM counters", 15),
+    ] {
+        assert_eq!(world.number(status).await, expected, "{status}");
+    }
+}
+
+async fn an_object_nested_too_deep_is_set_aside_and_its_batch_is_stored(world: World) {
+    let depth = 20_000;
+    let deep = format!(",\"deep\":{}{}", "[".repeat(depth), "]".repeat(depth));
+    world.list(&[seen("a1", NOW), seen("a2", NOW)]).await;
+    let stored = world
+        .fetch(&[seen_with("a1", NOW + 1, &deep), seen("a2", NOW + 1)])
+        .await;
+    assert_eq!((stored.refused, stored.unchanged), (vec![0], vec![1]));
+    assert_eq!(world.store.totals().await.unwrap().undecodable, 1);
+    assert_eq!(world.store.fetch_counts(NOW).await.unwrap().dead, 1);
+    let fresh = world
+        .list(&[seen_with("c1", NOW, &deep), seen("c2", NOW)])
+        .await;
+    assert_eq!(fresh.fresh, [1]);
+}
