@@ -96,7 +96,7 @@ async fn writers_that_meet_agree_in_the_end(world: World) {
         } else {
             other.clone()
         };
-        tokio::spawn(async move {
+        async move {
             for round in 0..10_i64 {
                 // Overlapping ids, seen in an order of each writer's own.
                 let batch: Vec<_> = (0..40)
@@ -125,11 +125,9 @@ async fn writers_that_meet_agree_in_the_end(world: World) {
                     again(async || store.record_fetches(&record).await.map(drop)).await;
                 }
             }
-        })
+        }
     });
-    for writer in writers.collect::<Vec<_>>() {
-        writer.await.unwrap();
-    }
+    futures::future::join_all(writers).await;
     let totals = world.store.totals().await.unwrap();
     let stored = world.number("SELECT count(*) FROM submissions").await;
     let fetched = "SELECT count(*) FROM submissions WHERE status = 'fetched'";
