@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use apalis_core::backend::finalize::Durable;
@@ -84,29 +84,44 @@ impl Carrier {
         }
     }
 
-    /// Waits for a request under way; what it brings is in `taken`.
-    fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), QueueError>> {
-        let Some(fetch) = &mut self.fetch else {
-            return Poll::Ready(Ok(()));
-        };
-        let tasks = ready!(fetch.poll_unpin(cx));
-        self.fetch = None;
-        let tasks = tasks?;
-        self.pulse.answered.store(true, Ordering::Relaxed);
-        // A request that was filled has more behind it: no need to wait for the tick.
-        self.due = tasks.len() >= self.asked;
-        self.taken.extend(tasks);
-        Poll::Ready(Ok(()))
+    /// Moves on the request under way and the handing back under way.
+    ///
+    /// Also while the storage is busy, when apalis asks for no job: a request that is left alone
+    /// holds the one connection to SQLite, for which the storage waits.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Result<(), QueueError> {
+        if let Some(fetch) = &mut self.fetch
+            && let Poll::Ready(tasks) = fetch.poll_unpin(cx)
+        {
+            self.fetch = None;
+            let tasks = tasks?;
+            self.pulse.answered.store(true, Ordering::Relaxed);
+            // A request that was filled has more behind it: no need to wait for the tick.
+            self.due = tasks.len() >= self.asked;
+            self.taken.extend(tasks);
+        }
+        if let Some(hand_back) = &mut self.hand_back
+            && let Poll::Ready(handed) = hand_back.poll_unpin(cx)
+        {
+            self.hand_back = None;
+            handed?;
+        }
+        Ok(())
     }
 
-    /// Gives back what was taken and not started, then says so once.
-    fn poll_hand_back(
+    /// Asks for as many jobs as can start at once.
+    fn ask(&mut self, worker: &WorkerContext) {
+        self.asked = self.slots.free().min(FETCH_LIMIT);
+        let (engine, worker, count) = (self.engine.clone(), worker.clone(), self.asked);
+        self.fetch = Some(async move { engine.fetch(&worker, count).await }.boxed());
+    }
+
+    /// Gives back what was taken and not started; says so when nothing is left.
+    fn return_taken(
         &mut self,
         cx: &mut Context<'_>,
         worker: &WorkerContext,
-    ) -> Poll<Result<(), QueueError>> {
-        ready!(self.poll_fetch(cx))?;
-        if !self.taken.is_empty() {
+    ) -> Result<(), QueueError> {
+        if !self.taken.is_empty() && self.hand_back.is_none() {
             let tasks: Vec<String> = self
                 .taken
                 .drain(..)
@@ -115,13 +130,11 @@ impl Carrier {
             let (engine, name) = (self.engine.clone(), worker.name().to_owned());
             self.hand_back = Some(async move { engine.hand_back(&name, &tasks).await }.boxed());
         }
-        if let Some(hand_back) = &mut self.hand_back {
-            let handed = ready!(hand_back.poll_unpin(cx));
-            self.hand_back = None;
-            handed?;
+        self.drive(cx)?;
+        if self.fetch.is_none() && self.hand_back.is_none() && self.taken.is_empty() {
+            self.slots.mark_handed_back();
         }
-        self.slots.mark_handed_back();
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 }
 
@@ -140,6 +153,9 @@ impl Backend for Carrier {
         while self.ticker.poll_tick(cx).is_ready() {
             self.due = true;
         }
+        if let Err(error) = self.drive(cx) {
+            return Poll::Ready(Err(error));
+        }
         match &mut self.storage {
             Storage::Redis(storage) => {
                 Backend::poll_ready(storage, cx, worker).map_err(QueueError::from)
@@ -156,32 +172,22 @@ impl Backend for Carrier {
         worker: &WorkerContext,
     ) -> Poll<Option<Result<Task<Vec<u8>>, QueueError>>> {
         if self.slots.is_closed() {
-            return match ready!(self.poll_hand_back(cx, worker)) {
+            return match self.return_taken(cx, worker) {
                 // Never `None`, which would end the heartbeats while jobs still run.
                 Ok(()) => Poll::Pending,
                 Err(error) => Poll::Ready(Some(Err(error))),
             };
         }
-        loop {
-            if let Some(task) = self.taken.pop_front() {
-                return Poll::Ready(Some(Ok(task)));
-            }
-            if self.fetch.is_none() {
-                // A finished job or the next tick wakes the worker.
-                let free = self.slots.free();
-                if free == 0 || !self.due {
-                    return Poll::Pending;
-                }
-                self.asked = free.min(FETCH_LIMIT);
-                let (engine, worker, count) = (self.engine.clone(), worker.clone(), self.asked);
-                self.fetch = Some(async move { engine.fetch(&worker, count).await }.boxed());
-            }
-            if let Err(error) = ready!(self.poll_fetch(cx)) {
+        // A finished job or the next tick wakes a worker that has no free slot or nothing to ask.
+        if self.taken.is_empty() && self.fetch.is_none() && self.due && self.slots.free() > 0 {
+            self.ask(worker);
+            if let Err(error) = self.drive(cx) {
                 return Poll::Ready(Some(Err(error)));
             }
-            if self.taken.is_empty() {
-                return Poll::Pending;
-            }
+        }
+        match self.taken.pop_front() {
+            Some(task) => Poll::Ready(Some(Ok(task))),
+            None => Poll::Pending,
         }
     }
 

@@ -383,10 +383,10 @@ async fn faults(on: On) {
 async fn insert_raw(place: &Place, on: On, task: &str, payload: &str) {
     match on {
         On::Redis => {
-            let client = redis::Client::open(place.url.as_str()).unwrap();
+            let client = ::redis::Client::open(place.url.as_str()).unwrap();
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
             let name = &place.name;
-            redis::pipe()
+            ::redis::pipe()
                 .hset(format!("{name}:data"), task, payload)
                 .hset_multiple(
                     format!("{name}:meta:{task}"),
