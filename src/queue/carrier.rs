@@ -26,6 +26,9 @@ use super::engine::Engine;
 use super::runs::Slots;
 use super::{QueueError, clock_ms};
 
+/// Jobs of one request at most.
+const FETCH_LIMIT: usize = 500;
+
 /// The storage of either engine, chosen at run time without a box.
 enum Storage {
     Redis(RedisStorage<Vec<u8>>),
@@ -39,6 +42,9 @@ pub(super) struct Pulse {
     pub(super) answered: AtomicBool,
 }
 
+/// A request to the engine that is under way.
+type Request<T> = BoxFuture<'static, Result<T, QueueError>>;
+
 /// A worker's source of jobs.
 pub(super) struct Carrier {
     storage: Storage,
@@ -50,9 +56,9 @@ pub(super) struct Carrier {
     /// Whether to ask for jobs now: at each tick, and on while every request is filled.
     due: bool,
     asked: usize,
-    fetch: Option<BoxFuture<'static, Result<Vec<Task<Vec<u8>>>, QueueError>>>,
+    fetch: Option<Request<Vec<Task<Vec<u8>>>>>,
     taken: VecDeque<Task<Vec<u8>>>,
-    hand_back: Option<BoxFuture<'static, Result<(), QueueError>>>,
+    hand_back: Option<Request<()>>,
 }
 
 impl Carrier {
@@ -206,9 +212,6 @@ impl Backend for Carrier {
         }
     }
 }
-
-/// Jobs of one request at most.
-const FETCH_LIMIT: usize = 500;
 
 impl BackendConfig for Carrier {
     type Args = Vec<u8>;

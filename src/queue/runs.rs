@@ -34,7 +34,7 @@ pub(super) struct Runs<H> {
     metrics: Arc<Metrics>,
     job_timeout: Duration,
     pub(super) slots: Slots,
-    running: Mutex<HashMap<SubmissionId, (End, Option<AbortHandle>)>>,
+    running: Mutex<HashMap<SubmissionId, (End, AbortHandle)>>,
 }
 
 impl<H: Handler> Runs<H> {
@@ -69,7 +69,7 @@ impl<H: Handler> Runs<H> {
                 let permit = self.slots.try_take();
                 let task = Arc::clone(self).run(id.clone(), pushed_ms, permit, sender);
                 let abort = tokio::spawn(task).abort_handle();
-                running.insert(id, (end.clone(), Some(abort)));
+                running.insert(id, (end.clone(), abort));
                 end
             }
         };
@@ -129,7 +129,7 @@ impl<H: Handler> Runs<H> {
         label
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SubmissionId, (End, Option<AbortHandle>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SubmissionId, (End, AbortHandle)>> {
         // Nothing panics while it is held, and a map of handles cannot be left half changed.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,9 +143,7 @@ impl<H: Handler> Runs<H> {
     /// Ends every run at its next await.
     pub(super) fn abort(&self) {
         for (_, (_, abort)) in self.lock().drain() {
-            if let Some(abort) = abort {
-                abort.abort();
-            }
+            abort.abort();
         }
     }
 }

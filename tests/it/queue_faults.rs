@@ -1,6 +1,8 @@
 //! The queue while something breaks: servers and processes are killed, frozen, wiped and locked.
 //! Where a guard is there against a fault of a library, the fault is shown first.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -13,7 +15,7 @@ use freshet::submission::SubmissionId;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::queue::{
+use crate::support::jobs::{
     Deed, EMPTY, On, PATIENCE, Place, Recorder, Worker, depth_becomes, id, ids, now_ms, slots,
 };
 use crate::support::redis::RedisServer;
@@ -116,27 +118,73 @@ async fn a_redis_frozen_for_twenty_seconds_cancels_no_job() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wiped_redis_is_rebuilt_from_what_is_absent_while_workers_go_on() {
     let (_server, place) = own_place().await;
-    let jobs = ids(0..500);
+    let jobs = ids(0..20);
     place.queue.push(&jobs, now_ms()).await.unwrap();
     let recorder = Recorder::new(|_| Deed::WaitAtTheGate);
-    let worker = Worker::start(&place.queue, &recorder, slots(20));
-    recorder.until("all slots", |all| all.started() == 20).await;
+    // Twice the slots that the jobs need: a doubled run would find room.
+    let worker = Worker::start(&place.queue, &recorder, slots(40));
+    recorder.until("all run", |all| all.started() == 20).await;
     redis::cmd("FLUSHALL")
         .query_async::<()>(&mut connection(&place).await)
         .await
         .unwrap();
     assert_eq!(place.queue.absent(&jobs).await.unwrap(), jobs);
-    // Also what runs right now is pushed again: it must join its run, not double it.
+    // What still runs is pushed again and taken again: it joins its run.
     place.queue.push(&jobs, now_ms()).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    recorder.gate.add_permits(2_000);
-    feed_until_all_ran(&place.queue, &jobs, &recorder).await;
+    let taken = Depth {
+        waiting: 0,
+        running: 20,
+    };
+    depth_becomes(&place.queue, taken).await;
+    assert_eq!(recorder.runs(), 20);
+    recorder.gate.add_permits(1_000);
+    depth_becomes(&place.queue, EMPTY).await;
+    assert_eq!(recorder.runs(), 20, "none ran twice");
+    let more = ids(0..500);
+    place.queue.push(&more, now_ms()).await.unwrap();
+    feed_until_all_ran(&place.queue, &more, &recorder).await;
     depth_becomes(&place.queue, EMPTY).await;
     worker.end().await;
-    assert!(
-        recorder.most_running.load(Ordering::SeqCst) <= 20,
-        "no more ran at once than there are slots"
-    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_arrive_while_a_worker_stops_go_back_before_it_has_drained() {
+    let place = Place::new(On::Sqlite).await;
+    place.queue.push(&ids(0..1), now_ms()).await.unwrap();
+    let recorder = Recorder::new(|_| Deed::WaitAtTheGate);
+    let worker = Worker::start(&place.queue, &recorder, slots(10));
+    recorder.until("it runs", |all| all.started() == 1).await;
+    // A request for jobs waits for this lock; when it gets it, the jobs below are there, and the
+    // worker has been told to stop.
+    let pool = sqlx::SqlitePool::connect(&place.url).await.unwrap();
+    let mut lock = pool.acquire().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    for task in ["01ARZ3NDEKTSV4RRFFQ69G5FA1", "01ARZ3NDEKTSV4RRFFQ69G5FA2"] {
+        sqlx::query("INSERT INTO Jobs (job, id, job_type) VALUES (?1, ?2, ?3)")
+            .bind(br#"{"v":1,"fetch":{"id":"late"}}"#.as_slice())
+            .bind(task)
+            .bind(&place.name)
+            .execute(&mut *lock)
+            .await
+            .unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    worker.stop.cancel();
+    sqlx::query("COMMIT").execute(&mut *lock).await.unwrap();
+    let returned = Depth {
+        waiting: 2,
+        running: 1,
+    };
+    depth_becomes(&place.queue, returned).await;
+    // Not a glimpse from before they were taken: it stays so while the one job runs.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(place.queue.depth().await.unwrap(), returned);
+    recorder.gate.add_permits(1);
+    worker.end().await;
+    assert_eq!(recorder.runs(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

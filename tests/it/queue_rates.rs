@@ -1,6 +1,8 @@
 //! How fast the queue is: printed, not judged.
 //! `cargo test --release --test it rates -- --ignored --nocapture --test-threads 1`
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +13,7 @@ use freshet::submission::SubmissionId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::queue::{EMPTY, On, Place, depth_becomes, ids, now_ms};
+use crate::support::jobs::{EMPTY, On, Place, depth_becomes, ids, now_ms};
 
 struct Counter {
     count: AtomicUsize,

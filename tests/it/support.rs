@@ -4,6 +4,7 @@
 
 pub mod canned;
 pub mod capture;
+pub mod jobs;
 pub mod postgres;
 pub mod redis;
 pub mod redis_for_budget;

@@ -1,0 +1,232 @@
+//! A queue of its own for each test, and workers whose jobs write down what happens to them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use freshet::metrics::Metrics;
+use freshet::queue::{Depth, Fault, Handler, Outcome, Queue, WorkOptions};
+use freshet::submission::SubmissionId;
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::redis::shared_url;
+
+/// Longer than anything but a fault takes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A queue of its own, and what must outlive it.
+pub struct Place {
+    pub url: String,
+    pub name: String,
+    pub queue: Queue,
+    _folder: Option<TempDir>,
+}
+
+/// The engines that pass the suite.
+#[derive(Clone, Copy)]
+pub enum On {
+    Redis,
+    Sqlite,
+}
+
+impl Place {
+    pub async fn new(on: On) -> Place {
+        let name = format!("test-{}", uuid::Uuid::new_v4());
+        let (url, folder) = match on {
+            On::Redis => (shared_url(), None),
+            On::Sqlite => {
+                let folder = TempDir::new().unwrap();
+                let url = format!("sqlite://{}", folder.path().join("queue.db").display());
+                (url, Some(folder))
+            }
+        };
+        Place::at(url, name, folder).await
+    }
+
+    pub async fn at(url: String, name: String, folder: Option<TempDir>) -> Place {
+        let queue = Queue::connect(&url, &name).await.unwrap();
+        Place {
+            url,
+            name,
+            queue,
+            _folder: folder,
+        }
+    }
+}
+
+pub fn ids(range: std::ops::Range<usize>) -> Vec<SubmissionId> {
+    range
+        .map(|number| format!("x{number}").parse().unwrap())
+        .collect()
+}
+
+pub fn id(text: &str) -> SubmissionId {
+    text.parse().unwrap()
+}
+
+pub fn now_ms() -> i64 {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+/// What a test's job does.
+#[derive(Clone, Copy)]
+pub enum Deed {
+    End,
+    /// Until a permit of `gate` is given.
+    WaitAtTheGate,
+    Panic,
+    Hang,
+}
+
+/// Writes down every start and every fault.
+pub struct Recorder {
+    deed: Box<dyn Fn(&SubmissionId) -> Deed + Send + Sync>,
+    pub starts: Mutex<HashMap<SubmissionId, usize>>,
+    pub faults: Mutex<Vec<(SubmissionId, Fault)>>,
+    pub gate: Semaphore,
+    pub running: AtomicUsize,
+    pub most_running: AtomicUsize,
+    changed: watch::Sender<()>,
+}
+
+impl Recorder {
+    pub fn new(deed: impl Fn(&SubmissionId) -> Deed + Send + Sync + 'static) -> Arc<Recorder> {
+        Arc::new(Recorder {
+            deed: Box::new(deed),
+            starts: Mutex::default(),
+            faults: Mutex::default(),
+            gate: Semaphore::new(0),
+            running: AtomicUsize::new(0),
+            most_running: AtomicUsize::new(0),
+            changed: watch::Sender::new(()),
+        })
+    }
+
+    pub fn started(&self) -> usize {
+        self.starts.lock().unwrap().len()
+    }
+
+    pub fn runs_of(&self, id: &SubmissionId) -> usize {
+        self.starts.lock().unwrap().get(id).copied().unwrap_or(0)
+    }
+
+    pub fn runs(&self) -> usize {
+        self.starts.lock().unwrap().values().sum()
+    }
+
+    pub async fn until(&self, what: &str, condition: impl Fn(&Recorder) -> bool) {
+        let mut changes = self.changed.subscribe();
+        let reached = timeout(PATIENCE, changes.wait_for(|()| condition(self))).await;
+        let (runs, distinct) = (self.runs(), self.started());
+        assert!(
+            reached.is_ok(),
+            "not in time: {what} ({runs} runs of {distinct} jobs)"
+        );
+    }
+}
+
+impl Handler for Recorder {
+    async fn run(&self, id: SubmissionId) -> Outcome {
+        *self.starts.lock().unwrap().entry(id.clone()).or_default() += 1;
+        let deed = (self.deed)(&id);
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_running.fetch_max(running, Ordering::SeqCst);
+        self.changed.send_replace(());
+        match deed {
+            Deed::End => {}
+            Deed::WaitAtTheGate => self.gate.acquire().await.unwrap().forget(),
+            Deed::Panic => {
+                self.running.fetch_sub(1, Ordering::SeqCst);
+                panic!("{id} is a bad one")
+            }
+            Deed::Hang => {
+                self.running.fetch_sub(1, Ordering::SeqCst);
+                std::future::pending().await
+            }
+        }
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        self.changed.send_replace(());
+        Outcome::Stored
+    }
+
+    async fn fault(&self, id: SubmissionId, fault: Fault) {
+        self.faults.lock().unwrap().push((id, fault));
+        self.changed.send_replace(());
+    }
+}
+
+/// A worker in a task of its own.
+pub struct Worker {
+    pub stop: CancellationToken,
+    pub metrics: Arc<Metrics>,
+    task: JoinHandle<Result<(), freshet::queue::QueueError>>,
+}
+
+impl Worker {
+    pub fn start(queue: &Queue, handler: &Arc<Recorder>, options: WorkOptions) -> Worker {
+        let (stop, metrics) = (CancellationToken::new(), Arc::new(Metrics::new()));
+        let task = {
+            let (queue, handler) = (queue.clone(), Arc::clone(handler));
+            let (stop, metrics) = (stop.clone(), Arc::clone(&metrics));
+            tokio::spawn(async move { queue.work(options, handler, metrics, stop).await })
+        };
+        Worker {
+            stop,
+            metrics,
+            task,
+        }
+    }
+
+    pub async fn end(self) {
+        self.stop.cancel();
+        let ended = timeout(PATIENCE, self.task)
+            .await
+            .expect("the worker stops");
+        ended.unwrap().expect("the worker leaves in good order");
+    }
+
+    pub fn abort(self) {
+        self.task.abort();
+    }
+
+    pub fn count(&self, outcome: &str) -> u64 {
+        let finished = &self.metrics.queue.finished;
+        finished.with_label_values(&["fetch", outcome]).get()
+    }
+}
+
+pub fn slots(concurrency: usize) -> WorkOptions {
+    WorkOptions {
+        concurrency,
+        ..WorkOptions::default()
+    }
+}
+
+/// Asks until the answer is the one.
+pub async fn depth_becomes(queue: &Queue, wanted: Depth) {
+    let mut last = None;
+    let reached = timeout(PATIENCE, async {
+        loop {
+            let depth = queue.depth().await.unwrap();
+            if depth == wanted {
+                return;
+            }
+            last = Some(depth);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(reached.await.is_ok(), "{last:?} never became {wanted:?}");
+}
+
+pub const EMPTY: Depth = Depth {
+    waiting: 0,
+    running: 0,
+};
