@@ -1,7 +1,7 @@
 //! One budget for many: three clients of one real Redis, and what happens when it is gone.
 
 use crate::support::canned::{Server, listing, page};
-use crate::support::redis_for_budget::{Redis, free_port};
+use crate::support::redis::{RedisServer, free_port, shared_url};
 use freshet::metrics::Metrics;
 use freshet::source::reddit::budget::Quota;
 use freshet::source::{Budget, Priority, Reddit, SourceError, WaitCause};
@@ -16,7 +16,7 @@ fn rpm(requests: u32) -> NonZeroU32 {
 }
 
 fn budget(client: &str, requests: u32) -> Budget {
-    Budget::shared(Redis::shared(), client, rpm(requests)).unwrap()
+    Budget::shared(&shared_url(), client, rpm(requests)).unwrap()
 }
 
 /// The most requests within any span of this length.
@@ -110,7 +110,7 @@ async fn another_client_id_is_another_budget() {
 
 #[tokio::test]
 async fn a_state_that_nobody_can_read_starts_again_empty() {
-    let client = redis::Client::open(Redis::shared()).unwrap();
+    let client = redis::Client::open(shared_url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let budget = budget("unreadable", 6_000);
     let _first = budget.acquire(Priority::Poll).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_state_that_nobody_can_read_starts_again_empty() {
         assert!(!key.contains("unreadable"), "the client id is not shown");
     }
     // The key of this client id is the one that a second client of it changes.
-    let mine = Budget::shared(Redis::shared(), "unreadable", rpm(6_000)).unwrap();
+    let mine = Budget::shared(&shared_url(), "unreadable", rpm(6_000)).unwrap();
     for key in keys {
         let ttl: i64 = redis::cmd("PTTL")
             .arg(&key)
@@ -152,7 +152,7 @@ async fn without_redis_nothing_is_sent_and_with_it_all_goes_on() {
             .is_err()
     );
     assert_eq!(server.asked().len(), 0);
-    let redis = tokio::task::spawn_blocking(move || Redis::start_on(port))
+    let redis = tokio::task::spawn_blocking(move || RedisServer::start_on(port))
         .await
         .unwrap();
     timeout(Duration::from_secs(15), page(&reddit))

@@ -1,6 +1,5 @@
-//! Behaviour across modules, against real servers that the tests start themselves.
-//! Behaviour over real wires: one binary, so that servers are started once.
-//! Behaviour across modules and at the seams: over the wire, in the database, with real servers.
+//! Behaviour across modules and at the seams that users see: the binary, HTTP, the database, the
+//! wire. One binary, so that each real server is started once for all tests.
 
 mod budget_shared;
 mod queue;

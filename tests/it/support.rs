@@ -1,10 +1,8 @@
-//! What the tests stand on: real servers, started on demand and gone with the process.
-//! What the tests stand on: servers that answer as told, and the recorded traffic.
-//! Servers and files that tests need.
+//! What the tests stand on: real servers that are gone with the process, servers that answer as
+//! told, and the recorded traffic.
 
 pub mod canned;
 pub mod capture;
 pub mod jobs;
 pub mod postgres;
 pub mod redis;
-pub mod redis_for_budget;

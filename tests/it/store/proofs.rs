@@ -74,7 +74,7 @@ async fn a_gap_that_touches_an_open_one_of_its_cause_extends_it(world: World) {
         [(10, 50, GapCause::Cap), (15, 25, GapCause::Error)]
     );
     assert!(
-        !leave(&world, &claim, 7, 7, GapCause::Anchor).await,
+        !leave(&world, &claim, 7, 7, GapCause::AnchorVanished).await,
         "empty"
     );
     assert_eq!(open(&world).await.len(), 2);
@@ -116,7 +116,7 @@ async fn gaps_are_listed_by_subreddit_and_state(world: World) {
     let rust = world.claimed("rust").await;
     let python = world.claimed("python").await;
     leave(&world, &rust, 0, 10, GapCause::Cap).await;
-    leave(&world, &python, 5, 9, GapCause::Unavailable).await;
+    leave(&world, &python, 5, 9, GapCause::Error).await;
     prove(&world, &rust, Some(interval(0, 10))).await;
     let count = |subreddit: Option<&'static str>, state| {
         let store = &world.store;

@@ -22,21 +22,28 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts a server on a free port.
     pub fn start() -> RedisServer {
-        let folder = TempDir::new().expect("a temporary folder can be made");
         // Between finding the port and taking it another process may take it: then try another.
-        for _ in 0..10 {
-            let mut server = RedisServer {
-                port: free_port(),
-                folder: folder.path().to_owned(),
-                shell: None,
-                _folder: TempDir::new().expect("a temporary folder can be made"),
-            };
-            if server.launch() {
-                server._folder = folder;
-                return server;
-            }
+        let mut tries = (0..10).map(|_| RedisServer::on(free_port()));
+        tries
+            .find_map(|mut server| server.launch().then_some(server))
+            .expect("redis-server found no free port in ten tries")
+    }
+
+    /// Starts a server on this port.
+    pub fn start_on(port: u16) -> RedisServer {
+        let mut server = RedisServer::on(port);
+        server.restart();
+        server
+    }
+
+    fn on(port: u16) -> RedisServer {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        RedisServer {
+            port,
+            folder: folder.path().to_owned(),
+            shell: None,
+            _folder: folder,
         }
-        panic!("redis-server found no free port in ten tries");
     }
 
     /// The URL of its first database.
@@ -170,7 +177,8 @@ impl Drop for RedisServer {
     }
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listens on now.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("the loopback has a free port")
