@@ -1,6 +1,8 @@
 //! Behaviour across modules and at the seams that users see: the binary, HTTP, the database, the
 //! wire. One binary, so that each real server is started once for all tests.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod budget_shared;
 mod queue;
 mod queue_faults;
