@@ -2,7 +2,8 @@
 //!
 //! Owns the limit on concurrency and the end of every run: its time limit, its panics, its
 //! metrics. Knows no engine: a run outlives the worker that took it, so that an outage of the
-//! queue cancels nothing, and a job that comes back meanwhile joins its run instead of doubling it.
+//! queue cancels nothing, and a job that comes back while it still runs joins its run instead of
+//! doubling it. (A job that comes back after its run has ended, unacknowledged, runs again.)
 
 use std::any::Any;
 use std::collections::HashMap;

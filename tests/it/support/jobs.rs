@@ -133,27 +133,35 @@ impl Recorder {
     }
 }
 
+/// One running job; its drop is seen however the job ends, by cancelling too.
+struct Running<'a>(&'a Recorder);
+
+impl<'a> Running<'a> {
+    fn begin(recorder: &'a Recorder) -> Running<'a> {
+        let running = recorder.running.fetch_add(1, Ordering::SeqCst) + 1;
+        recorder.most_running.fetch_max(running, Ordering::SeqCst);
+        recorder.changed.send_replace(());
+        Running(recorder)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        self.0.changed.send_replace(());
+    }
+}
+
 impl Handler for Recorder {
     async fn run(&self, id: SubmissionId) -> Outcome {
         *self.starts.lock().unwrap().entry(id.clone()).or_default() += 1;
-        let deed = (self.deed)(&id);
-        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most_running.fetch_max(running, Ordering::SeqCst);
-        self.changed.send_replace(());
-        match deed {
+        let _running = Running::begin(self);
+        match (self.deed)(&id) {
             Deed::End => {}
             Deed::WaitAtTheGate => self.gate.acquire().await.unwrap().forget(),
-            Deed::Panic => {
-                self.running.fetch_sub(1, Ordering::SeqCst);
-                panic!("{id} is a bad one")
-            }
-            Deed::Hang => {
-                self.running.fetch_sub(1, Ordering::SeqCst);
-                std::future::pending().await
-            }
+            Deed::Panic => panic!("{id} is a bad one"),
+            Deed::Hang => std::future::pending().await,
         }
-        self.running.fetch_sub(1, Ordering::SeqCst);
-        self.changed.send_replace(());
         Outcome::Stored
     }
 
