@@ -53,6 +53,11 @@ pub(super) struct RedisEngine {
 
 impl RedisEngine {
     pub(super) async fn connect(url: &str, name: &str) -> Result<RedisEngine, QueueError> {
+        if url.starts_with("rediss://") {
+            // Two providers are linked in, and rustls panics rather than choose. An error only says
+            // that somebody named one before.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        }
         let client = Client::open(url)
             .map_err(|error| QueueError::Url(format!("the queue's URL is wrong: {error}")))?;
         // One try each: waiting between tries is the caller's, who can say so in the log.

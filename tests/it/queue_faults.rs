@@ -491,6 +491,9 @@ async fn what_names_no_queue_is_refused_before_anything_is_opened() {
         ("sqlite://", "fetch"),
         ("postgres://u:secret@localhost/x", "fetch"),
         ("redis://127.0.0.1:notaport/", "fetch"),
+        ("redis://u:secret@127.0.0.1:notaport/", "fetch"),
+        ("redis://u:secret@127.0.0.1:1/notanumber", "fetch"),
+        ("rediss://u:secret@", "fetch"),
         ("", "fetch"),
     ] {
         let error = Queue::connect(url, name).await.unwrap_err();
@@ -531,4 +534,21 @@ async fn processes_that_open_a_new_file_at_once_all_succeed() {
     for queue in opened {
         queue.unwrap().ping().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_speaks_no_tls_is_an_error_and_no_panic() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let greeted = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut first = [0; 1];
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut first)
+            .await
+            .unwrap();
+        first[0]
+    });
+    let connected = Queue::connect(&format!("rediss://127.0.0.1:{port}/"), "fetch").await;
+    assert!(connected.is_err());
+    assert_eq!(greeted.await.unwrap(), 22, "a TLS handshake was begun");
 }
