@@ -5,6 +5,7 @@
 
 mod budget_shared;
 mod queue;
+mod queue_connect;
 mod queue_faults;
 mod queue_rates;
 mod reddit_auth;
