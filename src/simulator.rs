@@ -39,6 +39,7 @@ use rand_chacha::ChaCha8Rng;
 use requests::Requests;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
@@ -143,6 +144,7 @@ struct Shared {
     gate: Mutex<Gate>,
     faults: Mutex<Faults>,
     requests: Mutex<Requests>,
+    under_way: AtomicU64,
     oddities: Oddities,
     token_lifetime: Duration,
     credentials: Option<(String, String)>,
@@ -185,6 +187,7 @@ impl Shared {
             gate: Mutex::new(gate),
             faults: Mutex::new(faults),
             requests: Mutex::default(),
+            under_way: AtomicU64::new(0),
             oddities,
             token_lifetime,
             credentials,
@@ -217,6 +220,7 @@ impl Shared {
     fn stats(&self) -> RequestStats {
         let mut stats = self.requests().stats().clone();
         stats.tokens = self.gate().granted();
+        stats.under_way = self.under_way.load(Ordering::SeqCst);
         stats
     }
 }

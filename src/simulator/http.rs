@@ -16,7 +16,7 @@ use super::control::Control;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::gate::{Standing, Verdict};
-use super::requests::RequestRecord;
+use super::requests::{RequestRecord, UnderWay};
 use answer::Submissions;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
@@ -91,6 +91,7 @@ async fn reddit(
     request: Request,
 ) -> Response {
     let shared = &control.shared;
+    let _under_way = UnderWay::count(&shared.under_way);
     let uri = request.uri().clone();
     let endpoint = Endpoint::of(uri.path());
     let fault = choose_fault(&control, endpoint);

@@ -3,6 +3,7 @@
 use super::endpoint::Endpoint;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many requests the log keeps.
 const LOG_LENGTH: usize = 10_000;
@@ -34,6 +35,8 @@ pub struct RequestStats {
     pub submissions: u64,
     /// Tokens granted.
     pub tokens: u64,
+    /// Requests being answered at this moment.
+    pub under_way: u64,
 }
 
 impl RequestStats {
@@ -51,6 +54,22 @@ impl RequestStats {
             .and_then(|statuses| statuses.get(&status))
             .copied()
             .unwrap_or(0)
+    }
+}
+
+/// Counts one request as under way for as long as it lives: a client that hangs up ends it too.
+pub(super) struct UnderWay<'a>(&'a AtomicU64);
+
+impl<'a> UnderWay<'a> {
+    pub(super) fn count(counter: &'a AtomicU64) -> UnderWay<'a> {
+        counter.fetch_add(1, Ordering::SeqCst);
+        UnderWay(counter)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

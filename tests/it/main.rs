@@ -14,5 +14,6 @@ mod reddit_capture;
 mod reddit_decisions;
 mod reddit_pages;
 mod reddit_secrets;
+mod simulator;
 mod store;
 mod support;

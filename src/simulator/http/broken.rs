@@ -5,7 +5,8 @@ use crate::simulator::fault::Fault;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use std::convert::Infallible;
+use futures::{StreamExt, stream};
+use std::io;
 
 /// Marks an answer whose bytes no layer may change.
 #[derive(Debug, Clone, Copy)]
@@ -49,8 +50,12 @@ pub(super) async fn spoil(response: Response, fault: Fault) -> Response {
         parts
             .headers
             .insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
-        // A stream, because a body of known length would correct the header.
-        Body::from_stream(futures::stream::iter([Ok::<_, Infallible>(cut)]))
+        // A stream, because a body of known length would correct the header. It pauses before it
+        // fails, and the server uses the pause to send what it has.
+        Body::from_stream(stream::iter([Ok(cut)]).chain(stream::once(async {
+            tokio::task::yield_now().await;
+            Err(io::Error::from(io::ErrorKind::BrokenPipe))
+        })))
     };
     Response::from_parts(parts, body)
 }

@@ -1,0 +1,15 @@
+//! The simulated Reddit, over the wire.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod access;
+mod client;
+mod control;
+mod corpus;
+mod faults;
+mod info;
+mod lives;
+mod oddities;
+mod paging;
+mod quota;
+mod seed;
