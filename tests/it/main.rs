@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod architecture;
 mod budget_shared;
 mod queue;
 mod queue_connect;
