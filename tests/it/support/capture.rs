@@ -1,6 +1,6 @@
 //! Recorded responses, where a checkout has them.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,12 +9,19 @@ use std::path::Path;
 /// One recorded response.
 #[derive(Debug, Deserialize)]
 pub struct Recorded {
+    #[serde(default, deserialize_with = "or_nothing")]
     pub method: String,
+    #[serde(default, deserialize_with = "or_nothing")]
     pub url: String,
     pub status: Option<u16>,
     response_headers: Option<BTreeMap<String, Value>>,
     pub body_is_json: bool,
     pub body: Value,
+}
+
+/// Where a recorder kept only the body.
+fn or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Recorded {
