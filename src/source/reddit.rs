@@ -158,6 +158,12 @@ impl Reddit {
     ) -> Result<Answer, Held> {
         let inner = &*self.0;
         let mut renewed = false;
+        // All the others wait for a probe, the most urgent among them.
+        let priority = if pass.probes() {
+            Priority::Poll
+        } else {
+            priority
+        };
         loop {
             let token = inner.auth.token(&inner.transport, &inner.budget).await?;
             let grant = inner.budget.acquire(priority).await?;
@@ -175,7 +181,7 @@ impl Reddit {
             let answer = inner.transport.exchange(endpoint, request).await?;
             inner.transport.count_down(&inner.budget, &grant, &answer);
             if answer.status == StatusCode::UNAUTHORIZED && !renewed {
-                inner.auth.forget(&token).await;
+                inner.auth.forget(&token, &inner.transport).await;
                 renewed = true;
                 continue;
             }

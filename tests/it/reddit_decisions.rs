@@ -281,6 +281,13 @@ async fn trouble_below_http_is_a_reason_to_wait() {
     let begun = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"kind\"";
     assert_eq!(rude_page(begun, true).await, Wait(Timeout));
     assert_eq!(rude_page(begun, false).await, Wait(BrokenBody));
+    // A server that never stops introducing itself.
+    let headers: String = (0..200).map(|it| format!("x-{it}: 1\r\n")).collect();
+    let headers = format!("HTTP/1.1 200 OK\r\n{headers}content-length: 2\r\n\r\n{{}}");
+    assert_eq!(
+        rude_page(headers.leak().as_bytes(), true).await,
+        Wait(WaitCause::Network)
+    );
     let unpacked = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n{{{{";
     assert_eq!(rude_page(unpacked, false).await, Wait(BrokenBody));
 }

@@ -4,7 +4,6 @@
 //! sensitive, the rest are secret strings, and a failure's detail holds only short words of the
 //! answer.
 
-use super::SOURCE;
 use super::budget::{Budget, Priority};
 use super::decisions::{SourceError, WaitCause, retry_after};
 use super::listing::below;
@@ -117,10 +116,11 @@ impl Auth {
     }
 
     /// Drops a token that was refused, unless another caller has already replaced it.
-    pub(super) async fn forget(&self, refused: &Token) {
+    pub(super) async fn forget(&self, refused: &Token, transport: &Transport) {
         let mut held = self.held.lock().await;
         if held.token.as_ref().map(|it| &it.header) == Some(&refused.header) {
             held.token = None;
+            transport.token_expires(0.0);
         }
     }
 
@@ -144,13 +144,9 @@ impl Auth {
         let asked = Instant::now();
         let answer = transport.exchange(Endpoint::Token, request).await?;
         let (header, lifetime) = read(&answer)?;
-        let expiry = transport
-            .metrics()
-            .api
-            .token_expiry
-            .with_label_values(&[SOURCE]);
         #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
-        expiry.set(answer.asked_ms as f64 / 1_000.0 + lifetime.as_secs_f64());
+        let asked_at = answer.asked_ms as f64 / 1_000.0;
+        transport.token_expires(asked_at + lifetime.as_secs_f64());
         Ok(Token {
             header,
             renew_at: asked + serves(lifetime),

@@ -96,6 +96,11 @@ impl Pass<'_> {
         self.gate.lock().epoch != self.epoch
     }
 
+    /// Whether everyone else waits for how this request fares.
+    pub(super) fn probes(&self) -> bool {
+        self.probe
+    }
+
     /// Says how the request ended. Only trouble of the server or the network shuts the gate; an
     /// answer that refuses is an answer.
     pub(super) fn settle(mut self, error: Option<&SourceError>) {

@@ -84,12 +84,14 @@ impl Transport {
             .http2_max_header_list_size(MAX_HEADER_BYTES)
             .build()
             .map_err(|error| invalid("the HTTP client", error.without_url().to_string()))?;
-        Ok(Transport {
+        let transport = Transport {
             client,
             metrics,
             max_body_bytes: options.max_body_bytes,
             simulated: Arc::default(),
-        })
+        };
+        transport.token_expires(0.0);
+        Ok(transport)
     }
 
     /// Set once an answer said of itself that it is made up.
@@ -97,8 +99,13 @@ impl Transport {
         Arc::clone(&self.simulated)
     }
 
-    pub(super) fn metrics(&self) -> &Metrics {
-        &self.metrics
+    /// Shows when the access token expires, seconds since the epoch; 0 where there is none.
+    pub(super) fn token_expires(&self, at: f64) {
+        self.metrics
+            .api
+            .token_expiry
+            .with_label_values(&[SOURCE])
+            .set(at);
     }
 
     pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {

@@ -64,10 +64,13 @@ impl Answer {
 /// What to answer; called for each request, the token endpoint's too.
 type Script = dyn Fn(&Asked) -> Answer + Send + Sync;
 
+/// The requests so far.
+type Log = Arc<Mutex<Vec<Asked>>>;
+
 #[derive(Clone)]
 pub struct Server {
     pub url: reqwest::Url,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Log,
 }
 
 impl Server {
@@ -83,7 +86,7 @@ impl Server {
     }
 
     pub async fn raw(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Server {
-        let asked = Arc::new(Mutex::new(Vec::new()));
+        let asked = Log::default();
         let script: Arc<Script> = Arc::new(script);
         let app = Router::new()
             .fallback(serve)
@@ -174,7 +177,7 @@ pub async fn page(
 }
 
 async fn serve(
-    State((script, asked)): State<(Arc<Script>, Arc<Mutex<Vec<Asked>>>)>,
+    State((script, asked)): State<(Arc<Script>, Log)>,
     request: Request,
 ) -> Response<Body> {
     let at = Instant::now();

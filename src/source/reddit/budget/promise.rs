@@ -257,3 +257,27 @@ fn a_stretched_window_starves_no_priority() {
         }
     }
 }
+
+#[test]
+fn a_state_that_no_transition_makes_stalls_nobody() {
+    for json in [
+        r#"{"tokens":-1e300,"updated_ms":0,"granted":0}"#,
+        r#"{"tokens":1e300,"updated_ms":0,"granted":18446744073709551615}"#,
+        r#"{"tokens":1,"updated_ms":9223372036854775807,"granted":0}"#,
+        r#"{"tokens":1,"updated_ms":-9223372036854775808,"granted":0}"#,
+        r#"{"tokens":1,"updated_ms":0,"granted":0,"window":{"remaining":0,"headroom":1,"reset_ms":9223372036854775807}}"#,
+        r#"{"tokens":1,"updated_ms":0,"granted":0,"window":{"remaining":-1e300,"headroom":1e300,"reset_ms":-9223372036854775808}}"#,
+    ] {
+        let pace = pace(100);
+        let mut state: BudgetState = serde_json::from_str(json).unwrap();
+        let (mut now, mut granted) = (1_790_000_000_000, 0);
+        let end = now + 60_000;
+        while now < end {
+            match state.take(&pace, now, Priority::Poll, 1) {
+                Decision::Granted { .. } => granted += 1,
+                Decision::WaitUntil(until) => now = until,
+            }
+        }
+        assert!((90..=100).contains(&granted), "{granted}: {json}");
+    }
+}

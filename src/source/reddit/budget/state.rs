@@ -94,8 +94,8 @@ impl BudgetState {
         }
         let most = (self.tokens - reserve).min(left).floor();
         let count = whole(most).clamp(1, wanted.max(1));
-        let first = self.granted + 1;
-        self.granted += u64::from(count);
+        let first = self.granted.wrapping_add(1);
+        self.granted = self.granted.wrapping_add(u64::from(count));
         self.tokens -= f64::from(count);
         if let Some(window) = &mut self.window {
             window.remaining -= f64::from(count);
@@ -144,12 +144,14 @@ impl BudgetState {
         if now_ms < self.updated_ms {
             // The clock was set back. Nobody knows how long it really was: nothing is gained, and
             // everything that lies ahead moves along, so that nobody waits for the old time.
-            let step = self.updated_ms - now_ms;
+            let step = self.updated_ms.saturating_sub(now_ms);
             if let Some(window) = &mut self.window {
-                window.reset_ms -= step;
+                window.reset_ms = window.reset_ms.saturating_sub(step);
             }
             self.updated_ms = now_ms;
         }
+        // Redis is shared with others, and a state that no transition makes must not stall us.
+        self.window.take_if(|it| !it.is_credible(now_ms));
         let mut from = self.updated_ms;
         if let Some(window) = &self.window {
             let until = window.reset_ms.clamp(from, now_ms);
@@ -162,7 +164,7 @@ impl BudgetState {
         if self.window.is_none() {
             self.tokens += span(from, now_ms) * pace.per_ms();
         }
-        self.tokens = self.tokens.min(pace.burst());
+        self.tokens = self.tokens.clamp(0.0, pace.burst());
         self.updated_ms = now_ms;
     }
 
@@ -184,6 +186,11 @@ impl BudgetState {
 }
 
 impl Window {
+    /// Whether an answer can have opened it.
+    fn is_credible(&self, now_ms: i64) -> bool {
+        span(now_ms, self.reset_ms) <= LONGEST_WINDOW_SECONDS * 1_000.0 + span(0, RESET_ROUNDING_MS)
+    }
+
     /// Requests that we may still make in it.
     fn left(&self) -> f64 {
         self.remaining - self.headroom
