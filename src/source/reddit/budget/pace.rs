@@ -10,6 +10,10 @@ use std::num::NonZeroU32;
 /// (see [`super::stock`]) is used a little after it was taken. What they can shift is less than this.
 const SLACK_MS: f64 = 1_000.0;
 
+/// Shares of a bucket are reserved as if it were no larger: those ahead come a few at a time, and a
+/// large bucket that starts empty would keep the others waiting for nothing.
+const MOST_RESERVED: f64 = 30.0;
+
 const MINUTE_MS: f64 = 60_000.0;
 
 /// A bucket's size and its refill, such that no minute holds more grants than it may.
@@ -56,7 +60,7 @@ impl Pace {
             Priority::Fetch => 0.3,
             Priority::Backfill => 0.6,
         };
-        let full = share * self.burst;
+        let full = share * self.burst.min(MOST_RESERVED);
         (full * rate / self.per_ms)
             .clamp(full.min(1.0), full)
             .min(self.burst - 1.0)
