@@ -162,3 +162,39 @@ fn pause(failures: u32) -> Duration {
         .mul_f64(rand::random_range(0.75..1.25))
         .min(LONGEST)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_probe_that_is_cancelled_hands_its_task_on_at_once() {
+        let gate = Gate::default();
+        let failure = SourceError::wait(WaitCause::ServerError(503), "down");
+        gate.pass().await.settle(Some(&failure));
+        assert!(gate.pass().now_or_never().is_none());
+        let probe = gate.pass().await;
+        assert!(probe.probes());
+        let mut next = std::pin::pin!(gate.pass());
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(probe);
+        let next = timeout(Duration::from_millis(500), next).await.unwrap();
+        assert!(next.probes());
+        next.settle(None);
+        assert!(!gate.pass().now_or_never().unwrap().probes());
+    }
+
+    #[test]
+    fn the_pause_doubles_up_to_a_minute() {
+        for (failures, seconds) in [(0, 1.0), (1, 2.0), (5, 32.0), (6, 60.0), (u32::MAX, 60.0)] {
+            let pause = pause(failures).as_secs_f64();
+            assert!(
+                (0.74 * seconds..=1.26 * seconds).contains(&pause),
+                "{failures}: {pause}"
+            );
+            assert!(pause <= 60.0);
+        }
+    }
+}

@@ -281,3 +281,23 @@ fn a_state_that_no_transition_makes_stalls_nobody() {
         assert!((90..=100).contains(&granted), "{granted}: {json}");
     }
 }
+
+#[test]
+fn a_full_bucket_does_not_overdraw_a_window_that_is_nearly_spent() {
+    let pace = pace(100);
+    let mut state = BudgetState::empty(0);
+    let quota = Quota {
+        remaining: Some(3.0),
+        used: Some(97.0),
+        reset: Some(300.0),
+    };
+    // A minute's rest fills the bucket with five.
+    state.observe(&pace, 60_000, &quota, 0);
+    let mut granted = 0;
+    while let Decision::Granted { count, .. } = state.take(&pace, 60_000, Priority::Poll, 1) {
+        granted += count;
+    }
+    assert_eq!(granted, 2, "three are left, one of them is headroom");
+    let waits = state.take(&pace, 60_000, Priority::Poll, 1);
+    assert_eq!(waits, Decision::WaitUntil(60_000 + 301_000));
+}

@@ -64,3 +64,26 @@ impl Drop for Place<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    #[tokio::test]
+    async fn the_less_urgent_wait_until_the_last_of_the_more_urgent_has_left() {
+        let turns = Turns::default();
+        let backfill = turns.join(Priority::Backfill).await;
+        assert!(backfill.nobody_ahead().now_or_never().is_some());
+        let poll = turns.join(Priority::Poll).await;
+        assert!(poll.nobody_ahead().now_or_never().is_some());
+        assert!(!turns.free(Priority::Poll));
+        let mut waits = std::pin::pin!(backfill.nobody_ahead());
+        assert!(waits.as_mut().now_or_never().is_none());
+        // One that gave up in the line is counted out as well.
+        assert!(turns.join(Priority::Poll).now_or_never().is_none());
+        drop(poll);
+        waits.await;
+        assert!(turns.free(Priority::Poll));
+    }
+}
