@@ -2,7 +2,7 @@
 //!
 //! Speaks Reddit's wire protocol over real sockets, with real traffic's oddities, each of which can
 //! be switched on alone (see [`Oddities`]), and publishes its ground truth. The same options give
-//! the same world everywhere. Every answer carries `x-simulated: true`.
+//! the same world. Every answer carries `x-simulated: true`.
 //!
 //! Owns all of it, from the clock to the sockets. Knows only `submission` of the rest of the crate,
 //! so that no test compares the client with itself.

@@ -4,10 +4,12 @@ use super::content::subreddit_name;
 use super::corpus::{Corpus, CorpusMode};
 use super::oddities::Oddities;
 use crate::submission::SubredditName;
+use std::fmt;
 use std::time::Duration;
 
-/// How the simulated Reddit is made. The same options give the same world everywhere.
-#[derive(Debug, Clone)]
+/// How the simulated Reddit is made. The same options give the same world (on machines whose
+/// logarithm and cosine round alike).
+#[derive(Clone)]
 pub struct SimulatorOptions {
     /// Decides everything that chance decides.
     pub seed: u64,
@@ -66,6 +68,24 @@ impl Default for SimulatorOptions {
     }
 }
 
+impl fmt::Debug for SimulatorOptions {
+    /// Without the secrets, and without the objects of the corpus.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let corpus = self.corpus.as_ref();
+        formatter
+            .debug_struct("SimulatorOptions")
+            .field("seed", &self.seed)
+            .field("starts_at_ms", &self.starts_at_ms)
+            .field("speed", &self.speed)
+            .field("subreddits", &self.subreddits)
+            .field("history", &self.history)
+            .field("oddities", &self.oddities)
+            .field("corpus", &corpus.map(|(corpus, mode)| (corpus.len(), mode)))
+            .field("requests_per_minute", &self.requests_per_minute)
+            .finish_non_exhaustive()
+    }
+}
+
 impl SimulatorOptions {
     /// A world of `count` made-up subreddits that get `per_hour` submissions each in the mean; as on
     /// Reddit a few get most of them.
@@ -97,6 +117,17 @@ impl SimulatorOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn printing_the_options_tells_no_secret() {
+        let options = SimulatorOptions {
+            credentials: Some(("id".to_owned(), "hush-hush".to_owned())),
+            account: Some(("someone".to_owned(), "hush-hush".to_owned())),
+            ..SimulatorOptions::world(1, 1, 1.0)
+        };
+        let printed = format!("{options:?}");
+        assert!(printed.contains("kettles") && !printed.contains("hush-hush"));
+    }
 
     #[test]
     fn a_worlds_rates_add_up_and_differ() {

@@ -85,7 +85,7 @@ impl World {
             coming: Vec::new(),
             corpus_gap_ms: 0.0,
             corpus_next_ms: 0.0,
-            now_ms: starts_at_ms - super::clock::millis(options.history),
+            now_ms: starts_at_ms.saturating_sub(super::clock::millis(options.history)),
         };
         for (name, per_hour) in options.subreddits {
             let home = world.home(&name);

@@ -158,7 +158,9 @@ impl Item {
         View {
             id: self.id.clone(),
             object,
-            counts: self.popularity.counts(now_ms - self.created_ms, growing),
+            counts: self
+                .popularity
+                .counts(now_ms.saturating_sub(self.created_ms), growing),
         }
     }
 

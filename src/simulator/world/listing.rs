@@ -182,13 +182,8 @@ impl World {
                 (None, _) => Box::new(places.range(floor..).rev().map(pair)),
             });
         }
-        let rank = |key: Key| {
-            if newer {
-                (-key.0, u64::MAX - key.1)
-            } else {
-                key
-            }
-        };
+        // Not negation: the lowest of all times has no negative.
+        let rank = |key: Key| if newer { (!key.0, !key.1) } else { key };
         let mut heap: BinaryHeap<(Key, usize, usize)> = BinaryHeap::new();
         for (walk, places) in walks.iter_mut().enumerate() {
             if let Some((key, item)) = places.next() {

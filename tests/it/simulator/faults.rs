@@ -157,13 +157,12 @@ async fn an_outage_lasts_until_it_is_ended_and_takes_the_token_endpoint_along() 
 
 #[tokio::test]
 async fn the_chance_of_faults_is_about_kept() {
-    let reddit = Reddit::start(SimulatorOptions {
+    let mut reddit = Reddit::start(SimulatorOptions {
         oddities: oddities("faults=0.25"),
         ..still()
     })
     .await;
     let mut failed = 0;
-    let mut reddit = reddit;
     for _ in 0..400 {
         let good = match reddit.get("/r/all/new").send().await {
             Ok(answer) => answer.status() == 200 && answer.json::<Value>().await.is_ok(),

@@ -150,3 +150,24 @@ async fn edits_deletions_and_gone_authors_show_in_the_object() {
     );
     assert!(truth.author_gone && truth.edited_at.is_some());
 }
+
+#[tokio::test]
+async fn times_at_the_ends_of_the_scale_harm_nothing() {
+    let reddit = Reddit::start(still()).await;
+    let control = reddit.simulator.control();
+    let mut ids = Vec::new();
+    for created_utc in [i64::MIN, -1, 0, i64::MAX] {
+        let publication = Publication {
+            created_utc: Some(created_utc),
+            ..Publication::to(&subreddit("kettles"))
+        };
+        ids.push(control.publish(publication).unwrap());
+    }
+    assert_eq!(
+        reddit.walk("kettles").await,
+        super::client::newest_first(&ids)
+    );
+    let above = format!("/r/kettles/new?before={}", ids[0].fullname());
+    let page = reddit.listing(&above).await;
+    assert_eq!(page.ids(), super::client::newest_first(&ids[1..]));
+}
