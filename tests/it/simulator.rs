@@ -13,3 +13,4 @@ mod oddities;
 mod paging;
 mod quota;
 mod seed;
+mod speed;
