@@ -6,7 +6,7 @@
 //! page may be cut short. So the walk never believes a single item or a single answer:
 //!
 //! - *Older ground* is reached when the last [`OLD_RUN`] items in a row are older, not one.
-//! - *The end* of the listing is believed when a second request, from another anchor, shows it too.
+//! - *The end* of the listing is believed when further requests, from other anchors, show it too.
 //! - *The cap* explains an end after about 1,000 items; it proves nothing about what lies below.
 
 use crate::submission::{Observation, Undecodable};
@@ -26,8 +26,9 @@ const CAP_CERTAIN: usize = 1000;
 /// Distances from the end of the anchors that are tried when an answer is in doubt. An anchor that
 /// was removed takes its neighbours with it only if they were removed too.
 const RETRY_DISTANCES: [usize; 5] = [1, 4, 12, 36, 90];
-/// Looks at the top of a listing that shows nothing before it counts as empty.
-const EMPTY_LOOKS: usize = 3;
+/// Answers in a row that must agree on where a listing ends, the first one included. Few walks come
+/// to an end before they come to older ground, so the looks cost little.
+const END_LOOKS: usize = 3;
 /// Pages that no walk exceeds, whatever the listing answers.
 const MOST_PAGES: u32 = 60;
 
@@ -58,7 +59,7 @@ pub struct Page {
 pub enum Ended {
     /// The last items in a row were older than asked for.
     Older,
-    /// The listing's real end, shown twice.
+    /// The listing's real end, shown more than once.
     End,
     /// About 1,000 items: what lies below is not shown.
     Cap,
@@ -91,9 +92,11 @@ enum State {
     Down {
         after: Option<String>,
     },
-    /// An answer was in doubt; looking again, `tries` looks so far.
+    /// An answer was in doubt; looking again. `tries` looks so far, and the last `agreed` answers
+    /// showed the same end.
     Doubt {
         tries: usize,
+        agreed: usize,
     },
     Done(Ended),
 }
@@ -122,7 +125,7 @@ impl Walk {
                 after: after.clone(),
                 limit: 100,
             }),
-            State::Doubt { tries } => {
+            State::Doubt { tries, .. } => {
                 #[expect(clippy::cast_possible_truncation, reason = "a handful of tries")]
                 let limit = 99 - *tries as u32;
                 Ok(PageRequest {
@@ -140,11 +143,13 @@ impl Walk {
             .order
             .last()
             .is_some_and(|last| page.order.contains(last));
-        let repeats_nothing = page.order.is_empty();
+        let empty = page.order.is_empty();
+        // There is nothing to anchor on: the listing itself may be empty.
+        let nothing_at_all = empty && self.order.is_empty();
         let after = page.after.clone();
         let added = self.add(page);
         // A listing that also says that it ends needs fewer witnesses.
-        self.run = if after.is_none() && !repeats_nothing {
+        self.run = if after.is_none() && !empty {
             OLD_RUN_AT_END
         } else {
             OLD_RUN
@@ -157,21 +162,18 @@ impl Walk {
             match (&self.state, after) {
                 // More came, and more is promised.
                 (_, Some(after)) if added => State::Down { after: Some(after) },
-                // More came, and it is said to be the last: to be shown once more.
-                (_, None) if added => self.doubt(0),
-                // A second look from another anchor ends in the same place.
-                (State::Doubt { .. }, None) if shows_last => State::Done(self.end()),
-                (State::Doubt { tries }, _) => {
-                    let tries = *tries;
-                    // Nothing is there to anchor on: the listing is empty as often as it was asked.
-                    if repeats_nothing && self.order.is_empty() && tries + 2 >= EMPTY_LOOKS {
-                        State::Done(Ended::End)
+                // More came, and it is said to be the last.
+                (_, None) if added => self.doubt(0, 1),
+                (State::Doubt { tries, agreed }, None) if shows_last || nothing_at_all => {
+                    if agreed + 1 >= END_LOOKS {
+                        State::Done(self.end())
                     } else {
-                        self.doubt(tries + 1)
+                        self.doubt(tries + 1, agreed + 1)
                     }
                 }
+                (State::Doubt { tries, .. }, _) => self.doubt(tries + 1, 0),
                 // An empty page, or only what is known: the anchor vanished, or this is the end.
-                _ => self.doubt(0),
+                _ => self.doubt(0, usize::from(nothing_at_all)),
             }
         };
     }
@@ -226,13 +228,13 @@ impl Walk {
     }
 
     /// The state of looking again for the `tries`-th time, unless looking has an end.
-    fn doubt(&self, tries: usize) -> State {
+    fn doubt(&self, tries: usize, agreed: usize) -> State {
         if self.order.len() >= CAP_CERTAIN {
             State::Done(Ended::Cap)
         } else if tries >= RETRY_DISTANCES.len() {
             State::Done(Ended::AnchorVanished)
         } else {
-            State::Doubt { tries }
+            State::Doubt { tries, agreed }
         }
     }
 

@@ -3,11 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-<<<<<<< HEAD
 mod architecture;
-=======
 mod budget_local;
->>>>>>> 1b9ff63 (source: Let a probe go first and mend a state that no transition makes)
 mod budget_shared;
 mod queue;
 mod queue_connect;

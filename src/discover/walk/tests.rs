@@ -136,7 +136,7 @@ fn an_old_post_on_top_ends_nothing() {
 }
 
 #[test]
-fn the_end_of_a_short_listing_is_shown_twice() {
+fn the_end_of_a_short_listing_is_shown_more_than_once() {
     for count in [1, 2, 37, 100, 200, 499] {
         let (walk, ended) = Listing::new(&steady(count, 1_000), 1_000, Troubles::default()).walk(0);
         assert_eq!(ended, Ended::End, "{count}");
