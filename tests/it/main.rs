@@ -10,6 +10,7 @@ mod queue;
 mod queue_connect;
 mod queue_faults;
 mod queue_rates;
+mod readme;
 mod reddit_auth;
 mod reddit_backoff;
 mod reddit_capture;
