@@ -250,3 +250,23 @@ async fn an_address_that_is_none_is_told_without_being_shown() {
     let error = Budget::shared("nonsense://user:hidden@host", "c", rpm(1)).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hidden"));
 }
+
+#[tokio::test]
+async fn an_encrypted_address_is_tried_like_any_other() {
+    // Two providers of cryptography are linked in; rustls panics rather than choose.
+    let url = format!("rediss://127.0.0.1:{}/", free_port());
+    let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let answered = format!("rediss://{}/", plain.local_addr().unwrap());
+    for url in [url, answered] {
+        let budget = Budget::shared(&url, "encrypted", rpm(6_000)).unwrap();
+        let call = tokio::spawn(async move {
+            timeout(Duration::from_secs(1), budget.acquire(Priority::Poll))
+                .await
+                .is_err()
+        });
+        assert!(
+            call.await.unwrap(),
+            "it waits, and neither panics nor grants"
+        );
+    }
+}

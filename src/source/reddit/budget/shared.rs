@@ -63,6 +63,11 @@ pub(super) struct Outcome {
 
 impl Shared {
     pub(super) fn new(url: &str, client_id: &str) -> Result<Shared, RedisError> {
+        if url.starts_with("rediss://") {
+            // Two providers are linked in, and rustls panics rather than choose. An error only says
+            // that somebody named one before.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        }
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(TIMEOUT))
             .set_response_timeout(Some(TIMEOUT))
