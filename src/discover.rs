@@ -9,8 +9,10 @@ mod claims;
 mod count;
 mod group;
 mod member;
+mod overlaps;
 mod poll;
 mod prove;
+mod record;
 mod schedule;
 mod walk;
 

@@ -5,6 +5,7 @@
 //! spending an attempt, try again later, give up, set aside. Knows no queue mechanics and no SQL.
 
 mod company;
+mod judge;
 mod record;
 
 pub use company::Company;

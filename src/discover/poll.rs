@@ -1,47 +1,21 @@
 //! One poll: a walk of one listing, for one subreddit or several, recorded in one transaction.
 
 use super::claims::Claims;
-use super::count::count;
-use super::member::{WalkEnd, Walked, member};
+use super::member::{WalkEnd, Walked};
+use super::overlaps::Overlaps;
 use super::prove::{seconds, short_overlap};
+use super::record::record;
 use super::schedule::Discover;
 use super::walk::{Page, Walk};
 use crate::source::{ListingPage, Priority, SourceError};
-use crate::store::{Claimed, MemberRecord, PollRecord, PollStored, WindowOutcome};
+use crate::store::Claimed;
 use crate::submission::SubredditName;
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long a poll stays with one outage; then it is recorded as failed, and its window stays open.
 const PATIENCE: Duration = Duration::from_secs(45);
-/// Between two tries to record a poll while the database is away.
-const STORE_PAUSE: Duration = Duration::from_millis(500);
-
-/// When each subreddit's overlap was last reached in full (Reddit's clock, seconds). A quiet one's
-/// is reached by every poll for nothing; a busy one's costs pages, so it is paid once per overlap.
-/// Lost with the process, which costs one deeper walk.
-#[derive(Debug, Default)]
-pub(super) struct Overlaps(Mutex<HashMap<SubredditName, i64>>);
-
-impl Overlaps {
-    fn last(&self, name: &SubredditName) -> Option<i64> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .copied()
-    }
-
-    fn reached(&self, name: &SubredditName, served_at: i64) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.clone(), served_at);
-    }
-}
 
 /// Polls a group; what must be looked at alone is split off and polled after it.
 pub(super) async fn poll(
@@ -167,102 +141,5 @@ fn reach(
         }
         // What was approved since the last whole overlap stands at most one overlap below that.
         last => last.unwrap_or(covered).min(covered) - seconds(config.overlap),
-    }
-}
-
-/// Stores what the walk saw and proved; returns who is to be walked alone.
-async fn record(
-    discover: &Discover,
-    claims: &Claims,
-    overlaps: &Overlaps,
-    group: &[Claimed],
-    walked: &Walked,
-    stop: &CancellationToken,
-) -> Vec<SubredditName> {
-    let now_ms = (discover.now_ms)();
-    let (mut members, mut to_be_alone) = (Vec::with_capacity(group.len()), Vec::new());
-    for claimed in group {
-        match member(&discover.config, claimed, group.len() == 1, walked, now_ms) {
-            Some(member) => members.push(member),
-            None => to_be_alone.push(claimed.claim.subreddit.clone()),
-        }
-    }
-    let record = PollRecord {
-        listed: walked.walk.listed(),
-        undecodable: walked.walk.undecodable(),
-        members: &members,
-        now_ms,
-    };
-    let stored = write(discover, &record, stop).await;
-    claims.end(members.iter().map(|member| &member.claim));
-    let Some(stored) = stored else {
-        return Vec::new();
-    };
-    for lost in &stored.lost {
-        tracing::warn!(subreddit = %lost, "Another scheduler took this subreddit over; its window was not recorded here");
-    }
-    if !stored.fresh.is_empty() {
-        discover.work.notify_one();
-    }
-    remember_overlaps(discover, overlaps, group, &members);
-    count(&discover.metrics, walked, &members, &stored, now_ms);
-    to_be_alone
-}
-
-/// One transaction, repeated while the database is away. `None` where it cannot be written at all:
-/// then the windows stay open, and the next polls list the same again.
-async fn write(
-    discover: &Discover,
-    record: &PollRecord<'_>,
-    stop: &CancellationToken,
-) -> Option<PollStored> {
-    loop {
-        let begun = Instant::now();
-        match discover.store.record_poll(record).await {
-            Ok(stored) => {
-                discover
-                    .metrics
-                    .ingest
-                    .write_seconds
-                    .observe(begun.elapsed().as_secs_f64());
-                return Some(stored);
-            }
-            Err(error) if error.is_unavailable() && !stop.is_cancelled() => {
-                tokio::time::sleep(STORE_PAUSE).await;
-            }
-            Err(error) => {
-                tracing::error!(%error, subreddits = record.members.len(), "A poll could not be recorded; its windows stay open");
-                let claims: Vec<_> = record
-                    .members
-                    .iter()
-                    .map(|member| member.claim.clone())
-                    .collect();
-                if let Err(error) = discover.store.release_claims(&claims).await {
-                    tracing::debug!(%error, "Claims were left to run out");
-                }
-                return None;
-            }
-        }
-    }
-}
-
-fn remember_overlaps(
-    discover: &Discover,
-    overlaps: &Overlaps,
-    group: &[Claimed],
-    members: &[MemberRecord],
-) {
-    for member in members {
-        let Some(window) = &member.window else {
-            continue;
-        };
-        let claimed = group.iter().find(|claimed| claimed.claim == member.claim);
-        let covered = claimed.and_then(|claimed| claimed.covered_until);
-        let whole = covered.is_none_or(|covered| {
-            window.window_start <= covered - seconds(discover.config.overlap)
-        });
-        if whole && window.outcome == WindowOutcome::Complete {
-            overlaps.reached(&member.claim.subreddit, window.window_end);
-        }
     }
 }

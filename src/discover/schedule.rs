@@ -2,7 +2,8 @@
 
 use super::claims::{Claims, LEASE_MS};
 use super::group::plan;
-use super::poll::{Overlaps, poll};
+use super::overlaps::Overlaps;
+use super::poll::poll;
 use super::prove::ALONE_EVERY;
 use crate::config::DiscoverConfig;
 use crate::metrics::Metrics;

@@ -1,11 +1,12 @@
 //! One request's jobs: counted, fetched, judged one by one, stored in one transaction.
 
+use super::judge::Judged;
 use super::{
-    ALONE_FROM_ATTEMPT, Ingest, MOST_ATTEMPTS, OMITTED_RETRY_MS, PATIENCE, RETURN_AFTER_MS,
+    ALONE_FROM_ATTEMPT, FAILED_RETRY_MS, Ingest, MOST_ATTEMPTS, PATIENCE, RETURN_AFTER_MS,
 };
 use crate::queue::Outcome;
 use crate::source::{InfoPage, Priority, SourceError};
-use crate::store::{Attempt, FailNext, FetchRecord, FetchStored, StoreError};
+use crate::store::{Attempt, FailNext, FetchStored, StoreError};
 use crate::submission::{Observation, SubmissionId};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,7 +18,10 @@ const LABEL: &str = "reddit";
 /// Between two tries of the same statement while the database is away.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
-type Outcomes = Vec<(SubmissionId, Outcome)>;
+/// When a refused request is made again.
+const REFUSED_RETRY_MS: i64 = 300_000;
+
+pub(super) type Outcomes = Vec<(SubmissionId, Outcome)>;
 
 /// Fetches and stores; one for all requests of a process.
 #[derive(Debug)]
@@ -89,7 +93,7 @@ impl Fetching {
         } else {
             suspects.push(first);
         }
-        outcomes.extend(self.hand_back(&suspects).await);
+        outcomes.extend(self.hand_back(&suspects, RETURN_AFTER_MS).await);
         outcomes
     }
 
@@ -105,18 +109,20 @@ impl Fetching {
             let ask = self.ingest.reddit.info(&ids, Priority::Fetch);
             let answer = tokio::select! {
                 answer = tokio::time::timeout_at(deadline, ask) => answer,
-                () = self.draining.cancelled(), if outage => return self.hand_back(&attempts).await,
+                () = self.draining.cancelled(), if outage => return self.hand_back(&attempts, RETURN_AFTER_MS).await,
             };
             match answer {
                 Ok(Ok(page)) => break page,
-                Ok(Err(SourceError::Refused { detail, .. })) => {
-                    return self.fail(&attempts, &format!("refused: {detail}")).await;
+                // Ids are checked before they are asked for, so this says nothing of any one of them.
+                Ok(Err(error @ SourceError::Refused { .. })) => {
+                    tracing::error!(jobs = ids.len(), %error, "Reddit refused a fetch; it is tried again in a few minutes");
+                    return self.hand_back(&attempts, REFUSED_RETRY_MS).await;
                 }
                 // The source holds the next request back for as long as the answer calls for.
                 Ok(Err(SourceError::Wait { .. } | SourceError::Unavailable { .. })) => {
                     outage = true
                 }
-                Err(_out_of_patience) => return self.hand_back(&attempts).await,
+                Err(_out_of_patience) => return self.hand_back(&attempts, RETURN_AFTER_MS).await,
             }
         };
         #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
@@ -132,85 +138,74 @@ impl Fetching {
 
     /// Judges each id by the answer, and stores it all in one transaction.
     async fn record(&self, attempts: &[Attempt], page: InfoPage) -> Outcomes {
-        let asked: HashSet<&SubmissionId> = attempts.iter().map(|attempt| &attempt.id).collect();
-        let observations: Vec<Observation> = page
-            .items
-            .into_iter()
-            .filter(|item| asked.contains(&item.submission.id))
-            .collect();
-        let answered: HashSet<&SubmissionId> = observations
-            .iter()
-            .map(|item| &item.submission.id)
-            .collect();
-        let now_ms = (self.ingest.now_ms)();
-        let (mut deferred, mut unavailable, mut outcomes) =
-            (Vec::new(), Vec::new(), Outcomes::new());
-        for attempt in attempts
-            .iter()
-            .filter(|attempt| !answered.contains(&attempt.id))
-        {
-            match OMITTED_RETRY_MS.get(attempt.omissions as usize) {
-                Some(wait_ms) => {
-                    deferred.push((attempt.id.clone(), now_ms + wait_ms));
-                    outcomes.push((attempt.id.clone(), Outcome::Deferred));
-                }
-                None => {
-                    unavailable.push(attempt.id.clone());
-                    outcomes.push((attempt.id.clone(), Outcome::Unavailable));
-                }
-            }
+        let judged = Judged::new(attempts, page, (self.ingest.now_ms)());
+        let mut outcomes = Outcomes::new();
+        for id in &judged.unreadable {
+            outcomes.push(
+                self.fail(id, "its answer is no submission with an id and a time")
+                    .await,
+            );
         }
-        let record = FetchRecord {
-            observations: &observations,
-            undecodable: &page.undecodable,
-            deferred: &deferred,
-            unavailable: &unavailable,
-            now_ms,
-        };
+        let record = judged.record((self.ingest.now_ms)());
         let begun = Instant::now();
         match self
             .persist(|| self.ingest.store.record_fetches(&record))
             .await
         {
             Ok(stored) => {
-                self.ingest
-                    .metrics
-                    .ingest
-                    .write_seconds
-                    .observe(begun.elapsed().as_secs_f64());
-                self.count(
-                    attempts,
-                    &observations,
-                    page.undecodable.len(),
-                    &unavailable,
-                    &stored,
-                );
-                outcomes.extend(told(&observations, &stored));
-                outcomes
+                let metrics = &self.ingest.metrics.ingest;
+                metrics.write_seconds.observe(begun.elapsed().as_secs_f64());
+                self.count(attempts, &judged, &stored);
+                outcomes.extend(judged.outcomes(&stored));
+            }
+            Err(error) if error.is_unavailable() => {
+                tracing::warn!(jobs = attempts.len(), %error, "Fetched submissions could not be stored; they are fetched again");
+                outcomes.extend(self.hand_back(attempts, RETURN_AFTER_MS).await);
+            }
+            Err(error) if attempts.len() > 1 => {
+                // One of them cannot be stored: each by itself, so that it is known which.
+                tracing::warn!(jobs = attempts.len(), %error, "Fetched submissions are stored one by one");
+                for (attempt, page) in judged.into_single_pages(attempts) {
+                    outcomes.extend(Box::pin(self.record(&[attempt], page)).await);
+                }
             }
             Err(error) => {
-                tracing::warn!(jobs = attempts.len(), %error, "Fetched submissions could not be stored; they are fetched again");
-                self.hand_back(attempts).await
+                for attempt in attempts {
+                    outcomes.push(
+                        self.fail(&attempt.id, &format!("it could not be stored: {error}"))
+                            .await,
+                    );
+                }
             }
         }
+        outcomes
     }
 
-    fn count(
-        &self,
-        attempts: &[Attempt],
-        observations: &[Observation],
-        undecodable: usize,
-        unavailable: &[SubmissionId],
-        stored: &FetchStored,
-    ) {
+    /// Notes that a job failed by its own fault; it is tried again, and set aside in the end.
+    async fn fail(&self, id: &SubmissionId, reason: &str) -> (SubmissionId, Outcome) {
+        tracing::error!(%id, reason, "A job failed; it is tried again, and set aside if it keeps failing");
+        let next = FailNext::RetryAt((self.ingest.now_ms)() + FAILED_RETRY_MS);
+        if let Err(error) = self
+            .persist(|| self.ingest.store.fail_fetch(id, reason, next))
+            .await
+        {
+            tracing::warn!(%id, %error, "The failure could not be noted in the database");
+        }
+        (id.clone(), Outcome::Failed)
+    }
+
+    fn count(&self, attempts: &[Attempt], judged: &Judged, stored: &FetchStored) {
         let metrics = &self.ingest.metrics;
         let ingest = &metrics.ingest;
         let now_ms = (self.ingest.now_ms)();
         ingest.unchanged.inc_by(stored.unchanged.len() as u64);
         ingest.nul_stripped.inc_by(stored.nul_stripped);
-        metrics.discover.undecodable.inc_by(undecodable as u64);
+        metrics
+            .discover
+            .undecodable
+            .inc_by(judged.undecodable.len() as u64);
         for index in stored.changed.iter().chain(&stored.unchanged) {
-            let Some(Observation { submission, .. }) = observations.get(*index) else {
+            let Some(Observation { submission, .. }) = judged.observations.get(*index) else {
                 continue;
             };
             metrics.watched.label(
@@ -240,7 +235,7 @@ impl Fetching {
         }
         for attempt in attempts
             .iter()
-            .filter(|attempt| unavailable.contains(&attempt.id))
+            .filter(|attempt| judged.unavailable.contains(&attempt.id))
         {
             metrics.watched.label(
                 attempt.subreddit.as_deref().unwrap_or_default(),
@@ -252,12 +247,12 @@ impl Fetching {
     }
 
     /// Gives the attempts back: what went wrong was not the jobs' fault.
-    async fn hand_back(&self, attempts: &[Attempt]) -> Outcomes {
+    async fn hand_back(&self, attempts: &[Attempt], after_ms: i64) -> Outcomes {
         if attempts.is_empty() {
             return Outcomes::new();
         }
         let ids: Vec<SubmissionId> = attempts.iter().map(|attempt| attempt.id.clone()).collect();
-        let due_ms = (self.ingest.now_ms)() + RETURN_AFTER_MS;
+        let due_ms = (self.ingest.now_ms)() + after_ms;
         if let Err(error) = self
             .persist(|| self.ingest.store.return_fetches(&ids, due_ms))
             .await
@@ -266,21 +261,6 @@ impl Fetching {
             tracing::warn!(jobs = ids.len(), %error, "Jobs could not be handed back in the database");
         }
         ids.into_iter().map(|id| (id, Outcome::Returned)).collect()
-    }
-
-    async fn fail(&self, attempts: &[Attempt], reason: &str) -> Outcomes {
-        let mut outcomes = Outcomes::new();
-        for attempt in attempts {
-            let next = FailNext::RetryAt((self.ingest.now_ms)() + super::FAILED_RETRY_MS);
-            let noted = self
-                .persist(|| self.ingest.store.fail_fetch(&attempt.id, reason, next))
-                .await;
-            if let Err(error) = noted {
-                tracing::warn!(id = %attempt.id, %error, "The failure could not be noted in the database");
-            }
-            outcomes.push((attempt.id.clone(), Outcome::Failed));
-        }
-        outcomes
     }
 
     /// Repeats a statement while the database is away, as long as a job may wait.
@@ -298,24 +278,4 @@ impl Fetching {
             }
         }
     }
-}
-
-/// What became of each fetched object.
-fn told(observations: &[Observation], stored: &FetchStored) -> Outcomes {
-    let id = |index: &usize| {
-        observations
-            .get(*index)
-            .map(|item| item.submission.id.clone())
-    };
-    let outcomes = |indexes: &[usize], outcome: Outcome| -> Outcomes {
-        indexes
-            .iter()
-            .filter_map(id)
-            .map(|id| (id, outcome))
-            .collect()
-    };
-    let mut all = outcomes(&stored.changed, Outcome::Stored);
-    all.extend(outcomes(&stored.unchanged, Outcome::Unchanged));
-    all.extend(outcomes(&stored.stale, Outcome::Unchanged));
-    all
 }

@@ -1,0 +1,149 @@
+//! Recording a poll: what it saw and proved, in one transaction.
+
+use super::claims::Claims;
+use super::count::count;
+use super::member::{Walked, member};
+use super::overlaps::Overlaps;
+use super::prove::seconds;
+use super::schedule::Discover;
+use crate::store::{Claimed, MemberRecord, PollRecord, PollStored, StoreError, WindowOutcome};
+use crate::submission::{SubredditName, Undecodable};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Between two tries while the database is away.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Stores what the walk saw and proved; returns who is to be walked alone.
+pub(super) async fn record(
+    discover: &Discover,
+    claims: &Claims,
+    overlaps: &Overlaps,
+    group: &[Claimed],
+    walked: &Walked,
+    stop: &CancellationToken,
+) -> Vec<SubredditName> {
+    let now_ms = (discover.now_ms)();
+    let (mut members, mut to_be_alone) = (Vec::with_capacity(group.len()), Vec::new());
+    for claimed in group {
+        match member(&discover.config, claimed, group.len() == 1, walked, now_ms) {
+            Some(member) => members.push(member),
+            None => to_be_alone.push(claimed.claim.subreddit.clone()),
+        }
+    }
+    let record = PollRecord {
+        listed: walked.walk.listed(),
+        undecodable: walked.walk.undecodable(),
+        members: &members,
+        now_ms,
+    };
+    let stored = write(discover, &record, stop).await;
+    claims.end(members.iter().map(|member| &member.claim));
+    let Some(stored) = stored else {
+        return Vec::new();
+    };
+    for lost in &stored.lost {
+        tracing::warn!(subreddit = %lost, "Another scheduler took this subreddit over; its window was not recorded here");
+    }
+    if !stored.fresh.is_empty() {
+        discover.work.notify_one();
+    }
+    remember_overlaps(discover, overlaps, group, &members);
+    count(&discover.metrics, walked, &members, &stored, now_ms);
+    to_be_alone
+}
+
+/// One transaction, repeated while the database is away. `None` where it cannot be written at all:
+/// then the windows stay open, and the next polls list the same again.
+async fn write(
+    discover: &Discover,
+    record: &PollRecord<'_>,
+    stop: &CancellationToken,
+) -> Option<PollStored> {
+    let error = match persist(discover, record, stop).await {
+        Ok(stored) => return Some(stored),
+        Err(error) => error,
+    };
+    if !error.is_unavailable() && !record.listed.is_empty() {
+        // One item spoils it for all. Each by itself tells which; that one is kept raw.
+        tracing::warn!(%error, items = record.listed.len(), "What was listed is stored item by item");
+        let (mut good, mut undecodable) = (Vec::new(), record.undecodable.to_vec());
+        for item in record.listed {
+            let alone = PollRecord {
+                listed: std::slice::from_ref(item),
+                undecodable: &[],
+                members: &[],
+                now_ms: record.now_ms,
+            };
+            match persist(discover, &alone, stop).await {
+                Ok(_) => good.push(item.clone()),
+                Err(error) => undecodable.push(Undecodable {
+                    raw: item.raw.clone(),
+                    reason: format!("it could not be stored: {error}"),
+                    observed_ms: item.observed_ms,
+                }),
+            }
+        }
+        let rest = PollRecord {
+            listed: &good,
+            undecodable: &undecodable,
+            ..*record
+        };
+        if let Ok(stored) = persist(discover, &rest, stop).await {
+            return Some(stored);
+        }
+    }
+    tracing::error!(%error, subreddits = record.members.len(), "A poll could not be recorded; its windows stay open");
+    let claims: Vec<_> = record
+        .members
+        .iter()
+        .map(|member| member.claim.clone())
+        .collect();
+    if let Err(error) = discover.store.release_claims(&claims).await {
+        tracing::debug!(%error, "Claims were left to run out");
+    }
+    None
+}
+
+/// Repeats a transaction while the database is away and the process goes on.
+async fn persist(
+    discover: &Discover,
+    record: &PollRecord<'_>,
+    stop: &CancellationToken,
+) -> Result<PollStored, StoreError> {
+    loop {
+        let begun = Instant::now();
+        match discover.store.record_poll(record).await {
+            Err(error) if error.is_unavailable() && !stop.is_cancelled() => {
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+            result => {
+                let seconds = begun.elapsed().as_secs_f64();
+                discover.metrics.ingest.write_seconds.observe(seconds);
+                return result;
+            }
+        }
+    }
+}
+
+fn remember_overlaps(
+    discover: &Discover,
+    overlaps: &Overlaps,
+    group: &[Claimed],
+    members: &[MemberRecord],
+) {
+    for member in members {
+        let Some(window) = &member.window else {
+            continue;
+        };
+        let claimed = group.iter().find(|claimed| claimed.claim == member.claim);
+        let covered = claimed.and_then(|claimed| claimed.covered_until);
+        let whole = covered.is_none_or(|covered| {
+            window.window_start <= covered - seconds(discover.config.overlap)
+        });
+        if whole && window.outcome == WindowOutcome::Complete {
+            overlaps.reached(&member.claim.subreddit, window.window_end);
+        }
+    }
+}
