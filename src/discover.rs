@@ -17,5 +17,31 @@ mod schedule;
 mod walk;
 
 pub use prove::ALONE_EVERY;
-pub use schedule::{Discover, run};
+pub use schedule::run;
 pub use walk::{Ended, OLD_RUN, Page, PageRequest, Walk};
+
+use crate::config::DiscoverConfig;
+use crate::metrics::Metrics;
+use crate::source::Reddit;
+use crate::store::Store;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// What discovery needs.
+#[derive(Debug, Clone)]
+pub struct Discover {
+    /// Where to look.
+    pub reddit: Reddit,
+    /// Where to record.
+    pub store: Store,
+    /// What to count.
+    pub metrics: Arc<Metrics>,
+    /// Interval, first window, overlap.
+    pub config: DiscoverConfig,
+    /// Who claims, unique to this process.
+    pub holder: String,
+    /// Rung when new work was stored.
+    pub work: Arc<Notify>,
+    /// The clock, milliseconds since the epoch.
+    pub now_ms: fn() -> i64,
+}

@@ -1,11 +1,11 @@
 //! One poll: a walk of one listing, for one subreddit or several, recorded in one transaction.
 
+use super::Discover;
 use super::claims::Claims;
 use super::member::{WalkEnd, Walked};
 use super::overlaps::Overlaps;
 use super::prove::{seconds, short_overlap};
 use super::record::record;
-use super::schedule::Discover;
 use super::walk::{Page, Walk};
 use crate::source::{ListingPage, Priority, SourceError};
 use crate::store::Claimed;

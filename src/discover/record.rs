@@ -1,11 +1,11 @@
 //! Recording a poll: what it saw and proved, in one transaction.
 
+use super::Discover;
 use super::claims::Claims;
 use super::count::count;
 use super::member::{Walked, member};
 use super::overlaps::Overlaps;
 use super::prove::seconds;
-use super::schedule::Discover;
 use crate::store::{Claimed, MemberRecord, PollRecord, PollStored, StoreError, WindowOutcome};
 use crate::submission::{SubredditName, Undecodable};
 use std::time::Duration;

@@ -1,18 +1,15 @@
 //! Claims what is due, forms listing requests, and runs a few walks at a time.
 
+use super::Discover;
 use super::claims::{Claims, LEASE_MS};
 use super::group::plan;
 use super::overlaps::Overlaps;
 use super::poll::poll;
 use super::prove::ALONE_EVERY;
-use crate::config::DiscoverConfig;
-use crate::metrics::Metrics;
-use crate::source::Reddit;
-use crate::store::{Claimed, Store, SubredditState};
+use crate::store::{Claimed, SubredditState};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -21,25 +18,6 @@ use tokio_util::sync::CancellationToken;
 const CLAIM_MOST: u32 = 1_000;
 /// How often the database is asked for what is due.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// What discovery needs.
-#[derive(Debug, Clone)]
-pub struct Discover {
-    /// Where to look.
-    pub reddit: Reddit,
-    /// Where to record.
-    pub store: Store,
-    /// What to count.
-    pub metrics: Arc<Metrics>,
-    /// Interval, first window, overlap.
-    pub config: DiscoverConfig,
-    /// Who claims, unique to this process.
-    pub holder: String,
-    /// Rung when new work was stored.
-    pub work: Arc<Notify>,
-    /// The clock, milliseconds since the epoch.
-    pub now_ms: fn() -> i64,
-}
 
 /// Discovers until told to stop. A walk that is under way then is dropped: its window stays open.
 pub async fn run(discover: Discover, stop: CancellationToken) {

@@ -1,12 +1,14 @@
 //! What one answer means for each of the jobs that asked. Pure.
 
 use super::OMITTED_RETRY_MS;
-use super::record::Outcomes;
 use crate::queue::Outcome;
 use crate::source::InfoPage;
 use crate::store::{Attempt, FetchRecord, FetchStored};
 use crate::submission::{Observation, SubmissionId, Undecodable};
 use std::collections::HashSet;
+
+/// How each job ended.
+pub(super) type Outcomes = Vec<(SubmissionId, Outcome)>;
 
 /// An answer, taken apart.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! One request's jobs: counted, fetched, judged one by one, stored in one transaction.
 
-use super::judge::Judged;
+use super::judge::{Judged, Outcomes};
 use super::{
     ALONE_FROM_ATTEMPT, FAILED_RETRY_MS, Ingest, MOST_ATTEMPTS, PATIENCE, RETURN_AFTER_MS,
 };
@@ -20,8 +20,6 @@ const STORE_PAUSE: Duration = Duration::from_millis(250);
 
 /// When a refused request is made again.
 const REFUSED_RETRY_MS: i64 = 300_000;
-
-pub(super) type Outcomes = Vec<(SubmissionId, Outcome)>;
 
 /// Fetches and stores; one for all requests of a process.
 #[derive(Debug)]
