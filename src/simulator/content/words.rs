@@ -36,7 +36,7 @@ const NOUNS: &[&str] = &[
     "harbour",
     "lantern",
     "orchard",
-    "compass",
+    "umbrella",
     "bicycle",
     "teapot",
     "ladder",
