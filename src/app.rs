@@ -138,9 +138,19 @@ pub async fn run(
     let listen = listener
         .local_addr()
         .context("the listener has no address")?;
-    let store = open_store(&config).await?;
-    watch(&store, &subreddits).await?;
-    let queue = open_queue(&config).await?;
+    let open = async {
+        let store = open_store(&config).await?;
+        watch(&store, &subreddits).await?;
+        anyhow::Ok((store, open_queue(&config).await?))
+    };
+    // A server that is not there yet is waited for, which a signal ends.
+    let (store, queue) = tokio::select! {
+        opened = open => opened?,
+        () = signals.next() => {
+            tracing::info!("Stopped before anything ran");
+            return Ok(());
+        }
+    };
     let reddit = connect_reddit(&config, &metrics).await?;
     let health = Arc::new(Health {
         store: store.clone(),

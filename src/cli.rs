@@ -11,7 +11,7 @@ mod subreddits;
 
 use crate::app::{self, Role};
 use crate::config::{Config, ConfigError, Inputs};
-use crate::observe::{RecentLines, start_logging};
+use crate::observe::{LogFormat, RecentLines, start_logging};
 use anyhow::Context;
 use arguments::{Cli, Command, flags_given, parse};
 use std::io::IsTerminal;
@@ -47,10 +47,16 @@ pub fn main() -> ExitCode {
 #[error("{0}")]
 struct Usage(String);
 
+/// A filter that is none is wrong usage.
+fn begin_logging(format: LogFormat, filter: &str, into: Option<RecentLines>) -> Result<(), Usage> {
+    start_logging(format, filter, into).map_err(|error| Usage(format!("{error:#}")))
+}
+
 async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result<()> {
     let (format, filter) = (cli.log_format, cli.log.clone());
     // Before a port is opened, and also where the command itself needs little of it.
-    let config = || Config::load(Inputs::from_process(cli.config.clone(), flags.clone()));
+    let inputs = || Inputs::from_process(cli.config.clone(), flags.clone());
+    let config = || Config::load(inputs());
     let chosen = |key: &str| flags.iter().any(|(name, _)| *name == key);
     match cli.command {
         Command::Run { subreddits, roles } => {
@@ -58,7 +64,7 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             if config.reddit.client.is_none() {
                 return Err(Usage(NO_KEY.to_owned()).into());
             }
-            start_logging(format, &filter, None)?;
+            begin_logging(format, &filter, None)?;
             let roles = if roles.is_empty() {
                 Role::ALL.to_vec()
             } else {
@@ -80,10 +86,13 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             seed,
             plain,
         } => {
-            let config = config()?;
+            let config = Config::load(Inputs {
+                defaults: demo::DEFAULTS,
+                ..inputs()
+            })?;
             let view = std::io::stdout().is_terminal() && !plain;
             let lines = view.then(RecentLines::default);
-            start_logging(format, &filter, lines.clone())?;
+            begin_logging(format, &filter, lines.clone())?;
             demo::run(
                 config,
                 demo::World {
@@ -97,22 +106,22 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             .await
         }
         Command::Simulate(arguments) => {
-            start_logging(format, &filter, None)?;
+            begin_logging(format, &filter, None)?;
             simulate::run(arguments).await
         }
         Command::Subreddits { action } => {
             let config = config()?;
-            start_logging(format, &filter, None)?;
+            begin_logging(format, &filter, None)?;
             subreddits::run(&config, action).await
         }
         Command::Status { json } => {
             let config = config()?;
-            start_logging(format, &filter, None)?;
+            begin_logging(format, &filter, None)?;
             report::status(&config, json).await
         }
         Command::Migrate => {
             let config = config()?;
-            start_logging(format, &filter, None)?;
+            begin_logging(format, &filter, None)?;
             let store = app::open_store(&config).await?;
             store.close().await;
             eprintln!("The database is up to date.");

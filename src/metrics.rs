@@ -210,6 +210,9 @@ impl Metrics {
         for outcome in ["complete", "truncated", "failed", "seen"] {
             self.discover.polls.with_label_values(&[outcome]).inc_by(0);
         }
+        for cause in ["cap", "anchor_vanished", "error", "page_limit"] {
+            self.discover.gaps.with_label_values(&[cause]).inc_by(0);
+        }
         for state in ["active", "paused", "unavailable"] {
             self.discover.subreddits.with_label_values(&[state]).set(0);
         }

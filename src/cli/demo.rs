@@ -2,13 +2,15 @@
 
 mod view;
 
+use super::Usage;
 use crate::app::{self, Plan, Role, Running};
 use crate::config::{Config, RedditClient};
 use crate::observe::RecentLines;
 use crate::simulator::{Oddities, Simulator, SimulatorOptions};
 use crate::submission::SubredditName;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use secrecy::SecretString;
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -17,8 +19,16 @@ use tokio::sync::oneshot;
 const DATABASE: &str = "freshet-demo.db";
 const QUEUE: &str = "freshet-demo-queue.db";
 
-/// Some past, so that there is something to see at once.
-const HISTORY: Duration = Duration::from_secs(2 * 3600);
+/// A more generous Reddit than the real one and closer looks at it, so that nobody waits a minute
+/// for something to happen.
+pub(super) const DEFAULTS: &[(&str, &str)] = &[
+    ("reddit.requests_per_minute", "600"),
+    ("discover.interval", "10s"),
+];
+
+/// Some past, so that there is something to see at once: enough that the busiest subreddit has more
+/// than a listing shows, which makes a gap.
+const HISTORY: Duration = Duration::from_secs(8 * 3600);
 
 /// The world to make up.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +46,16 @@ pub(super) async fn run(
     lines: Option<RecentLines>,
     chosen: impl Fn(&str) -> bool,
 ) -> anyhow::Result<()> {
+    let per_subreddit = world.per_hour / f64::from(world.subreddits);
+    if !(per_subreddit.is_finite() && per_subreddit >= 0.0) {
+        return Err(Usage("--per-hour: must be a number, and not below 0".to_owned()).into());
+    }
+    // Held to the end.
+    let _claim = if chosen("database.url") && chosen("queue.url") {
+        None
+    } else {
+        Some(claim_folder()?)
+    };
     if !chosen("database.url") {
         config.database.url = start_afresh(DATABASE)?;
     }
@@ -46,11 +66,7 @@ pub(super) async fn run(
         oddities: Oddities::realistic(),
         history: HISTORY,
         requests_per_minute: Some(config.reddit.requests_per_minute.get()),
-        ..SimulatorOptions::world(
-            world.seed,
-            world.subreddits as usize,
-            world.per_hour / f64::from(world.subreddits),
-        )
+        ..SimulatorOptions::world(world.seed, world.subreddits as usize, per_subreddit)
     })
     .await
     .context("the simulated Reddit cannot be started")?;
@@ -98,6 +114,22 @@ pub(super) async fn run(
         eprintln!("{line}");
     }
     ended
+}
+
+/// Keeps a second demo from removing the files of one that runs: the lock goes with the process.
+fn claim_folder() -> anyhow::Result<File> {
+    let folder = File::open(".").context("the current folder cannot be opened")?;
+    match folder.try_lock() {
+        Ok(()) => Ok(folder),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another demo runs in this folder and uses {DATABASE}; stop it, or start this one in \
+             another folder"
+        ),
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!(%error, "The folder cannot be locked against a second demo");
+            Ok(folder)
+        }
+    }
 }
 
 /// A database of this demo alone: what an earlier one left is made up, and of another world.

@@ -14,6 +14,8 @@ pub struct Inputs {
     pub environment: Vec<(String, String)>,
     /// Flags that were given: key and value.
     pub flags: Vec<(&'static str, String)>,
+    /// A command's own defaults, where they differ from the keys': key and value.
+    pub defaults: &'static [(&'static str, &'static str)],
 }
 
 impl Inputs {
@@ -30,6 +32,7 @@ impl Inputs {
             file,
             environment,
             flags,
+            defaults: &[],
         }
     }
 }
@@ -70,6 +73,9 @@ impl Settings {
                     .0
                     .insert(key.name, (default.to_owned(), Origin::Default));
             }
+        }
+        for (name, value) in inputs.defaults {
+            settings.set(name, (*value).to_owned(), Origin::Default)?;
         }
         if let Some(path) = file_to_read(&inputs) {
             settings.read_file(&path)?;

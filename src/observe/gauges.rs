@@ -84,6 +84,8 @@ impl Gauges {
                 .set(subreddit.open_gaps);
             // Series that exist from the start let a rate see their first step.
             discover.submissions.with_label_values(label).inc_by(0);
+            let unavailable = &self.metrics.ingest.unavailable;
+            unavailable.with_label_values(label).inc_by(0);
             if let Some(covered) = subreddit.covered_until {
                 #[expect(
                     clippy::cast_precision_loss,

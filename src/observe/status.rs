@@ -130,7 +130,7 @@ pub async fn read(
     Ok(Status {
         simulated: live.is_some_and(Live::simulated),
         database: store.engine().to_owned(),
-        discovered: totals.discovered,
+        discovered: totals.discovered + totals.fetched + totals.unavailable,
         fetched: totals.fetched,
         unavailable: totals.unavailable,
         undecodable: totals.undecodable,
