@@ -201,6 +201,9 @@ impl Config {
                     settings.text("reddit.client_id")?,
                     settings.secret("reddit.client_secret")?,
                 ) {
+                    (Some(id), _) if id.contains(':') => {
+                        return Err(settings.invalid("reddit.client_id", "it holds a colon"));
+                    }
                     (Some(id), secret) => Some(RedditClient {
                         id,
                         secret: secret.unwrap_or_default(),

@@ -187,6 +187,8 @@ fn configuration_flag(name: &'static str, flag: String, help: String) -> Arg {
         .long(clap::builder::Str::from(flag))
         .help(help)
         .value_name("VALUE")
+        // Reddit makes ids and secrets that begin with one.
+        .allow_hyphen_values(true)
         .global(true);
     arg.help_heading("Configuration").hide_short_help(true)
 }

@@ -185,7 +185,10 @@ fn file_to_read(inputs: &Inputs) -> Option<PathBuf> {
             .environment
             .iter()
             .find(|(name, _)| name == "FRESHET_CONFIG");
-        variable.map(|(_, path)| PathBuf::from(path))
+        let path = variable
+            .map(|(_, path)| path)
+            .filter(|path| !path.is_empty());
+        path.map(PathBuf::from)
     };
     let usual = || Some(PathBuf::from("freshet.toml")).filter(|path| path.exists());
     inputs.file.clone().or_else(named).or_else(usual)

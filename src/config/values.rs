@@ -99,13 +99,18 @@ impl Settings {
         let value = self.required(key)?;
         let url = Url::parse(&value)
             .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https"));
-        url.filter(Url::has_host).ok_or_else(|| {
-            self.invalid(
-                key,
-                format!("{value:?} is not a URL that starts with https:// or http://"),
-            )
-        })
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| {
+                // Not repeated: somebody may have put a password into it.
+                self.invalid(key, "it is not a URL that starts with https:// or http://")
+            })?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(self.invalid(key, "it carries a user name or password"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(self.invalid(key, "it has a query or a fragment"));
+        }
+        Ok(url)
     }
 
     /// A URL of a database or queue. The value is not repeated: it may hold a password.
@@ -144,7 +149,7 @@ impl Settings {
         }
     }
 
-    fn invalid(&self, key: &'static str, problem: impl Into<String>) -> ConfigError {
+    pub(super) fn invalid(&self, key: &'static str, problem: impl Into<String>) -> ConfigError {
         let origin = self
             .get(key)
             .map_or(super::Origin::Default, |(_, origin)| origin.clone());

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod architecture;
+mod binary_config;
 mod binary_demo;
 mod budget_local;
 mod budget_shared;
