@@ -192,14 +192,15 @@ pub async fn run(
         failure = stages.first_failure() => Some(failure),
     };
     let drained = drain(&config, &health, &stop, &mut stages, &mut signals).await;
-    served.cancel();
-    // The last scrape may still be on its way; nobody else is waited for.
-    let _ = tokio::time::timeout(Duration::from_secs(2), serve).await;
-    let _ = tokio::time::timeout(Duration::from_secs(5), store.close()).await;
-    match (failure, drained) {
-        (Some(failure), _) => Err(failure),
-        (None, Ok(())) => Ok(()),
-        (None, Err(error)) => Err(error),
+    if matches!(drained, Ok(Drained::Whole)) {
+        served.cancel();
+        // The last scrape may still be on its way; nobody else is waited for.
+        let _ = tokio::time::timeout(Duration::from_secs(2), serve).await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), store.close()).await;
+    }
+    match failure {
+        Some(failure) => Err(failure),
+        None => drained.map(drop),
     }
 }
 
@@ -254,6 +255,14 @@ async fn connect_reddit(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Resu
         .context("the section reddit of the configuration")
 }
 
+/// How far running work came.
+enum Drained {
+    /// All of it ended.
+    Whole,
+    /// The grace period cut it off.
+    CutOff,
+}
+
 /// Lets running work end, within the grace period; says whether it did.
 async fn drain(
     config: &Config,
@@ -261,7 +270,7 @@ async fn drain(
     stop: &CancellationToken,
     stages: &mut Stages,
     signals: &mut Stop,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Drained> {
     let grace = config.shutdown.grace;
     health.stopping.store(true, Ordering::Relaxed);
     stop.cancel();
@@ -274,14 +283,14 @@ async fn drain(
         failed = stages.all_ended() => {
             let seconds = format!("{:.1}", begun.elapsed().as_secs_f64());
             tracing::info!(seconds, "Stopped: everything that ran has ended");
-            failed
+            failed.map(|()| Drained::Whole)
         }
         () = tokio::time::sleep(grace) => {
             tracing::warn!(
                 grace_seconds = grace.as_secs(),
                 "Stopped: the grace period ended before all work did; what was cut off is done again at the next start"
             );
-            Ok(())
+            Ok(Drained::CutOff)
         }
         () = signals.next() => {
             tracing::warn!("Stopped at once; what was cut off is done again at the next start");

@@ -107,7 +107,7 @@ impl Fetching {
             let ask = self.ingest.reddit.info(&ids, Priority::Fetch);
             let answer = tokio::select! {
                 answer = tokio::time::timeout_at(deadline, ask) => answer,
-                () = self.draining.cancelled(), if outage => return self.hand_back(&attempts, RETURN_AFTER_MS).await,
+                () = self.gives_up(outage) => return self.hand_back(&attempts, RETURN_AFTER_MS).await,
             };
             match answer {
                 Ok(Ok(page)) => break page,
@@ -132,6 +132,14 @@ impl Fetching {
                 .observe(page.seconds);
         }
         self.record(&attempts, page).await
+    }
+
+    /// Returns once the process stops and Reddit is out: then nothing is waited for.
+    async fn gives_up(&self, outage: bool) {
+        self.draining.cancelled().await;
+        if !outage {
+            self.ingest.reddit.held_back().await;
+        }
     }
 
     /// Judges each id by the answer, and stores it all in one transaction.

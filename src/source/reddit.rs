@@ -130,6 +130,11 @@ impl Reddit {
         result.map(drop)
     }
 
+    /// Returns once requests are held back because the last ones failed; at once while they are.
+    pub async fn held_back(&self) {
+        self.0.gate.shut().await;
+    }
+
     async fn ask<T>(
         &self,
         endpoint: Endpoint,

@@ -8,3 +8,4 @@ pub mod exposition;
 pub mod jobs;
 pub mod postgres;
 pub mod redis;
+pub mod world;

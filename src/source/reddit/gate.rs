@@ -76,6 +76,18 @@ impl Gate {
         }
     }
 
+    /// Waits until the gate is not open.
+    pub(super) async fn shut(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if !matches!(self.lock().phase, Phase::Open) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     fn admit(&self, state: &State, probe: bool) -> Pass<'_> {
         Pass {
             gate: self,
