@@ -9,6 +9,7 @@ mod binary_demo;
 mod binary_stop;
 mod budget_local;
 mod budget_shared;
+mod pipeline_real;
 mod queue;
 mod queue_connect;
 mod queue_faults;

@@ -1,9 +1,9 @@
 //! Real objects, replayed.
 
 use super::client::{Reddit, START_MS, still};
+use crate::support::capture::{lines_of, recorded_submissions};
 use freshet::simulator::{Corpus, CorpusMode, SimulatorOptions};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const LINES: &str = concat!(
@@ -81,37 +81,12 @@ async fn a_missing_file_is_named() {
     assert!(error.to_string().contains("/nowhere/RS_2026-01.zst"));
 }
 
-/// Recorded objects, where they are at hand.
-fn recorded() -> Option<Vec<PathBuf>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/reddit");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name == "RS_sample.zst" || (name.starts_with("archive_") && name.ends_with(".json"))
-        })
-        .collect();
-    files.sort();
-    (!files.is_empty()).then_some(files)
-}
-
 #[tokio::test]
 async fn every_recorded_object_is_listed_somewhere() {
-    let Some(files) = recorded() else {
-        println!("left out: ../shared/data/reddit is not present");
-        return;
-    };
+    let files = recorded_submissions();
     let mut expected = BTreeSet::new();
     for file in &files {
-        let bytes = std::fs::read(file).unwrap();
-        let text = if file.extension().is_some_and(|end| end == "zst") {
-            let mut decoder = zstd::Decoder::new(bytes.as_slice()).unwrap();
-            decoder.window_log_max(31).unwrap();
-            std::io::read_to_string(decoder).unwrap()
-        } else {
-            String::from_utf8(bytes).unwrap()
-        };
+        let text = lines_of(file);
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let object: serde_json::Value = serde_json::from_str(line).unwrap();
             expected.insert(object["id"].as_str().unwrap().to_ascii_lowercase());
