@@ -115,6 +115,11 @@ impl Reddit {
         self.0.transport.simulated()
     }
 
+    /// Reddit's clock, seconds since the epoch: ours, corrected by the `Date` of its last answer.
+    pub fn its_time(&self) -> i64 {
+        self.0.transport.its_time()
+    }
+
     /// Gets an access token unless a valid one is at hand: for readiness and for the doctor.
     ///
     /// # Errors
@@ -190,7 +195,7 @@ impl Reddit {
                 renewed = true;
                 continue;
             }
-            decisions::decide(endpoint, &answer)?;
+            decisions::decide(endpoint, url.path(), &answer)?;
             return Ok(answer);
         }
     }

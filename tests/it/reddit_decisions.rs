@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 /// A decision without its words.
-#[derive(Debug, PartialEq, Clone, Copy)]
+#[derive(Debug, PartialEq, Clone)]
 pub enum Meaning {
     Fine,
     Wait(WaitCause),
@@ -21,14 +21,14 @@ pub fn meaning<T>(result: &Result<T, SourceError>) -> Meaning {
     match result {
         Ok(_) => Meaning::Fine,
         Err(SourceError::Wait { cause, .. }) => Meaning::Wait(*cause),
-        Err(SourceError::Unavailable { reason, .. }) => Meaning::Unavailable(*reason),
+        Err(SourceError::Unavailable { reason, .. }) => Meaning::Unavailable(reason.clone()),
         Err(SourceError::Refused { .. }) => Meaning::Refused,
     }
 }
 
 use Meaning::{Refused, Unavailable, Wait};
 use UnavailableReason::{
-    Banned, Forbidden, Gated, Legal, Nonexistent, NotFound, Private, Quarantined,
+    Banned, Forbidden, Gated, Legal, Nonexistent, NotFound, Private, Quarantined, Renamed,
 };
 use WaitCause::{Authentication, Blocked, BrokenBody, RateLimited, ServerError, Timeout};
 
@@ -110,6 +110,22 @@ fn table() -> Vec<(Answer, Meaning, Meaning)> {
             Refused,
         ),
         (to(302, "/r/x/?next=/subreddits/search"), Refused, Refused),
+        (
+            to(302, "/r/Kettles/new?raw_json=1&limit=100"),
+            Unavailable(Renamed("kettles".parse().unwrap())),
+            Refused,
+        ),
+        (
+            to(301, "https://oauth.reddit.com/r/kettles/new.json"),
+            Unavailable(Renamed("kettles".parse().unwrap())),
+            Refused,
+        ),
+        (
+            to(301, "https://www.reddit.com/r/Rust/new/"),
+            Refused,
+            Refused,
+        ),
+        (to(302, "/r/_/new"), Refused, Refused),
         (
             to(301, "https://oauth.reddit.com/r/t:bird/"),
             Refused,

@@ -4,6 +4,7 @@
 
 use super::budget::BudgetError;
 use super::transport::{Answer, Endpoint};
+use crate::submission::SubredditName;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Deserialize;
@@ -70,7 +71,7 @@ pub enum WaitCause {
 }
 
 /// Why a subreddit's listing is not given out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum UnavailableReason {
     /// There is no such subreddit.
     Nonexistent,
@@ -88,12 +89,14 @@ pub enum UnavailableReason {
     NotFound,
     /// Withheld for legal reasons.
     Legal,
+    /// It has another name now.
+    Renamed(SubredditName),
 }
 
-impl UnavailableReason {
-    /// The word that is stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
+/// What is stored and shown.
+impl fmt::Display for UnavailableReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
             UnavailableReason::Nonexistent => "nonexistent",
             UnavailableReason::Private => "private",
             UnavailableReason::Banned => "banned",
@@ -102,13 +105,8 @@ impl UnavailableReason {
             UnavailableReason::Forbidden => "forbidden",
             UnavailableReason::NotFound => "not_found",
             UnavailableReason::Legal => "legal",
-        }
-    }
-}
-
-impl fmt::Display for UnavailableReason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
+            UnavailableReason::Renamed(name) => return write!(formatter, "renamed to {name}"),
+        })
     }
 }
 
@@ -156,8 +154,8 @@ impl From<BudgetError> for SourceError {
     }
 }
 
-/// Whether an answer holds what was asked for; its body is not looked at when it does.
-pub(super) fn decide(endpoint: Endpoint, answer: &Answer) -> Result<(), SourceError> {
+/// Whether an answer holds what was asked for at `path`; its body is not looked at when it does.
+pub(super) fn decide(endpoint: Endpoint, path: &str, answer: &Answer) -> Result<(), SourceError> {
     let status = answer.status;
     let code = status.as_u16();
     let refused = |detail: String| {
@@ -185,9 +183,15 @@ pub(super) fn decide(endpoint: Endpoint, answer: &Answer) -> Result<(), SourceEr
     match code {
         200 => Ok(()),
         201..=299 => wait(WaitCause::BrokenBody),
-        301 | 302 | 303 | 307 | 308 if leads_to_search(&answer.headers) => {
-            unavailable(UnavailableReason::Nonexistent)
-        }
+        301 | 302 | 303 | 307 | 308 => match location(&answer.headers) {
+            Some(to) if to.ends_with("/subreddits/search") => {
+                unavailable(UnavailableReason::Nonexistent)
+            }
+            to => match to.and_then(|to| new_name(path, &to)) {
+                Some(name) => unavailable(UnavailableReason::Renamed(name)),
+                None => refused(describe(answer)),
+            },
+        },
         401 => wait(WaitCause::Authentication),
         403 if insufficient_scope(&answer.headers) => wait(WaitCause::Authentication),
         403 if answer.is_html() => wait(WaitCause::Blocked),
@@ -239,18 +243,25 @@ pub(super) fn retry_after(
     ))
 }
 
-/// `/subreddits/search`, absolute or relative, with or without an ending.
-fn leads_to_search(headers: &HeaderMap) -> bool {
-    let Some(location) = headers.get(LOCATION).and_then(|it| it.to_str().ok()) else {
-        return false;
-    };
+/// The path that a redirect leads to, absolute or relative, without its ending.
+fn location(headers: &HeaderMap) -> Option<String> {
+    let location = headers.get(LOCATION)?.to_str().ok()?;
     let path = match reqwest::Url::parse(location) {
         Ok(url) => url.path().to_owned(),
         Err(_) => location.split(['?', '#']).next().unwrap_or("").to_owned(),
     };
-    let path = path.trim_end_matches('/');
-    path.trim_end_matches(".json")
-        .ends_with("/subreddits/search")
+    let path = path.trim_end_matches('/').trim_end_matches(".json");
+    Some(path.trim_end_matches('/').to_owned())
+}
+
+/// The name under which a redirect leads to the listing that was asked for under another.
+fn new_name(asked: &str, to: &str) -> Option<SubredditName> {
+    let name = |path: &str| {
+        let (_, rest) = path.rsplit_once("/r/")?;
+        Some(rest.strip_suffix("/new")?.to_ascii_lowercase())
+    };
+    let (old, new) = (name(asked)?, name(to)?);
+    (old != new).then(|| new.parse().ok()).flatten()
 }
 
 fn insufficient_scope(headers: &HeaderMap) -> bool {

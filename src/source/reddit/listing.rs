@@ -86,7 +86,7 @@ pub(super) fn read(answer: &Answer) -> Result<ListingPage, SourceError> {
         undecodable: Vec::new(),
         order: Vec::with_capacity(listing.children.len()),
         after: listing.after.filter(|it| is_fullname(it)),
-        served_at: answer.served_at(),
+        served_at: answer.served_at,
         asked_ms: answer.asked_ms,
         seconds: answer.seconds,
     };

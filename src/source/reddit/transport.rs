@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect, retry};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 
 /// Reddit sends about forty.
@@ -44,6 +44,8 @@ pub(super) struct Transport {
     metrics: Arc<Metrics>,
     max_body_bytes: usize,
     simulated: Arc<AtomicBool>,
+    /// By how many seconds Reddit's clock is ahead of ours, as the last `Date` told.
+    ahead_seconds: AtomicI64,
 }
 
 /// A whole answer.
@@ -55,6 +57,8 @@ pub(super) struct Answer {
     /// By our clock, milliseconds since the epoch.
     pub(super) asked_ms: i64,
     pub(super) received_ms: i64,
+    /// By its `Date`, else by what earlier ones told of Reddit's clock; seconds since the epoch.
+    pub(super) served_at: i64,
     /// From the request to the end of the answer.
     pub(super) seconds: f64,
 }
@@ -89,6 +93,7 @@ impl Transport {
             metrics,
             max_body_bytes: options.max_body_bytes,
             simulated: Arc::default(),
+            ahead_seconds: AtomicI64::new(0),
         };
         transport.token_expires(0.0);
         Ok(transport)
@@ -97,6 +102,12 @@ impl Transport {
     /// Set once an answer said of itself that it is made up.
     pub(super) fn simulated(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.simulated)
+    }
+
+    /// Reddit's clock, as far as answers have told it; seconds since the epoch.
+    pub(super) fn its_time(&self) -> i64 {
+        let ahead = self.ahead_seconds.load(Ordering::Relaxed);
+        now_ms().div_euclid(1_000).saturating_add(ahead)
     }
 
     /// Shows when the access token expires, seconds since the epoch; 0 where there is none.
@@ -138,6 +149,14 @@ impl Transport {
         let mut response = request.send().await.map_err(failed)?;
         let simulated = response.headers().contains_key(SIMULATED);
         self.simulated.fetch_or(simulated, Ordering::Relaxed);
+        let served_at = match date(response.headers()) {
+            Some(date) => {
+                let ahead = date.saturating_sub(now_ms().div_euclid(1_000));
+                self.ahead_seconds.store(ahead, Ordering::Relaxed);
+                date
+            }
+            None => self.its_time(),
+        };
         let body = self.body(&mut response).await?;
         Ok(Answer {
             status: response.status(),
@@ -145,6 +164,7 @@ impl Transport {
             body,
             asked_ms,
             received_ms: now_ms(),
+            served_at,
             seconds: started.elapsed().as_secs_f64(),
         })
     }
@@ -189,15 +209,13 @@ impl Answer {
         let body = self.body.trim_start();
         body.starts_with('<') || (says_so && !body.starts_with('{'))
     }
+}
 
-    /// When it was made, seconds since the epoch: by its `Date`, else by our clock.
-    pub(super) fn served_at(&self) -> i64 {
-        self.headers
-            .get(DATE)
-            .and_then(|it| it.to_str().ok())
-            .and_then(|it| chrono::DateTime::parse_from_rfc2822(it).ok())
-            .map_or(self.received_ms.div_euclid(1_000), |it| it.timestamp())
-    }
+/// When an answer was made, seconds since the epoch, where it tells.
+fn date(headers: &HeaderMap) -> Option<i64> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    let date = chrono::DateTime::parse_from_rfc2822(text).ok()?;
+    Some(date.timestamp())
 }
 
 /// Our clock, milliseconds since the epoch.
