@@ -1,7 +1,7 @@
 //! One subreddit's share of a poll: its window, its gap, and when it is looked at next.
 
 use super::group::is_quiet;
-use super::prove::{Proof, judge, posts_per_hour, seconds, short_overlap, stopped_at};
+use super::prove::{Proof, judge, listed_since, new_name, posts_per_hour, seconds, short_overlap};
 use super::walk::{Ended, Walk};
 use crate::config::DiscoverConfig;
 use crate::source::UnavailableReason;
@@ -59,6 +59,13 @@ pub(super) fn member(
     } = walked;
     let served_at = *served_at;
     let proof = match end {
+        WalkEnd::Ended(_) if let Some(name) = new_name(walk, claimed, alone) => {
+            return Some(unavailable(
+                claimed,
+                &UnavailableReason::Renamed(name),
+                now_ms,
+            ));
+        }
         WalkEnd::Ended(ended) => judge(walk, *ended, claimed, alone, served_at, config),
         WalkEnd::Unavailable(reason) => return Some(unavailable(claimed, reason, now_ms)),
         WalkEnd::Refused(_) | WalkEnd::OutOfPatience | WalkEnd::Stopped => {
@@ -116,24 +123,21 @@ pub(super) fn member(
         }
         Proof::Truncated {
             start,
-            stopped_at,
+            listed_since,
             cause,
         } => {
             record.window = window(start, WindowOutcome::Truncated);
             record.gap = Some(GapRecord {
                 interval: Interval {
                     start,
-                    end: stopped_at,
+                    end: listed_since,
                 },
                 cause,
             });
-            let listed_since = stopped_at.saturating_add(1);
-            if listed_since <= served_at {
-                record.proven = Some(Interval {
-                    start: listed_since,
-                    end: served_at,
-                });
-            }
+            record.proven = Some(Interval {
+                start: listed_since,
+                end: served_at,
+            });
             // Nothing is forgotten: what was not reached is the gap's.
             record.update.covered_until = Some(served_at);
         }
@@ -154,7 +158,7 @@ fn failed(
     let start = claimed
         .covered_until
         .map_or(first, |covered| covered - seconds(short_overlap(config)));
-    let unlisted_until = stopped_at(&walked.walk)
+    let unlisted_until = listed_since(&walked.walk)
         .unwrap_or(end)
         .clamp(start, end.max(start));
     MemberRecord {

@@ -62,11 +62,8 @@ async fn walk(
         .iter()
         .map(|claimed| claimed.claim.subreddit.clone())
         .collect();
-    let reach = group
-        .iter()
-        .map(|claimed| reach(discover, overlaps, claimed, group.len() == 1, started_at))
-        .min();
-    let mut walk = Walk::new(reach.unwrap_or(started_at));
+    // How far down to go is known with the first answer, which tells Reddit's time.
+    let mut walk = Walk::new(i64::MIN);
     let mut served_at = None;
     let mut patience_ends = Instant::now() + PATIENCE;
     let end = loop {
@@ -86,7 +83,10 @@ async fn walk(
         };
         match answer {
             Ok(Ok(page)) => {
-                served_at.get_or_insert(page.served_at);
+                if served_at.is_none() {
+                    served_at = Some(page.served_at);
+                    walk.aim(reach(discover, overlaps, group, page.served_at));
+                }
                 walk.take(into_page(page));
                 patience_ends = Instant::now() + PATIENCE;
             }
@@ -106,7 +106,7 @@ async fn walk(
         end,
         started_at,
         finished_at,
-        served_at: served_at.unwrap_or(started_at),
+        served_at: served_at.unwrap_or_else(|| discover.reddit.its_time()),
     }
 }
 
@@ -119,27 +119,27 @@ fn into_page(page: ListingPage) -> Page {
     }
 }
 
-/// How far back a walk must go for this member.
-fn reach(
-    discover: &Discover,
-    overlaps: &Overlaps,
-    claimed: &Claimed,
-    alone: bool,
-    now: i64,
-) -> i64 {
+/// How far back a walk of this group must go, by Reddit's clock.
+fn reach(discover: &Discover, overlaps: &Overlaps, group: &[Claimed], served_at: i64) -> i64 {
     let config = &discover.config;
-    let Some(covered) = claimed.covered_until else {
-        return now.saturating_sub(seconds(config.first_window));
-    };
-    if !alone {
-        // What was last seen in company is proven later; here it is freshness that counts.
-        return covered.max(claimed.seen_until.unwrap_or(covered)) - seconds(short_overlap(config));
-    }
-    match overlaps.last(&claimed.claim.subreddit) {
-        Some(last) if covered - last < seconds(config.overlap) => {
-            covered - seconds(short_overlap(config))
+    let overlap = seconds(config.overlap);
+    let alone = group.len() == 1;
+    let member = |claimed: &Claimed| {
+        let Some(covered) = claimed.covered_until else {
+            return served_at.saturating_sub(seconds(config.first_window));
+        };
+        let name = &claimed.claim.subreddit;
+        let unproven = claimed.seen_until.is_some_and(|seen| seen > covered);
+        if unproven && !alone {
+            // What was last seen in company is proven later; here it is freshness that counts.
+            return claimed.seen_until.unwrap_or(covered) - seconds(short_overlap(config));
         }
-        // What was approved since the last whole overlap stands at most one overlap below that.
-        last => last.unwrap_or(covered).min(covered) - seconds(config.overlap),
-    }
+        let short = covered.saturating_sub(seconds(short_overlap(config)));
+        if overlaps.due(name, served_at, overlap) {
+            short.min(overlaps.target(name, covered, overlap))
+        } else {
+            short
+        }
+    };
+    group.iter().map(member).min().unwrap_or(served_at)
 }

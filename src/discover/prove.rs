@@ -3,6 +3,7 @@
 use super::walk::{Ended, OLD_RUN, Walk};
 use crate::config::DiscoverConfig;
 use crate::store::{Claimed, GapCause};
+use crate::submission::SubredditName;
 use std::time::Duration;
 
 /// A subreddit that is listed in company without an item of its own to show for it is listed alone
@@ -23,8 +24,8 @@ pub enum Proof {
     Truncated {
         /// The window's start.
         start: i64,
-        /// The newest second that may not have been listed whole.
-        stopped_at: i64,
+        /// Everything since then was listed; what lies between is the gap.
+        listed_since: i64,
         /// Why it stopped.
         cause: GapCause,
     },
@@ -67,26 +68,27 @@ pub fn judge(
     if !alone {
         return Proof::ToBeAlone;
     }
-    let stopped_at = stopped_at(walk)
-        .unwrap_or(served_at)
-        .clamp(short_start, served_at.max(short_start));
     Proof::Truncated {
         start: short_start,
-        stopped_at,
+        listed_since: listed_since(walk)
+            .unwrap_or(served_at)
+            .clamp(short_start, served_at.max(short_start)),
         cause,
     }
 }
 
-/// Where a walk that proved nothing stopped: the newest creation time in its last few items.
-pub fn stopped_at(walk: &Walk) -> Option<i64> {
+/// How far down a walk that was cut short has listed everything: one second after the newest
+/// creation time in its last few items, for it may have stopped in the midst of that second.
+pub fn listed_since(walk: &Walk) -> Option<i64> {
     let last = walk.listed().iter().rev().take(OLD_RUN);
-    last.map(|item| item.submission.created_utc).max()
+    let newest = last.map(|item| item.submission.created_utc).max();
+    newest.map(|newest| newest.saturating_add(1))
 }
 
 /// Submissions per hour as a walk shows them: the count over the span that it listed, at least a
 /// minute and at most a day. Falls slowly, so that a pause does not hide a busy subreddit.
 pub fn posts_per_hour(walk: &Walk, claimed: &Claimed, alone: bool, served_at: i64) -> f64 {
-    let oldest = stopped_at(walk).unwrap_or(served_at);
+    let oldest = listed_since(walk).unwrap_or(served_at);
     let span = served_at.saturating_sub(oldest).clamp(60, 86_400);
     let since = served_at.saturating_sub(span);
     let recent = walk
@@ -115,6 +117,22 @@ pub fn short_overlap(config: &DiscoverConfig) -> Duration {
 /// Whole seconds of a length of time.
 pub fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The name that a subreddit has now, where a listing of it alone shows submissions of one other
+/// name and none of its own.
+pub fn new_name(walk: &Walk, claimed: &Claimed, alone: bool) -> Option<SubredditName> {
+    if !alone || matches!(claimed.claim.subreddit.as_str(), "all" | "popular") {
+        return None;
+    }
+    let names = walk.listed().iter().map(|item| {
+        let name = item.submission.subreddit.as_deref();
+        name.and_then(|name| name.parse::<SubredditName>().ok())
+    });
+    // Advertisements have none.
+    let mut names = names.flatten();
+    let first = names.next()?;
+    (first != claimed.claim.subreddit && names.all(|name| name == first)).then_some(first)
 }
 
 fn belongs(item: &crate::submission::Observation, claimed: &Claimed) -> bool {

@@ -3,9 +3,10 @@
 use super::Discover;
 use super::claims::Claims;
 use super::count::count;
-use super::member::{Walked, member};
+use super::member::{WalkEnd, Walked, member};
 use super::overlaps::Overlaps;
 use super::prove::seconds;
+use super::walk::Ended;
 use crate::store::{Claimed, MemberRecord, PollRecord, PollStored, StoreError, WindowOutcome};
 use crate::submission::{SubredditName, Undecodable};
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub(super) async fn record(
     if !stored.fresh.is_empty() {
         discover.work.notify_one();
     }
-    remember_overlaps(discover, overlaps, group, &members);
+    remember_overlaps(discover, overlaps, group, walked, &members);
     count(&discover.metrics, walked, &members, &stored, now_ms);
     to_be_alone
 }
@@ -127,23 +128,31 @@ async fn persist(
     }
 }
 
+/// Notes whose whole overlap this walk has listed, or as much of it as the listing shows.
 fn remember_overlaps(
     discover: &Discover,
     overlaps: &Overlaps,
     group: &[Claimed],
+    walked: &Walked,
     members: &[MemberRecord],
 ) {
+    let WalkEnd::Ended(ended) = walked.end else {
+        return;
+    };
+    let overlap = seconds(discover.config.overlap);
     for member in members {
         let Some(window) = &member.window else {
             continue;
         };
+        let name = &member.claim.subreddit;
         let claimed = group.iter().find(|claimed| claimed.claim == member.claim);
         let covered = claimed.and_then(|claimed| claimed.covered_until);
-        let whole = covered.is_none_or(|covered| {
-            window.window_start <= covered - seconds(discover.config.overlap)
-        });
-        if whole && window.outcome == WindowOutcome::Complete {
-            overlaps.reached(&member.claim.subreddit, window.window_end);
+        let target = covered.map(|covered| overlaps.target(name, covered, overlap));
+        // The first window is its own target.
+        let whole = window.outcome == WindowOutcome::Complete
+            && target.is_none_or(|target| walked.walk.ground() <= target);
+        if whole || matches!(ended, Ended::Cap | Ended::PageLimit) {
+            overlaps.reached(name, window.window_end);
         }
     }
 }

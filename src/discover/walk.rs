@@ -117,6 +117,11 @@ impl Walk {
         }
     }
 
+    /// Goes down to here instead: once the first answer has told Reddit's time, before it is taken.
+    pub fn aim(&mut self, reach: i64) {
+        self.reach = reach;
+    }
+
     /// The next request, or how the walk ended.
     pub fn next(&self) -> Result<PageRequest, Ended> {
         match &self.state {
