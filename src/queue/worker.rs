@@ -80,10 +80,11 @@ pub(super) async fn work<H: Handler>(
         if stop.is_cancelled() {
             slots.close();
             slots.idle().await;
-            if let (Err(_), Some(name)) = (&result, &held) {
-                // Not put back yet: once more, now that nothing runs. If that fails too, other
-                // workers find the jobs when the heartbeat has grown old.
-                queue.engine.release(name).await?;
+            // Not put back yet: once more, now that nothing runs.
+            if let (Err(_), Some(name)) = (&result, &held)
+                && let Err(error) = queue.engine.release(name).await
+            {
+                tracing::warn!(%error, "Jobs of this worker could not be put back; others take them over when its heartbeat has grown old");
             }
             return Ok(());
         }

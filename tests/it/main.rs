@@ -6,6 +6,7 @@
 mod architecture;
 mod binary_config;
 mod binary_demo;
+mod binary_run;
 mod binary_stop;
 mod budget_local;
 mod budget_shared;

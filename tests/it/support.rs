@@ -9,4 +9,5 @@ pub mod jobs;
 pub mod pipeline;
 pub mod postgres;
 pub mod redis;
+pub mod wire;
 pub mod world;
