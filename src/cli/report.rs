@@ -72,20 +72,30 @@ fn print(status: &Status) {
         println!("SIMULATED: these submissions are made up.");
     }
     println!(
-        "Submissions  {} discovered, {} fetched, {} unavailable, {} kept raw ({})",
-        status.discovered, status.fetched, status.unavailable, status.undecodable, status.database
+        "Submissions  {} discovered, {} fetched, {} unavailable",
+        status.discovered, status.fetched, status.unavailable
     );
+    if status.undecodable > 0 {
+        println!(
+            "Kept raw     {} items that could not be decoded",
+            status.undecodable
+        );
+    }
     let queue = &status.queue;
     let known = |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
     println!(
-        "Queue        {} in the database, {} deferred, {} waiting, {} running, {} dead ({}, {} workers)",
-        queue.backlog,
-        queue.deferred,
+        "Backlog      {} in the database, {} due later, {} set aside ({})",
+        queue.backlog, queue.deferred, queue.dead, status.database
+    );
+    println!(
+        "Queue        {} waiting, {} running, {} at work ({})",
         known(queue.waiting),
         known(queue.running),
-        queue.dead,
+        match queue.workers {
+            Some(1) => "1 worker".to_owned(),
+            workers => format!("{} workers", known(workers)),
+        },
         queue.engine,
-        known(queue.workers),
     );
     if let Some(budget) = &status.budget {
         println!(
@@ -101,16 +111,12 @@ fn print(status: &Status) {
         "SUBREDDIT",
         "STATE",
         "STORED",
-        "PER HOUR",
+        "HOURLY",
         "NEWEST",
-        "PROVEN UP TO",
+        "PROVEN",
         "GAPS",
     ]);
-    for column in [2, 3, 6] {
-        if let Some(column) = rows.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    align_right(&mut rows, &[2, 3, 6]);
     for subreddit in &status.subreddits {
         rows.add_row([
             subreddit.name.clone(),
@@ -132,23 +138,36 @@ fn print(status: &Status) {
     println!("\n{rows}");
 }
 
-/// A plain table that fits the terminal.
+/// A plain table, two spaces between its columns.
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_preset(NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(header);
+    let last = header.len().saturating_sub(1);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, if index == last { 0 } else { 2 }));
+    }
     table
 }
 
-/// How long ago, in the largest unit that says enough.
+/// Numbers stand below one another.
+pub(super) fn align_right(table: &mut Table, columns: &[usize]) {
+    for index in columns {
+        if let Some(column) = table.column_mut(*index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// How long ago, in the largest unit that says enough; at most ten characters for a year.
 pub(super) fn age(seconds: i64) -> String {
     match seconds {
         ..=0 => "now".to_owned(),
-        1..=119 => format!("{seconds} s ago"),
-        120..=7_199 => format!("{} min ago", seconds / 60),
-        7_200..=172_799 => format!("{} h ago", seconds / 3_600),
+        1..=99 => format!("{seconds} s ago"),
+        100..=5_999 => format!("{} min ago", seconds / 60),
+        6_000..=172_799 => format!("{} h ago", seconds / 3_600),
         _ => format!("{} d ago", seconds / 86_400),
     }
 }

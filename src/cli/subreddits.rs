@@ -1,7 +1,7 @@
 //! `freshet subreddits …`: the watched list.
 
 use super::arguments::SubredditsAction;
-use super::report::{age, table};
+use super::report::{age, align_right, table};
 use crate::app::{now_ms, open_store};
 use crate::config::Config;
 use crate::observe::SubredditStatus;
@@ -93,7 +93,8 @@ fn list(listed: Vec<Subreddit>, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let now = now_ms() / 1000;
-    let mut rows = table(&["SUBREDDIT", "STATE", "SUBMISSIONS", "PROVEN UP TO", "ADDED"]);
+    let mut rows = table(&["SUBREDDIT", "STATE", "STORED", "PROVEN", "ADDED"]);
+    align_right(&mut rows, &[2]);
     for subreddit in listed {
         let state = match &subreddit.reason {
             Some(reason) => format!("{} ({reason})", subreddit.state),

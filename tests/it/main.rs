@@ -8,6 +8,7 @@ mod binary_config;
 mod binary_demo;
 mod binary_run;
 mod binary_stop;
+mod binary_subreddits;
 mod budget_local;
 mod budget_shared;
 mod pipeline_real;
