@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::source::{Budget, Login, Reddit, RedditOptions};
 use crate::store::{Added, Store};
 use crate::submission::SubredditName;
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use secrecy::ExposeSecret;
 pub use signals::Stop;
 use stages::Stages;
@@ -77,7 +77,10 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let waits = |error: &crate::store::StoreError| error.is_unavailable();
     patiently(&format!("The database at {shown}"), connect, waits)
         .await
-        .with_context(|| format!("the database at {shown} (database.url) cannot be opened"))
+        .map_err(|error| {
+            let what = format!("the database at {shown} (database.url)");
+            cannot_be_opened(&what, &error, error.advice())
+        })
 }
 
 /// Connects to the queue.
@@ -91,7 +94,31 @@ pub async fn open_queue(config: &Config) -> anyhow::Result<Queue> {
     let waits = |error: &crate::queue::QueueError| error.is_unavailable();
     patiently(&format!("The queue at {shown}"), connect, waits)
         .await
-        .with_context(|| format!("the queue at {shown} (queue.url) cannot be opened"))
+        .map_err(|error| {
+            let what = format!("the queue at {shown} (queue.url)");
+            cannot_be_opened(&what, &error, error.advice())
+        })
+}
+
+/// What, why, and on a line of its own what to do.
+fn cannot_be_opened(
+    what: &str,
+    error: &dyn std::error::Error,
+    advice: Option<&str>,
+) -> anyhow::Error {
+    let mut why = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        // Many drivers repeat what is below them.
+        if !why.contains(&text) {
+            why.push_str(": ");
+            why.push_str(&text);
+        }
+        cause = inner.source();
+    }
+    let advice = advice.map_or(String::new(), |advice| format!("\n  {advice}"));
+    anyhow!("{what} cannot be opened: {why}{advice}")
 }
 
 /// Tries until it works, as long as waiting can help and a supervisor would wait too.
@@ -134,7 +161,7 @@ pub async fn run(
     let metrics = Arc::new(Metrics::new());
     let listener = TcpListener::bind(config.http.listen)
         .await
-        .with_context(|| format!("http.listen: {} cannot be listened on", config.http.listen))?;
+        .with_context(|| format!("http.listen: {} cannot be listened on (--http-listen takes another address, port 0 a free one)", config.http.listen))?;
     let listen = listener
         .local_addr()
         .context("the listener has no address")?;

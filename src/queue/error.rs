@@ -33,6 +33,34 @@ pub enum QueueError {
 }
 
 impl QueueError {
+    /// What somebody can do about it who only knows the address.
+    pub fn advice(&self) -> Option<&'static str> {
+        let (QueueError::Unavailable { source } | QueueError::Failed { source }) = self else {
+            return None;
+        };
+        if let Some(error) = source.downcast_ref::<redis::RedisError>() {
+            let denied = matches!(error.kind(), redis::ErrorKind::AuthenticationFailed)
+                || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
+            return Some(if denied {
+                "Check the user and the password in the address."
+            } else {
+                "Is Redis running, and can this machine reach it?"
+            });
+        }
+        let code = source
+            .downcast_ref::<sqlx::Error>()?
+            .as_database_error()?
+            .code()?;
+        Some(match code.parse::<i32>().ok()? & 0xff {
+            5 | 6 => "Another program holds the file locked.",
+            8 => "This user must be allowed to write to the file and its folder.",
+            13 => "The disk is full.",
+            14 => "Does its folder exist, and may this user write there?",
+            26 => "The file is something other than an SQLite database.",
+            _ => return None,
+        })
+    }
+
     /// Whether waiting may help.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, QueueError::Unavailable { .. })

@@ -34,6 +34,21 @@ impl StoreError {
         matches!(self, StoreError::Unavailable { .. })
     }
 
+    /// What somebody can do about it who only knows the address.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            StoreError::Unavailable { source } | StoreError::Failed { source } => advice(source),
+            StoreError::Migration(
+                sqlx::migrate::MigrateError::VersionMismatch(_)
+                | sqlx::migrate::MigrateError::Dirty(_),
+            ) => Some(
+                "Its tables are not those of this build of freshet: use the build that made them, or another database.",
+            ),
+            StoreError::Migration(sqlx::migrate::MigrateError::Execute(source)) => advice(source),
+            StoreError::Url(_) | StoreError::Migration(_) => None,
+        }
+    }
+
     /// The server did not answer within the time that any call may take.
     pub(super) fn deadline(limit: Duration) -> StoreError {
         let text = format!("no answer within {} s", limit.as_secs());
@@ -92,6 +107,33 @@ fn passes(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
+}
+
+fn advice(error: &sqlx::Error) -> Option<&'static str> {
+    let sqlx::Error::Database(database) = error else {
+        return passes(error).then_some("Is the server running, and can this machine reach it?");
+    };
+    let code = database.code().unwrap_or_default();
+    let postgres = database
+        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+        .is_some();
+    if postgres {
+        return Some(match (code.get(..2)?, code.as_ref()) {
+            ("28", _) => "Check the user and the password in the address.",
+            (_, "3D000") => "Make the database first, for example with createdb.",
+            (_, "42501") => "Its user must be allowed to create tables there.",
+            (_, "53300") => "The server's max_connections is reached.",
+            _ => return None,
+        });
+    }
+    Some(match code.parse::<i32>().ok()? & 0xff {
+        5 | 6 => "Another program holds the file locked.",
+        8 => "This user must be allowed to write to the file and its folder.",
+        13 => "The disk is full.",
+        14 => "Does its folder exist, and may this user write there?",
+        26 => "The file is something other than an SQLite database.",
+        _ => return None,
+    })
 }
 
 /// SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>: connection (08),

@@ -6,7 +6,9 @@
 mod architecture;
 mod binary_config;
 mod binary_demo;
+mod binary_mistakes;
 mod binary_run;
+mod binary_secrets;
 mod binary_stop;
 mod binary_subreddits;
 mod budget_local;

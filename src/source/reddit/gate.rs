@@ -12,6 +12,9 @@ use tokio::time::{Instant, sleep_until};
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// A single failure passes by itself; from the second in a row on it is worth a line in the log.
+const TOLD_FROM: u32 = 2;
+
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     state: Mutex<State>,
@@ -23,6 +26,8 @@ struct State {
     phase: Phase,
     /// Failures in a row.
     failures: u32,
+    /// What was logged of this outage.
+    told: Option<WaitCause>,
     /// Rises whenever the gate is shut: whoever passed before must not speak for the time after.
     epoch: u64,
 }
@@ -124,7 +129,11 @@ impl Pass<'_> {
                 cause: WaitCause::Budget,
                 ..
             }) => return drop(state),
-            Some(SourceError::Wait { retry_after, .. }) => {
+            Some(
+                error @ SourceError::Wait {
+                    cause, retry_after, ..
+                },
+            ) => {
                 let asked = retry_after.unwrap_or_default();
                 let now = Instant::now();
                 if current {
@@ -132,6 +141,10 @@ impl Pass<'_> {
                     state.failures = state.failures.saturating_add(1);
                     state.epoch += 1;
                     state.phase = Phase::Shut { until: now + pause };
+                    if state.failures >= TOLD_FROM && state.told != Some(*cause) {
+                        state.told = Some(*cause);
+                        tell(error, *cause);
+                    }
                 } else if let Phase::Shut { until } = &mut state.phase {
                     // One of many that failed together counts once; its wish still does.
                     *until = (*until).max(now + asked);
@@ -140,6 +153,9 @@ impl Pass<'_> {
             _ if current => {
                 state.failures = 0;
                 state.phase = Phase::Open;
+                if state.told.take().is_some() {
+                    tracing::info!("Reddit answers again");
+                }
             }
             _ => {}
         }
@@ -163,6 +179,18 @@ impl Drop for Pass<'_> {
             drop(state);
             self.gate.changed.notify_waiters();
         }
+    }
+}
+
+fn tell(error: &SourceError, cause: WaitCause) {
+    if cause == WaitCause::Authentication {
+        tracing::error!(
+            %error,
+            "Reddit gives no access; check reddit.client_id and reddit.client_secret, and \
+             reddit.username and reddit.password where they are set. It is asked again until it does"
+        );
+    } else {
+        tracing::warn!(%error, "Reddit is out; it is asked again until it answers, and no job spends an attempt");
     }
 }
 

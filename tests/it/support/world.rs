@@ -28,11 +28,12 @@ impl World {
         world
     }
 
-    /// With the only credentials, and without limits.
+    /// Without limits, and with these credentials unless the options have others.
     pub async fn start(options: SimulatorOptions) -> World {
         let (id, secret) = CLIENT;
+        let usual = (id.to_owned(), secret.to_owned());
         let options = SimulatorOptions {
-            credentials: Some((id.to_owned(), secret.to_owned())),
+            credentials: options.credentials.or(Some(usual)),
             requests_per_minute: None,
             listing_cap: 0,
             ..options
