@@ -14,6 +14,7 @@ mod binary_subreddits;
 mod budget_local;
 mod budget_shared;
 mod pipeline_real;
+mod pipeline_worlds;
 mod queue;
 mod queue_connect;
 mod queue_faults;

@@ -4,6 +4,7 @@
 pub mod binary;
 pub mod canned;
 pub mod capture;
+pub mod discovery;
 pub mod exposition;
 pub mod jobs;
 pub mod pipeline;

@@ -1,0 +1,172 @@
+//! A simulated Reddit and the discovery of its submissions, under a clock that only the test moves.
+//!
+//! A world lives on one thread: its clock is the thread's.
+
+use freshet::config::{Config, DiscoverConfig, Inputs};
+use freshet::discover::{Discover, run};
+use freshet::metrics::Metrics;
+use freshet::simulator::{Simulator, SimulatorOptions};
+use freshet::source::{Budget, Reddit, RedditOptions};
+use freshet::store::{Store, Subreddit, SubredditState};
+use freshet::submission::SubredditName;
+use sqlx::{Connection, SqliteConnection};
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// World time at the start, milliseconds since the epoch.
+pub const START_MS: i64 = 1_790_000_000_000;
+
+/// How long discovery may take, in real time, to do what is due.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+thread_local! {
+    static OUR_CLOCK_MS: Cell<i64> = const { Cell::new(START_MS) };
+}
+
+fn our_clock() -> i64 {
+    OUR_CLOCK_MS.with(Cell::get)
+}
+
+/// One world.
+pub struct World {
+    pub simulator: Simulator,
+    pub store: Store,
+    pub metrics: Arc<Metrics>,
+    url: String,
+    config: DiscoverConfig,
+    schedulers: Vec<(CancellationToken, JoinHandle<()>)>,
+    _folder: TempDir,
+}
+
+impl World {
+    /// A world at rest; `skew` is by how much our clock is ahead of Reddit's, seconds.
+    pub async fn new(
+        options: SimulatorOptions,
+        settings: &[(&'static str, &str)],
+        skew: i64,
+    ) -> World {
+        let simulator = Simulator::start(SimulatorOptions {
+            starts_at_ms: Some(START_MS),
+            speed: 0.0,
+            requests_per_minute: None,
+            token_lifetime: Duration::from_secs(30 * 86_400),
+            gzip: false,
+            ..options
+        })
+        .await
+        .unwrap();
+        OUR_CLOCK_MS.with(|clock| clock.set(START_MS + skew * 1000));
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("store.db").display());
+        let store = Store::connect(&url, 2).await.unwrap();
+        store.migrate().await.unwrap();
+        let inputs = Inputs {
+            flags: settings
+                .iter()
+                .map(|(key, value)| (*key, (*value).to_owned()))
+                .collect(),
+            ..Inputs::default()
+        };
+        World {
+            simulator,
+            store,
+            metrics: Arc::new(Metrics::new()),
+            url,
+            config: Config::load(inputs).unwrap().discover,
+            schedulers: Vec::new(),
+            _folder: folder,
+        }
+    }
+
+    pub async fn watch(&self, names: &[SubredditName]) {
+        for name in names {
+            let added = self.store.add_subreddit(name, our_clock() / 1000).await;
+            added.unwrap();
+        }
+    }
+
+    /// Starts one more scheduler, with a client and a memory of its own.
+    pub fn start_scheduler(&mut self) {
+        let url = self.simulator.url().parse().unwrap();
+        let options = RedditOptions::new(
+            self.simulator.url().parse().unwrap(),
+            url,
+            "world".to_owned(),
+            "secret".into(),
+            "linux:freshet:test (by /u/test)".to_owned(),
+        );
+        let budget = Budget::local(NonZeroU32::new(10_000_000).unwrap());
+        let discover = Discover {
+            reddit: Reddit::new(options, budget, Arc::clone(&self.metrics)).unwrap(),
+            store: self.store.clone(),
+            metrics: Arc::clone(&self.metrics),
+            config: self.config.clone(),
+            holder: format!("scheduler-{}", uuid::Uuid::new_v4()),
+            work: Arc::default(),
+            now_ms: our_clock,
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(discover, stop.clone()));
+        self.schedulers.push((stop, task));
+    }
+
+    /// Kills the oldest scheduler, whatever it holds.
+    pub fn kill_scheduler(&mut self) {
+        let (_, task) = self.schedulers.remove(0);
+        task.abort();
+    }
+
+    /// World time and ours go on.
+    pub fn advance(&self, by: Duration) {
+        self.simulator.control().advance(by);
+        let by_ms = i64::try_from(by.as_millis()).unwrap();
+        OUR_CLOCK_MS.with(|clock| clock.set(clock.get() + by_ms));
+    }
+
+    /// World time, milliseconds since the epoch.
+    pub fn now_ms(&self) -> i64 {
+        self.simulator.control().now_ms()
+    }
+
+    /// Waits until everything that is due has been polled; `meanwhile` is called now and then.
+    pub async fn settle(&self, mut meanwhile: impl FnMut()) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let watched = self.store.subreddits().await.unwrap();
+            let due = |row: &&Subreddit| {
+                row.state != SubredditState::Paused && row.next_poll_ms <= our_clock()
+            };
+            let Some(row) = watched.iter().find(due) else {
+                return;
+            };
+            assert!(Instant::now() < deadline, "not polled in time: {row:?}");
+            for _ in 0..5 {
+                meanwhile();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    /// The ids of all stored submissions.
+    pub async fn stored(&self) -> HashSet<String> {
+        let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+        let ids = sqlx::query_scalar("SELECT id FROM submissions");
+        let ids: Vec<String> = ids.fetch_all(&mut connection).await.unwrap();
+        ids.into_iter().collect()
+    }
+
+    /// Stops every scheduler.
+    pub async fn stop(&mut self) {
+        for (stop, task) in self.schedulers.drain(..) {
+            stop.cancel();
+            task.await.unwrap();
+        }
+    }
+}
