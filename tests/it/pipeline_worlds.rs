@@ -95,7 +95,7 @@ impl Plan {
             subreddits,
             oddities,
             interval: [60, 120][rng.random_range(0..2)],
-            overlap: [300, 900][rng.random_range(0..2)],
+            overlap: [900, 2_700][rng.random_range(0..2)],
             first_window: [3_600, 6 * 3_600][rng.random_range(0..2)],
             skew: [0, 0, 40, -40, 7_200, -7_200, 30_000_000][rng.random_range(0..7)],
             schedulers: rng.random_range(1..=2),
