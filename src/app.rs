@@ -214,6 +214,8 @@ pub async fn run(
     }
 
     let failure = tokio::select! {
+        // A stage that ends because it was told to is no failure.
+        biased;
         () = signals.next() => None,
         () = stop.cancelled() => None,
         failure = stages.first_failure() => Some(failure),
@@ -232,12 +234,16 @@ pub async fn run(
 }
 
 async fn watch(store: &Store, subreddits: &[SubredditName]) -> anyhow::Result<()> {
+    let mut new = Vec::new();
     for name in subreddits {
         let added = store.add_subreddit(name, now_ms() / 1000).await;
         match added.with_context(|| format!("r/{name} cannot be added to the watched list"))? {
-            Added::New => tracing::info!(subreddit = %name, "Added to the watched list"),
+            Added::New => new.push(name.as_str()),
             Added::Already(_) => {}
         }
+    }
+    if !new.is_empty() {
+        tracing::info!(subreddits = new.join(","), "Added to the watched list");
     }
     if store
         .subreddits()

@@ -1,5 +1,6 @@
 //! `freshet demo`: the pipeline against a simulated Reddit of its own.
 
+mod screen;
 mod view;
 
 use super::Usage;
@@ -29,6 +30,9 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
 /// Some past, so that there is something to see at once: enough that the busiest subreddit has more
 /// than a listing shows, which makes a gap.
 const HISTORY: Duration = Duration::from_secs(8 * 3600);
+
+/// Log lines that stay on the terminal after the live view.
+const LINES_LEFT: usize = 4;
 
 /// The world to make up.
 #[derive(Debug, Clone, Copy)]
@@ -100,17 +104,22 @@ pub(super) async fn run(
         ended = &mut pipeline => return ended,
         running = running => running.context("the pipeline did not start")?,
     };
-    let mut shown = Box::pin(view::show(&running, &lines));
+    let own = (!chosen("database.url")).then_some(DATABASE);
+    let mut shown = Box::pin(view::show(&running, &lines, own));
     let ended = tokio::select! {
         ended = &mut pipeline => ended,
-        failed = &mut shown => {
-            // Without its view the demo goes on; the lines go where nobody looks.
-            tracing::warn!(?failed, "The live view ended");
-            pipeline.await
-        }
+        shown = &mut shown => match shown {
+            Err(error) if error.is::<view::Insisted>() => Err(error),
+            // A demo that nobody sees shows nothing.
+            shown => {
+                running.stop.cancel();
+                pipeline.await.and(shown)
+            }
+        },
     };
+    // Gives the terminal back.
     drop(shown);
-    for line in lines.last(8) {
+    for line in lines.last(LINES_LEFT) {
         eprintln!("{line}");
     }
     ended

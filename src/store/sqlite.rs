@@ -48,6 +48,8 @@ impl Sqlite {
         let pool = || {
             SqlitePoolOptions::new()
                 .acquire_timeout(ACQUIRE_TIMEOUT)
+                // Waiting for the one writer is nothing to warn of.
+                .acquire_slow_threshold(ACQUIRE_TIMEOUT / 2)
                 .test_before_acquire(false)
                 .idle_timeout(None)
                 .max_lifetime(None)

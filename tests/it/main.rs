@@ -11,6 +11,7 @@ mod binary_run;
 mod binary_secrets;
 mod binary_stop;
 mod binary_subreddits;
+mod binary_view;
 mod budget_local;
 mod budget_shared;
 mod pipeline_real;

@@ -9,7 +9,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -107,14 +107,14 @@ impl Finished {
     }
 }
 
-type Lines = Arc<Mutex<Vec<String>>>;
+type Bytes = Arc<Mutex<Vec<u8>>>;
 
 /// A running program; killed when dropped.
 pub struct Process {
     child: Child,
     pid: u32,
-    stdout: Lines,
-    stderr: Lines,
+    stdout: Bytes,
+    stderr: Bytes,
     told: watch::Receiver<()>,
     readers: Vec<JoinHandle<()>>,
     client: reqwest::Client,
@@ -124,7 +124,7 @@ impl Process {
     pub fn start(command: &mut Command) -> Process {
         let mut child = command.spawn().unwrap();
         let (tell, told) = watch::channel(());
-        let (stdout, stderr) = (Lines::default(), Lines::default());
+        let (stdout, stderr) = (Bytes::default(), Bytes::default());
         let readers = vec![
             read(child.stdout.take().unwrap(), &stdout, tell.clone()),
             read(child.stderr.take().unwrap(), &stderr, tell),
@@ -141,18 +141,17 @@ impl Process {
     }
 
     pub fn stdout(&self) -> String {
-        self.stdout.lock().unwrap().join("\n")
+        text(&self.stdout)
     }
 
     pub fn stderr(&self) -> String {
-        self.stderr.lock().unwrap().join("\n")
+        text(&self.stderr)
     }
 
     /// The log so far; every line must be an object.
     pub fn log(&self) -> Vec<Value> {
-        let lines = self.stderr.lock().unwrap().clone();
-        lines
-            .iter()
+        self.stderr()
+            .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
             .collect()
     }
@@ -160,8 +159,7 @@ impl Process {
     /// Waits for a log line whose message begins so.
     pub async fn logged(&self, message: &str) -> Value {
         let found = || {
-            let lines = self.stderr.lock().unwrap();
-            lines.iter().find_map(|line| {
+            self.stderr().lines().find_map(|line| {
                 let line: Value = serde_json::from_str(line).ok()?;
                 line["message"]
                     .as_str()
@@ -174,6 +172,29 @@ impl Process {
         let wait = told.wait_for(|()| found().is_some());
         let _ = timeout(PATIENCE, wait).await;
         found().unwrap_or_else(|| panic!("never logged: {message}\n{}", self.stderr()))
+    }
+
+    /// What is on its terminal, with all its control sequences.
+    pub fn drawn(&self) -> String {
+        self.stdout()
+    }
+
+    /// Waits until this was drawn on its terminal.
+    pub async fn drew(&self, words: &str) {
+        let mut told = self.told.clone();
+        let _ = timeout(PATIENCE, told.wait_for(|()| self.drawn().contains(words))).await;
+        assert!(self.drawn().contains(words), "{words}: {}", self.drawn());
+    }
+
+    /// Types on its terminal.
+    pub async fn press(&mut self, keys: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(keys.as_bytes()).await.unwrap();
+        stdin.flush().await.unwrap();
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Waits until standard error holds this.
@@ -271,16 +292,20 @@ impl Process {
     }
 }
 
+fn text(bytes: &Bytes) -> String {
+    String::from_utf8_lossy(&bytes.lock().unwrap()).into_owned()
+}
+
 fn read(
-    pipe: impl AsyncRead + Unpin + Send + 'static,
-    into: &Lines,
+    mut pipe: impl AsyncRead + Unpin + Send + 'static,
+    into: &Bytes,
     tell: watch::Sender<()>,
 ) -> JoinHandle<()> {
     let into = Arc::clone(into);
     tokio::spawn(async move {
-        let mut lines = BufReader::new(pipe).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            into.lock().unwrap().push(line);
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(length @ 1..) = pipe.read(&mut buffer).await {
+            into.lock().unwrap().extend_from_slice(&buffer[..length]);
             tell.send_replace(());
         }
     })
