@@ -7,8 +7,22 @@ use crate::submission::SubredditName;
 use std::time::Duration;
 
 /// A subreddit that is listed in company without an item of its own to show for it is listed alone
-/// after this many seconds without proof.
+/// after this many seconds without proof at the latest.
 pub const ALONE_EVERY: i64 = 1800;
+
+/// After how many seconds this one is: not all in the same minute, so that the many that became
+/// silent together leave room in the budget.
+pub fn alone_every(name: &SubredditName) -> i64 {
+    // FNV-1a: neighbouring names far apart, and the same in every process.
+    let hash = name
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    let spread = (hash >> 32).cast_signed() % (ALONE_EVERY / 2);
+    ALONE_EVERY - spread
+}
 
 /// What a walk that came to its end means for one subreddit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::claims::{Claims, LEASE_MS};
 use super::group::plan;
 use super::overlaps::Overlaps;
 use super::poll::poll;
-use super::prove::ALONE_EVERY;
+use super::prove::alone_every;
 use crate::store::{Claimed, SubredditState};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -85,6 +85,6 @@ fn requests(discover: &Discover, due: Vec<Claimed>) -> Vec<Vec<Claimed>> {
             .covered_until
             .map(|covered| claimed.seen_until.unwrap_or(covered) - covered);
         claimed.state != SubredditState::Active
-            || unproven.is_none_or(|seconds| seconds >= ALONE_EVERY)
+            || unproven.is_none_or(|seconds| seconds >= alone_every(&claimed.claim.subreddit))
     })
 }
