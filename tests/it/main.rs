@@ -15,6 +15,7 @@ mod binary_view;
 mod budget_local;
 mod budget_shared;
 mod pipeline_real;
+mod pipeline_sharing;
 mod pipeline_worlds;
 mod queue;
 mod queue_connect;

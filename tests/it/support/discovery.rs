@@ -28,10 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 thread_local! {
     static OUR_CLOCK_MS: Cell<i64> = const { Cell::new(START_MS) };
+    static READINGS: Cell<u64> = const { Cell::new(0) };
 }
 
 fn our_clock() -> i64 {
+    READINGS.with(|count| count.set(count.get() + 1));
     OUR_CLOCK_MS.with(Cell::get)
+}
+
+/// How often our clock was read: a scheduler does whenever it looks for what is due.
+pub fn clock_readings() -> u64 {
+    READINGS.with(Cell::get)
 }
 
 /// One world.
