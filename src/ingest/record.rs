@@ -56,8 +56,9 @@ impl Fetching {
         let (suspects, company): (Vec<Attempt>, Vec<Attempt>) = attempts
             .into_iter()
             .partition(|attempt| attempt.attempts >= ALONE_FROM_ATTEMPT);
-        outcomes.extend(self.fetch(company).await);
+        // Suspects first: whoever of the company kills the process is not to charge them.
         outcomes.extend(self.run_suspects(suspects).await);
+        outcomes.extend(self.fetch(company).await);
         outcomes
     }
 
@@ -86,12 +87,16 @@ impl Fetching {
             return outcomes;
         };
         let turn = self.alone.try_acquire();
-        if turn.is_ok() {
-            outcomes.extend(self.fetch(vec![first]).await);
-        } else {
-            suspects.push(first);
-        }
+        let first = match &turn {
+            Ok(_) => vec![first],
+            Err(_) => {
+                suspects.push(first);
+                Vec::new()
+            }
+        };
+        // Before the one runs: should it kill the process, the others have their attempts back.
         outcomes.extend(self.hand_back(&suspects, RETURN_AFTER_MS).await);
+        outcomes.extend(self.fetch(first).await);
         outcomes
     }
 
