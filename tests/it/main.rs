@@ -14,6 +14,7 @@ mod binary_subreddits;
 mod binary_view;
 mod budget_local;
 mod budget_shared;
+mod pipeline_fetching;
 mod pipeline_real;
 mod pipeline_sharing;
 mod pipeline_worlds;

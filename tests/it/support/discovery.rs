@@ -31,7 +31,8 @@ thread_local! {
     static READINGS: Cell<u64> = const { Cell::new(0) };
 }
 
-fn our_clock() -> i64 {
+/// Our clock, milliseconds since the epoch.
+pub fn our_clock() -> i64 {
     READINGS.with(|count| count.set(count.get() + 1));
     OUR_CLOCK_MS.with(Cell::get)
 }
@@ -99,19 +100,22 @@ impl World {
         }
     }
 
+    /// A client of its own, with a token and a back-off of its own.
+    pub fn client(&self, request_timeout: Duration) -> Reddit {
+        let url = || self.simulator.url().parse().unwrap();
+        let agent = "linux:freshet:test (by /u/test)".to_owned();
+        let options = RedditOptions {
+            request_timeout,
+            ..RedditOptions::new(url(), url(), "world".to_owned(), "secret".into(), agent)
+        };
+        let budget = Budget::local(NonZeroU32::new(10_000_000).unwrap());
+        Reddit::new(options, budget, Arc::clone(&self.metrics)).unwrap()
+    }
+
     /// Starts one more scheduler, with a client and a memory of its own.
     pub fn start_scheduler(&mut self) {
-        let url = self.simulator.url().parse().unwrap();
-        let options = RedditOptions::new(
-            self.simulator.url().parse().unwrap(),
-            url,
-            "world".to_owned(),
-            "secret".into(),
-            "linux:freshet:test (by /u/test)".to_owned(),
-        );
-        let budget = Budget::local(NonZeroU32::new(10_000_000).unwrap());
         let discover = Discover {
-            reddit: Reddit::new(options, budget, Arc::clone(&self.metrics)).unwrap(),
+            reddit: self.client(Duration::from_secs(30)),
             store: self.store.clone(),
             metrics: Arc::clone(&self.metrics),
             config: self.config.clone(),
@@ -167,6 +171,13 @@ impl World {
         let ids = sqlx::query_scalar("SELECT id FROM submissions");
         let ids: Vec<String> = ids.fetch_all(&mut connection).await.unwrap();
         ids.into_iter().collect()
+    }
+
+    /// A text and a number from each of a query's rows, read past the store.
+    pub async fn rows(&self, sql: &'static str) -> Vec<(String, i64)> {
+        let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+        let rows = sqlx::query_as(sql).fetch_all(&mut connection).await;
+        rows.unwrap()
     }
 
     /// Stops every scheduler.

@@ -1,0 +1,262 @@
+//! What becomes of a job whose submission is left out, that meets an outage, or that kills its
+//! process. The queue is left out: jobs are taken from the backlog as the feeder takes them.
+
+use crate::support::discovery::{START_MS, World, our_clock};
+use crate::support::pipeline::until;
+use freshet::ingest::{Company, FetchHandler, Ingest, MOST_ATTEMPTS, OMITTED_RETRY_MS};
+use freshet::queue::{self, Handler, Outcome};
+use freshet::simulator::{Endpoint, Fault, Publication, SimulatorOptions};
+use freshet::store::Status;
+use freshet::submission::SubmissionId;
+use futures::future::join_all;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const USUAL: Duration = Duration::from_secs(30);
+
+/// A world with these submissions, all listed and none fetched.
+async fn listed(ids: &[&str]) -> World {
+    let mut world = World::new(SimulatorOptions::default(), &[], 0).await;
+    for id in ids {
+        let publication = Publication {
+            id: Some((*id).to_owned()),
+            title: Some(format!("the title of {id}")),
+            created_utc: Some(START_MS / 1000 - 60),
+            subreddit: "kettles".to_owned(),
+            ..Publication::default()
+        };
+        world.simulator.control().publish(publication).unwrap();
+    }
+    world.watch(&["kettles".parse().unwrap()]).await;
+    world.start_scheduler();
+    world.settle(|| {}).await;
+    world.stop().await;
+    world
+}
+
+/// Takes what is due and runs it, as one process; `dies` tells whether the process dies once its
+/// request is under way. Outcomes by id; none where it died.
+async fn run_due(
+    world: &World,
+    request_timeout: Duration,
+    draining: bool,
+    dies: impl AsyncFn() -> bool,
+) -> HashMap<String, Outcome> {
+    let due = world.store.claim_fetches(our_clock(), 1000).await.unwrap();
+    let ingest = Ingest {
+        reddit: world.client(request_timeout),
+        store: world.store.clone(),
+        metrics: std::sync::Arc::clone(&world.metrics),
+        now_ms: our_clock,
+    };
+    let (company, gathering) = Company::new(200);
+    let stop = CancellationToken::new();
+    if draining {
+        stop.cancel();
+    }
+    let gathering = gathering.run(ingest.clone(), stop);
+    let handler = FetchHandler::new(ingest, company);
+    let jobs = async {
+        let runs = due.iter().map(|id| handler.run(id.clone()));
+        let outcomes = join_all(runs).await;
+        let ids = due.iter().map(ToString::to_string);
+        drop(handler);
+        ids.zip(outcomes).collect()
+    };
+    let process = async { tokio::join!(jobs, gathering).0 };
+    let death = async {
+        if dies().await {
+            HashMap::new()
+        } else {
+            std::future::pending().await
+        }
+    };
+    let outcomes = tokio::select! { outcomes = process => outcomes, nothing = death => nothing };
+    // What the queue no longer holds is handed over again.
+    world.store.unfeed(&due).await.unwrap();
+    outcomes
+}
+
+async fn run(world: &World) -> HashMap<String, Outcome> {
+    run_due(world, USUAL, false, async || false).await
+}
+
+async fn status(world: &World, id: &str) -> Status {
+    let row = world.store.submission(&id.parse().unwrap()).await.unwrap();
+    row.unwrap().status
+}
+
+/// An object that is as it was listed is not written again.
+fn is_done(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Stored | Outcome::Unchanged)
+}
+
+/// Attempts of the jobs that are neither done nor set aside, by id.
+async fn attempts(world: &World) -> HashMap<String, i64> {
+    let rows = world
+        .rows("SELECT id, attempts FROM fetches WHERE dead_at IS NULL")
+        .await;
+    rows.into_iter().collect()
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_asked_for_again_on_schedule_and_then_unavailable_with_its_copy() {
+    let world = listed(&["a1", "gone", "slow"]).await;
+    let control = world.simulator.control();
+    let gone: SubmissionId = "gone".parse().unwrap();
+    control.hide_from_info(&gone, None).unwrap();
+    let slow = "slow".parse().unwrap();
+    control
+        .hide_from_info(&slow, Some(Duration::from_secs(70)))
+        .unwrap();
+    let listed = world.store.submission(&gone).await.unwrap().unwrap();
+
+    let outcomes = run(&world).await;
+    assert!(is_done(outcomes["a1"]), "{outcomes:?}");
+    assert_eq!(outcomes["gone"], Outcome::Deferred);
+    assert_eq!(outcomes["slow"], Outcome::Deferred);
+    for (retry, wait_ms) in OMITTED_RETRY_MS.into_iter().enumerate() {
+        let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap());
+        world.advance(wait - Duration::from_millis(1));
+        assert!(run(&world).await.is_empty(), "too early: try {retry}");
+        assert_eq!(status(&world, "gone").await, Status::Discovered);
+        world.advance(Duration::from_millis(1));
+        let outcomes = run(&world).await;
+        let last = retry + 1 == OMITTED_RETRY_MS.len();
+        let expected = if last {
+            Outcome::Unavailable
+        } else {
+            Outcome::Deferred
+        };
+        assert_eq!(outcomes["gone"], expected, "try {retry}");
+    }
+    assert_eq!(control.stats().of(Endpoint::Info), 5);
+    assert_eq!(status(&world, "slow").await, Status::Fetched);
+    let kept = world.store.submission(&gone).await.unwrap().unwrap();
+    assert_eq!(kept.status, Status::Unavailable);
+    assert_eq!((kept.title, kept.raw), (listed.title, listed.raw));
+    assert!(attempts(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn no_outage_spends_an_attempt_and_everything_is_stored_afterwards() {
+    let world = listed(&["a1", "a2", "a3"]).await;
+    let control = world.simulator.control();
+    let outages = [
+        Fault::TooManyRequests { retry_after: 30 },
+        Fault::ErrorPage { status: 503 },
+        Fault::ErrorEmpty { status: 500 },
+        Fault::PageInstead,
+        Fault::BrokenJson,
+        Fault::CutBody,
+        Fault::WrongLength,
+        Fault::Reset,
+        Fault::Blocked,
+        Fault::LostToken,
+        Fault::Slow { delay_ms: 60_000 },
+    ];
+    assert!(outages.len() > MOST_ATTEMPTS as usize);
+    for outage in outages {
+        control.outage_as(Some(outage)).unwrap();
+        // A process that is stopping does not wait for the end of an outage.
+        let outcomes = run_due(&world, Duration::from_millis(500), true, async || false).await;
+        let returned = |id: &str| outcomes[id] == Outcome::Returned;
+        assert!(
+            ["a1", "a2", "a3"].into_iter().all(returned),
+            "{outage:?}: {outcomes:?}"
+        );
+        let left = attempts(&world).await;
+        assert_eq!(left.len(), 3, "{outage:?}");
+        assert!(
+            left.values().all(|count| *count == 0),
+            "{outage:?}: {left:?}"
+        );
+        world.advance(Duration::from_secs(11));
+    }
+    control.outage_as(None).unwrap();
+    let outcomes = run(&world).await;
+    assert!(
+        outcomes.values().all(|outcome| is_done(*outcome)),
+        "{outcomes:?}"
+    );
+    assert_eq!(outcomes.len(), 3);
+    assert!(attempts(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_job_that_kills_its_process_is_set_aside_after_six_attempts_and_the_others_are_done() {
+    let ids = ["a1", "a2", "poison", "a4", "a5"];
+    let world = listed(&ids).await;
+    let control = world.simulator.control();
+    let slow = Fault::Slow { delay_ms: 1_500 };
+    let mut deaths = 0;
+    for _ in 0..40 {
+        if status(&world, "poison").await != Status::Discovered || deaths > MOST_ATTEMPTS {
+            break;
+        }
+        let before = attempts(&world).await;
+        let begun = before.get("poison").copied();
+        control.outage_as(Some(slow)).unwrap();
+        let dies = async || {
+            until("a request is under way", USUAL, async || {
+                control.stats().under_way > 0 && attempts(&world).await != before
+            })
+            .await;
+            attempts(&world).await.get("poison").copied() > begun
+        };
+        let outcomes = run_due(&world, USUAL, false, dies).await;
+        deaths += u32::from(outcomes.is_empty());
+        if outcomes.get("poison") == Some(&Outcome::Failed) {
+            break;
+        }
+        world.advance(Duration::from_secs(11));
+    }
+    control.outage_as(None).unwrap();
+    for _ in 0..ids.len() {
+        world.advance(Duration::from_secs(11));
+        run(&world).await;
+    }
+    assert_eq!(deaths, MOST_ATTEMPTS);
+    for id in ids.into_iter().filter(|id| *id != "poison") {
+        assert_eq!(status(&world, id).await, Status::Fetched, "{id}");
+    }
+    assert_eq!(status(&world, "poison").await, Status::Discovered);
+    let dead = world
+        .rows("SELECT id, attempts FROM fetches WHERE dead_at IS NOT NULL")
+        .await;
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].0, "poison");
+    world.advance(Duration::from_secs(86_400));
+    assert!(run(&world).await.is_empty(), "it is not run again");
+}
+
+#[tokio::test]
+async fn a_job_that_panics_is_tried_again_after_a_pause_and_set_aside_after_six_attempts() {
+    let world = listed(&["a1"]).await;
+    let id: SubmissionId = "a1".parse().unwrap();
+    let ingest = Ingest {
+        reddit: world.client(USUAL),
+        store: world.store.clone(),
+        metrics: std::sync::Arc::clone(&world.metrics),
+        now_ms: our_clock,
+    };
+    let (company, _gathering) = Company::new(1);
+    let handler = FetchHandler::new(ingest, company);
+    for attempt in 1..=MOST_ATTEMPTS {
+        let due = world.store.claim_fetches(our_clock(), 9).await.unwrap();
+        assert_eq!(due, [id.clone()], "attempt {attempt}");
+        world.store.start_attempts(&due).await.unwrap();
+        let panic = queue::Fault::Panicked("bad luck".to_owned());
+        handler.fault(id.clone(), panic).await;
+        let at_once = world.store.claim_fetches(our_clock(), 9).await.unwrap();
+        assert!(at_once.is_empty(), "attempt {attempt}");
+        world.advance(Duration::from_secs(30));
+    }
+    assert_eq!(run(&world).await["a1"], Outcome::Failed);
+    let sql = "SELECT reason, attempts FROM fetches WHERE dead_at IS NOT NULL";
+    let dead = world.rows(sql).await;
+    assert_eq!(dead.len(), 1);
+    assert!(dead[0].0.contains("6 attempts"), "{dead:?}");
+    assert_eq!(status(&world, "a1").await, Status::Discovered);
+}
