@@ -245,7 +245,7 @@ async fn a_job_that_panics_is_tried_again_after_a_pause_and_set_aside_after_six_
     let handler = FetchHandler::new(ingest, company);
     for attempt in 1..=MOST_ATTEMPTS {
         let due = world.store.claim_fetches(our_clock(), 9).await.unwrap();
-        assert_eq!(due, [id.clone()], "attempt {attempt}");
+        assert_eq!(due, std::slice::from_ref(&id), "attempt {attempt}");
         world.store.start_attempts(&due).await.unwrap();
         let panic = queue::Fault::Panicked("bad luck".to_owned());
         handler.fault(id.clone(), panic).await;
