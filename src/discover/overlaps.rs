@@ -41,3 +41,21 @@ impl Overlaps {
             .copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_missed_overlap_the_next_one_reaches_below_the_last_that_was_whole() {
+        let (overlaps, name) = (Overlaps::default(), "rust".parse().unwrap());
+        assert!(overlaps.due(&name, 10_000, 900));
+        assert_eq!(overlaps.target(&name, 10_000, 900), 8_200);
+        overlaps.reached(&name, 10_000);
+        assert!(!overlaps.due(&name, 10_899, 900));
+        assert!(overlaps.due(&name, 10_900, 900));
+        // Nobody polled for hours, or every walk was cut short.
+        assert_eq!(overlaps.target(&name, 30_000, 900), 9_100);
+        assert_eq!(overlaps.target(&name, 9_000, 900), 8_100);
+    }
+}
