@@ -17,7 +17,7 @@ pub struct PostgresServer {
     port: u16,
     /// Its standard input is the leash: when this process ends, it closes, and the shell stops the
     /// server and removes its folder.
-    _leash: Child,
+    leash: Child,
 }
 
 static SHARED: OnceLock<PostgresServer> = OnceLock::new();
@@ -41,11 +41,22 @@ pub async fn fresh_database() -> String {
 }
 
 impl PostgresServer {
-    /// Starts a server of its own on a free port.
+    /// Starts a server of its own on a free port, which may forget everything when the machine stops:
+    /// tests never look at it again.
     ///
     /// # Panics
     /// Where the programs are missing or the server does not come up.
     pub fn start() -> PostgresServer {
+        PostgresServer::start_with(
+            "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200",
+        )
+    }
+
+    /// Starts a server with these settings, each `-c NAME=VALUE`, and the program's defaults.
+    ///
+    /// # Panics
+    /// Where the programs are missing or the server does not come up.
+    pub fn start_with(settings: &str) -> PostgresServer {
         let programs = programs().unwrap_or_else(|| panic!("{MISSING}"));
         let folder = tempfile::Builder::new()
             .prefix("freshet-postgres-")
@@ -69,9 +80,7 @@ impl PostgresServer {
              {own} {become_postgres} \"$PROGRAMS/initdb\" -D \"$FOLDER/data\" -U postgres -A trust \
                  -E UTF8 --locale=C --no-sync >\"$FOLDER/log\" 2>&1 || exit 1
              {become_postgres} \"$PROGRAMS/postgres\" -D \"$FOLDER/data\" -p {port} \
-                 -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off \
-                 -c synchronous_commit=off -c full_page_writes=off -c max_connections=200 \
-                 -c shared_buffers=128MB >>\"$FOLDER/log\" 2>&1 </dev/null & pid=$!
+                 -c listen_addresses=127.0.0.1 -c unix_socket_directories= {settings} >>\"$FOLDER/log\" 2>&1 </dev/null & pid=$!
              cat >/dev/null
              kill -INT $pid; wait $pid; rm -rf \"$FOLDER\""
         );
@@ -84,10 +93,7 @@ impl PostgresServer {
             .stderr(Stdio::null())
             .spawn()
             .expect("sh runs");
-        let mut server = PostgresServer {
-            port,
-            _leash: leash,
-        };
+        let mut server = PostgresServer { port, leash };
         server.await_start(&folder);
         server
     }
@@ -100,12 +106,17 @@ impl PostgresServer {
         )
     }
 
+    /// The process that all of the server's are below.
+    pub fn process(&self) -> u32 {
+        self.leash.id()
+    }
+
     /// Returns once the server's own log says that it takes connections.
     fn await_start(&mut self, folder: &Path) {
         let log = || std::fs::read_to_string(folder.join("log")).unwrap_or_default();
         let begun = Instant::now();
         while !log().contains("database system is ready to accept connections") {
-            let ended = self._leash.try_wait().expect("sh can be asked");
+            let ended = self.leash.try_wait().expect("sh can be asked");
             assert!(
                 ended.is_none() && begun.elapsed() < Duration::from_secs(60),
                 "Postgres did not start: {}",
