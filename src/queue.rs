@@ -109,7 +109,7 @@ impl Queue {
     /// # Errors
     /// As the engine answers. Some of the jobs may have been made; push them all again.
     pub async fn push(&self, ids: &[SubmissionId], now_ms: i64) -> Result<(), QueueError> {
-        let jobs: Vec<(String, Vec<u8>)> = ids
+        let jobs: Vec<(String, String)> = ids
             .iter()
             .map(|id| {
                 let job = Job::Fetch {

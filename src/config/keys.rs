@@ -128,7 +128,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "discover.concurrency",
-        "4",
+        "3",
         "Listings walked at the same time",
     ),
     key(

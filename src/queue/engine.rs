@@ -50,7 +50,7 @@ impl Engine {
 
     pub(super) async fn push(
         &self,
-        jobs: &[(String, Vec<u8>)],
+        jobs: &[(String, String)],
         now_s: i64,
     ) -> Result<(), QueueError> {
         match self {

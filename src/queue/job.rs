@@ -61,13 +61,13 @@ struct VersionOnly {
 
 impl Job {
     /// The payload as it is stored.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> String {
         let Job::Fetch { id, pushed_ms } = self;
         let body = Body::Fetch {
             id: id.as_str().to_owned(),
             pushed_ms: *pushed_ms,
         };
-        serde_json::to_vec(&Envelope { v: VERSION, body })
+        serde_json::to_string(&Envelope { v: VERSION, body })
             .expect("strings and numbers are always JSON")
     }
 
@@ -135,11 +135,8 @@ mod tests {
             pushed_ms: Some(7),
         };
         let payload = job.encode();
-        assert_eq!(
-            String::from_utf8(payload.clone()).unwrap(),
-            r#"{"v":1,"fetch":{"id":"1abc","pushed_ms":7}}"#
-        );
-        assert_eq!(Job::decode(&payload).unwrap(), job);
+        assert_eq!(payload, r#"{"v":1,"fetch":{"id":"1abc","pushed_ms":7}}"#);
+        assert_eq!(Job::decode(payload.as_bytes()).unwrap(), job);
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl RedisEngine {
         Ok(redis::cmd("PING").query_async(&mut connection).await?)
     }
 
-    pub(super) async fn push(&self, jobs: &[(String, Vec<u8>)]) -> Result<(), QueueError> {
+    pub(super) async fn push(&self, jobs: &[(String, String)]) -> Result<(), QueueError> {
         let mut connection = self.connection.clone();
         for step in jobs.chunks(STEP) {
             let mut call = PUSH.arg(&*self.name);

@@ -52,6 +52,13 @@ impl Postgres {
             .after_connect(|connection, _| {
                 Box::pin(async move { connection.execute(SESSION).await.map(drop) })
             })
+            // Else every connection keeps room for the largest batch that it ever sent.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    connection.shrink_buffers();
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Postgres { pool })

@@ -37,6 +37,10 @@ const REWRITE: &str = "UPDATE submissions AS s
              link_flair_text, edited, edited_at, removed_by, kind, observed_ms, raw_hash, raw)
     WHERE s.id = n.id AND s.observed_ms <= n.observed_ms";
 
+/// Rows of one statement. They are copied twice on their way to the server, so more at a time would
+/// cost memory, and fewer more round trips.
+const ROWS: usize = 200;
+
 /// The type `json`, sent as its text; the server checks it and keeps it as it is.
 struct Json<'a>(&'a str);
 
@@ -64,12 +68,17 @@ pub(in crate::store) async fn insert(
     contents: &[&Content<'_>],
     progress: Progress,
 ) -> Result<Vec<String>, sqlx::Error> {
-    let query = bind(sqlx::query(INSERT), contents)
-        .bind(progress.discovered_at)
-        .bind(progress.fetched_at)
-        .bind(progress.status.as_str());
-    let rows = query.fetch_all(connection).await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+    let mut inserted = Vec::with_capacity(contents.len());
+    for contents in contents.chunks(ROWS) {
+        let query = bind(sqlx::query(INSERT), contents)
+            .bind(progress.discovered_at)
+            .bind(progress.fetched_at)
+            .bind(progress.status.as_str());
+        for row in query.fetch_all(&mut *connection).await? {
+            inserted.push(row.try_get(0)?);
+        }
+    }
+    Ok(inserted)
 }
 
 pub(in crate::store) async fn rewrite(
@@ -77,8 +86,11 @@ pub(in crate::store) async fn rewrite(
     contents: &[&Content<'_>],
     now: i64,
 ) -> Result<(), sqlx::Error> {
-    let query = bind(sqlx::query(REWRITE), contents).bind(now);
-    query.execute(connection).await.map(drop)
+    for contents in contents.chunks(ROWS) {
+        let query = bind(sqlx::query(REWRITE), contents).bind(now);
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
