@@ -101,7 +101,7 @@ impl World {
             url.clone(),
             url,
             "bench".to_owned(),
-            String::new().into(),
+            "bench".to_owned().into(),
             "linux:freshet-bench:1".to_owned(),
         );
         let budget = Budget::local(NonZeroU32::new(UNLIMITED).context("not zero")?);
