@@ -3,7 +3,7 @@
 use crate::fill::{Before, fill};
 use crate::limits::{self, Limit};
 use crate::postgres::PostgresServer;
-use crate::process::{Freshet, processor_seconds};
+use crate::process::{Freshet, processor_seconds, processor_seconds_of_others};
 use crate::redis::RedisServer;
 use crate::world::{UNLIMITED, World};
 use anyhow::Context;
@@ -76,8 +76,7 @@ impl fmt::Display for Measurement {
 
 /// The servers of a pair; stopped when dropped.
 struct Servers {
-    postgres: Option<PostgresServer>,
-    redis: Option<RedisServer>,
+    _running: Option<(PostgresServer, RedisServer)>,
     database: String,
     queue: String,
 }
@@ -86,8 +85,7 @@ impl Servers {
     fn start(engines: Engines, folder: &Path) -> Servers {
         match engines {
             Engines::Sqlite => Servers {
-                postgres: None,
-                redis: None,
+                _running: None,
                 database: format!("sqlite://{}", folder.join("store.db").display()),
                 queue: format!("sqlite://{}", folder.join("queue.db").display()),
             },
@@ -98,21 +96,10 @@ impl Servers {
                 Servers {
                     database: postgres.url("postgres"),
                     queue: redis.url(),
-                    postgres: Some(postgres),
-                    redis: Some(redis),
+                    _running: Some((postgres, redis)),
                 }
             }
         }
-    }
-
-    fn processor_seconds(&self) -> f64 {
-        let postgres = self.postgres.as_ref().map(PostgresServer::process);
-        let redis = self.redis.as_ref().and_then(RedisServer::process);
-        postgres
-            .into_iter()
-            .chain(redis)
-            .map(processor_seconds)
-            .sum()
     }
 }
 
@@ -136,7 +123,7 @@ pub(crate) async fn measure(
         [
             processor_seconds(process),
             processor_seconds(world.process.id()),
-            servers.processor_seconds(),
+            processor_seconds_of_others(&[process, world.process.id()]),
         ]
     };
     let [_, reddit_at_start, servers_at_start] = processor(0);

@@ -79,7 +79,38 @@ impl Drop for Freshet {
 
 /// Processor seconds of a process and of all below it, ended ones included.
 pub(crate) fn processor_seconds(root: u32) -> f64 {
-    let mut parents: HashMap<u32, (u32, f64)> = HashMap::new();
+    let processes = processes();
+    let ours = processes
+        .keys()
+        .filter(|id| is_below(&processes, **id, root));
+    ours.map(|id| processes[id].1).sum()
+}
+
+/// The same for all that this process has started and that are none of these.
+pub(crate) fn processor_seconds_of_others(known: &[u32]) -> f64 {
+    let this = std::process::id();
+    let started = processes()
+        .into_iter()
+        .filter(|(_, (parent, _))| *parent == this);
+    started
+        .filter(|(id, _)| !known.contains(id))
+        .map(|(id, _)| processor_seconds(id))
+        .sum()
+}
+
+fn is_below(processes: &HashMap<u32, (u32, f64)>, mut id: u32, root: u32) -> bool {
+    while id != root {
+        match processes.get(&id) {
+            Some((parent, _)) => id = *parent,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// Each process' parent and its processor seconds, with those of its ended children.
+fn processes() -> HashMap<u32, (u32, f64)> {
+    let mut processes = HashMap::new();
     for entry in read_dir("/proc").into_iter().flatten().flatten() {
         let Some(id) = entry
             .file_name()
@@ -104,17 +135,7 @@ pub(crate) fn processor_seconds(root: u32) -> f64 {
         };
         let ticks: f64 = (11..15).filter_map(number).sum();
         let parent = fields.get(1).and_then(|field| field.parse().ok());
-        parents.insert(id, (parent.unwrap_or(0), ticks / TICKS));
+        processes.insert(id, (parent.unwrap_or(0), ticks / TICKS));
     }
-    let below_root = |mut id: u32| {
-        while id != root {
-            match parents.get(&id) {
-                Some((parent, _)) => id = *parent,
-                None => return false,
-            }
-        }
-        true
-    };
-    let ours = parents.iter().filter(|(id, _)| below_root(**id));
-    ours.map(|(_, (_, seconds))| seconds).sum()
+    processes
 }

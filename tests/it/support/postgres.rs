@@ -106,11 +106,6 @@ impl PostgresServer {
         )
     }
 
-    /// The process that all of the server's are below.
-    pub fn process(&self) -> u32 {
-        self.leash.id()
-    }
-
     /// Returns once the server's own log says that it takes connections.
     fn await_start(&mut self, folder: &Path) {
         let log = || std::fs::read_to_string(folder.join("log")).unwrap_or_default();

@@ -51,11 +51,6 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// The process that the server is below, while it runs.
-    pub fn process(&self) -> Option<u32> {
-        self.shell.as_ref().map(Child::id)
-    }
-
     /// Starts it again on the same port with the data it last wrote.
     pub fn restart(&mut self) {
         assert!(
