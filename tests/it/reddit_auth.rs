@@ -38,6 +38,19 @@ async fn the_application_asks_for_a_token_in_its_own_name() {
 }
 
 #[tokio::test]
+async fn an_installed_application_which_has_no_secret_asks_in_its_own_way() {
+    let server = Server::start(|_| listing(&[], None)).await;
+    let mut options = server.options();
+    options.client_secret = String::new().into();
+    server.reddit_with(options).check().await.unwrap();
+    assert_eq!(
+        server.asked()[0].body,
+        "grant_type=https%3A%2F%2Foauth.reddit.com%2Fgrants%2Finstalled_client\
+         &device_id=DO_NOT_TRACK_THIS_DEVICE"
+    );
+}
+
+#[tokio::test]
 async fn a_login_is_sent_as_a_form_whatever_its_characters() {
     let server = Server::start(|_| listing(&[], None)).await;
     let mut options = server.options();

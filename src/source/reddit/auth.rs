@@ -27,6 +27,10 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// After a renewal that failed while the old token still served.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
 
+const INSTALLED_CLIENT: &str = "https://oauth.reddit.com/grants/installed_client";
+/// What Reddit wants to hear from a client that tells its devices not apart.
+const UNTRACKED_DEVICE: &str = "DO_NOT_TRACK_THIS_DEVICE";
+
 #[derive(Debug)]
 pub(super) struct Auth {
     options: RedditOptions,
@@ -132,6 +136,11 @@ impl Auth {
             Some(options.client_secret.expose_secret()),
         );
         let request = match &options.login {
+            // Installed applications have no secret to prove themselves with, and a grant of their own.
+            None if options.client_secret.expose_secret().is_empty() => request.form(&[
+                ("grant_type", INSTALLED_CLIENT),
+                ("device_id", UNTRACKED_DEVICE),
+            ]),
             None => request.form(&[("grant_type", "client_credentials")]),
             Some(login) => request.form(&[
                 ("grant_type", "password"),
