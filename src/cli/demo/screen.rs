@@ -209,8 +209,8 @@ const COLUMNS: [Column; 7] = [
     ("state", 11, false, 0),
     ("stored", 8, true, 0),
     ("hourly", 6, true, 66),
-    ("newest", 10, false, 58),
-    ("proven", 10, false, 46),
+    ("newest", 7, true, 58),
+    ("proven", 7, true, 46),
     ("gaps", 4, true, 72),
 ];
 
@@ -262,7 +262,12 @@ fn draw_subreddits(frame: &mut Frame<'_>, status: &Status, now: i64, area: Rect)
 }
 
 fn cell(subreddit: &SubredditStatus, head: &str, now: i64) -> Span<'static> {
-    let ago = |at: Option<i64>, never: &str| at.map_or(never.to_owned(), |at| age(now - at));
+    // A narrow column: its head says what the age is of.
+    let ago = |at: Option<i64>, never: &str| {
+        at.map_or(never.to_owned(), |at| {
+            age(now - at).trim_end_matches(" ago").to_owned()
+        })
+    };
     match head {
         "subreddit" => Span::from(format!("r/{}", subreddit.name)),
         "state" => match (&subreddit.reason, subreddit.is_active()) {
