@@ -178,12 +178,17 @@ pub async fn run(
             return Ok(());
         }
     };
-    let reddit = connect_reddit(&config, &metrics).await?;
+    let reddit = if roles.iter().any(|role| role.asks_reddit()) {
+        Some(connect_reddit(&config, &metrics).await?)
+    } else {
+        None
+    };
+    let simulated = reddit.as_ref().map(Reddit::simulated).unwrap_or_default();
     let health = Arc::new(Health {
         store: store.clone(),
         queue: queue.clone(),
         metrics: Arc::clone(&metrics),
-        live: Arc::new(Live::new(Arc::clone(&metrics), reddit.simulated())),
+        live: Arc::new(Live::new(Arc::clone(&metrics), simulated)),
         stopping: AtomicBool::new(false),
         now_ms,
     });

@@ -61,15 +61,16 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
     match cli.command {
         Command::Run { subreddits, roles } => {
             let config = config()?;
-            if config.reddit.client.is_none() {
-                return Err(Usage(NO_KEY.to_owned()).into());
-            }
-            begin_logging(format, &filter, None)?;
             let roles = if roles.is_empty() {
                 Role::ALL.to_vec()
             } else {
                 roles
             };
+            let asks = roles.iter().any(|role| role.asks_reddit());
+            if asks && config.reddit.client.is_none() {
+                return Err(Usage(NO_KEY.to_owned()).into());
+            }
+            begin_logging(format, &filter, None)?;
             app::run(
                 app::Plan {
                     config,

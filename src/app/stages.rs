@@ -43,6 +43,11 @@ impl Role {
             Role::Http => "http",
         }
     }
+
+    /// Whether it asks Reddit anything, and so needs a key.
+    pub fn asks_reddit(self) -> bool {
+        matches!(self, Role::Scheduler | Role::Worker)
+    }
 }
 
 /// What runs.
@@ -50,13 +55,13 @@ impl Role {
 pub(super) struct Stages(JoinSet<(&'static str, anyhow::Result<()>)>);
 
 impl Stages {
-    /// Starts the stages of these roles.
+    /// Starts the stages of these roles; those that ask Reddit need it.
     pub(super) fn start(
         &mut self,
         config: &Config,
         roles: &[Role],
         health: &Arc<Health>,
-        reddit: Reddit,
+        reddit: Option<Reddit>,
         stop: &CancellationToken,
     ) {
         let (store, queue, metrics) = (&health.store, &health.queue, &health.metrics);
@@ -68,6 +73,7 @@ impl Stages {
             now_ms,
         };
         self.add("gauges", gauges_stage(gauges, stop.clone()));
+        let Some(reddit) = reddit else { return };
         if roles.contains(&Role::Scheduler) {
             let holder = format!("scheduler-{}", uuid::Uuid::new_v4());
             let work = Arc::new(Notify::new());

@@ -82,6 +82,13 @@ async fn it_stores_on_postgres_and_redis() {
 }
 
 #[tokio::test]
+async fn what_asks_reddit_nothing_runs_without_a_key() {
+    let process = Home::new().start(&["run", "--role", "http"]);
+    process.until_code("/readyz", 200).await;
+    assert_eq!(process.status().await["fetched"], 0);
+}
+
+#[tokio::test]
 async fn the_roles_run_in_processes_of_their_own() {
     let world = World::with(250).await;
     let home = world.home();
