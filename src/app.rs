@@ -9,12 +9,12 @@ mod stages;
 
 pub use stages::Role;
 
-use crate::config::{Config, display_url};
+use crate::config::{Config, ConfigError, display_url};
 use crate::metrics::Metrics;
 use crate::observe::{Health, Live};
-use crate::queue::Queue;
+use crate::queue::{Queue, QueueError};
 use crate::source::{Budget, Login, Reddit, RedditOptions};
-use crate::store::{Added, Store};
+use crate::store::{Added, Store, StoreError};
 use crate::submission::SubredditName;
 use anyhow::{Context, anyhow, bail};
 use secrecy::ExposeSecret;
@@ -31,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 const CONNECTIONS: u32 = 10;
 /// How long a process waits at its start for the database and the queue to come up.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a command that can do without the queue waits for it.
+const QUEUE_LIMIT: Duration = Duration::from_secs(2);
 const START_PAUSE: Duration = Duration::from_millis(500);
 /// The queue's name: the prefix of its keys, and the `queue` label.
 const QUEUE_NAME: &str = "freshet";
@@ -74,12 +76,15 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
         store.migrate().await?;
         Ok(store)
     };
-    let waits = |error: &crate::store::StoreError| error.is_unavailable();
+    let waits = |error: &StoreError| error.is_unavailable();
     patiently(&format!("The database at {shown}"), connect, waits)
         .await
-        .map_err(|error| {
-            let what = format!("the database at {shown} (database.url)");
-            cannot_be_opened(&what, &error, error.advice())
+        .map_err(|error| match error {
+            StoreError::Url(problem) => unusable("database.url", problem),
+            error => {
+                let what = format!("the database at {shown} (database.url)");
+                cannot_be_opened(&what, &error, error.advice())
+            }
         })
 }
 
@@ -91,13 +96,27 @@ pub async fn open_queue(config: &Config) -> anyhow::Result<Queue> {
     let url = config.queue.url.expose_secret();
     let shown = display_url(url);
     let connect = async || Queue::connect(url, QUEUE_NAME).await;
-    let waits = |error: &crate::queue::QueueError| error.is_unavailable();
+    let waits = |error: &QueueError| error.is_unavailable();
     patiently(&format!("The queue at {shown}"), connect, waits)
         .await
-        .map_err(|error| {
-            let what = format!("the queue at {shown} (queue.url)");
-            cannot_be_opened(&what, &error, error.advice())
+        .map_err(|error| match error {
+            QueueError::Url(problem) => unusable("queue.url", problem),
+            error => {
+                let what = format!("the queue at {shown} (queue.url)");
+                cannot_be_opened(&what, &error, error.advice())
+            }
         })
+}
+
+/// Connects to the queue, or does without it where it does not answer soon.
+pub async fn try_queue(config: &Config) -> Option<Queue> {
+    let connect = Queue::connect(config.queue.url.expose_secret(), QUEUE_NAME);
+    let answer = tokio::time::timeout(QUEUE_LIMIT, connect).await;
+    answer.ok()?.ok()
+}
+
+fn unusable(key: &'static str, problem: String) -> anyhow::Error {
+    ConfigError::Unusable { key, problem }.into()
 }
 
 /// What, why, and on a line of its own what to do.
@@ -157,6 +176,13 @@ pub async fn run(
         roles,
         subreddits,
     } = plan;
+    let shares_budget = config.queue.url.expose_secret().starts_with("redis");
+    let asking = roles.iter().filter(|role| role.asks_reddit()).count();
+    if !shares_budget && asking == 1 {
+        tracing::warn!(
+            "Each process has a rate budget of its own: only a Redis queue (queue.url) lets them share one"
+        );
+    }
     let mut signals = Stop::listen().context("signals cannot be listened for")?;
     let metrics = Arc::new(Metrics::new());
     let listener = TcpListener::bind(config.http.listen)
@@ -183,7 +209,7 @@ pub async fn run(
     } else {
         None
     };
-    let simulated = reddit.as_ref().map(Reddit::simulated).unwrap_or_default();
+    let simulated = reddit.as_ref().map(Reddit::simulated);
     let health = Arc::new(Health {
         store: store.clone(),
         queue: queue.clone(),

@@ -26,11 +26,16 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let result = tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()
-        .context("the runtime cannot be started")
-        .and_then(|runtime| runtime.block_on(execute(cli, flags_given(&matches))));
+        .build();
+    let result = runtime.context("the runtime cannot be started");
+    let result = result.and_then(|runtime| {
+        let result = runtime.block_on(execute(cli, flags_given(&matches)));
+        // A name that is being looked up cannot be cancelled, and nobody waits for it any more.
+        runtime.shutdown_background();
+        result
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -42,6 +42,14 @@ pub enum ConfigError {
         /// Where.
         origin: Origin,
     },
+    /// A value that only shows when it is used that its key cannot have it.
+    #[error("{key}: {problem}")]
+    Unusable {
+        /// Section and key.
+        key: &'static str,
+        /// What is wrong; never the value of a secret.
+        problem: String,
+    },
     /// Keys that only make sense together.
     #[error("{key} is set, but {missing} is not: {why}")]
     Incomplete {
@@ -230,7 +238,7 @@ impl Config {
                     (_, None) => None,
                 },
                 user_agent: settings
-                    .required("reddit.user_agent")?
+                    .printable("reddit.user_agent")?
                     .replace("VERSION", env!("CARGO_PKG_VERSION"))
                     .replace("USERNAME", username.as_deref().unwrap_or("unknown")),
                 api_url: settings.http_url("reddit.api_url")?,
@@ -244,7 +252,7 @@ impl Config {
                 interval: settings.duration("discover.interval", Duration::from_millis(100))?,
                 first_window: settings.duration("discover.first_window", Duration::from_secs(1))?,
                 overlap: settings.duration("discover.overlap", Duration::ZERO)?,
-                concurrency: settings.number("discover.concurrency", 1, 100)? as usize,
+                concurrency: settings.number("discover.concurrency", 1, 16)? as usize,
             },
             fetch: FetchConfig {
                 concurrency: settings.number("fetch.concurrency", 1, 4_000)? as usize,

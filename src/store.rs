@@ -18,6 +18,7 @@ mod fetches;
 mod gaps;
 mod intervals;
 mod leases;
+mod marks;
 mod polls;
 mod postgres;
 mod reading;

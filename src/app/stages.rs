@@ -69,6 +69,7 @@ impl Stages {
         let gauges = Gauges {
             store: store.clone(),
             queue: queue.clone(),
+            live: Arc::clone(&health.live),
             metrics: Arc::clone(metrics),
             now_ms,
         };

@@ -1,6 +1,6 @@
 //! `freshet status`: one screen.
 
-use crate::app::{now_ms, open_queue, open_store};
+use crate::app::{now_ms, open_store, try_queue};
 use crate::config::Config;
 use crate::observe::{Status, read_status};
 use anyhow::Context;
@@ -14,8 +14,9 @@ const LIVE_LIMIT: Duration = Duration::from_secs(2);
 /// Reads the database, and asks the process that listens on `http.listen`, if there is one.
 pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
     let store = open_store(config).await?;
-    let queue = open_queue(config).await?;
-    let mut status = read_status(&store, &queue, None, now_ms())
+    // Most worth reading when something is away.
+    let queue = try_queue(config).await;
+    let mut status = read_status(&store, queue.as_ref(), None, now_ms())
         .await
         .context("the database cannot be read")?;
     store.close().await;
@@ -61,7 +62,7 @@ fn same_service(live: &Status, read: &Status) -> bool {
             .collect()
     };
     live.database == read.database
-        && live.queue.engine == read.queue.engine
+        && (read.queue.engine.is_none() || live.queue.engine == read.queue.engine)
         && live.discovered >= read.discovered
         && names(live) == names(read)
 }
@@ -95,7 +96,7 @@ fn print(status: &Status) {
             Some(1) => "1 worker".to_owned(),
             workers => format!("{} workers", known(workers)),
         },
-        queue.engine,
+        queue.engine.as_deref().unwrap_or("it does not answer"),
     );
     if let Some(budget) = &status.budget {
         println!(
@@ -130,7 +131,7 @@ fn print(status: &Status) {
                 .last_submission_at
                 .map_or("–".to_owned(), |at| age(now - at)),
             subreddit
-                .covered_until
+                .last_complete_at
                 .map_or("not yet".to_owned(), |at| age(now - at)),
             subreddit.open_gaps.to_string(),
         ]);

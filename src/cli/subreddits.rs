@@ -105,7 +105,7 @@ fn list(listed: Vec<Subreddit>, json: bool) -> anyhow::Result<()> {
             state,
             subreddit.submissions.to_string(),
             subreddit
-                .covered_until
+                .last_complete_at
                 .map_or("not yet".to_owned(), |at| age(now - at)),
             age(now - subreddit.added_at),
         ]);

@@ -159,8 +159,7 @@ impl Settings {
 
     fn set(&mut self, name: &str, value: String, origin: Origin) -> Result<(), ConfigError> {
         if let Some(key) = known(name) {
-            self.0.insert(key.name, (value, origin));
-            return Ok(());
+            return self.insert(key, value, origin);
         }
         let Some(key) = KEYS.iter().find(|key| key.file == Some(name)) else {
             return Err(unknown(name, origin));
@@ -171,10 +170,22 @@ impl Settings {
             origin: origin.clone(),
         })?;
         // Editors and `echo` end a file with a newline that is not part of the secret.
-        self.0.insert(
-            key.name,
-            (text.trim_end_matches(['\r', '\n']).to_owned(), origin),
-        );
+        self.insert(key, text.trim_end_matches(['\r', '\n']).to_owned(), origin)
+    }
+
+    /// Over a lower layer's value. One layer may set a key once, as itself or as a file.
+    fn insert(&mut self, key: &Key, value: String, origin: Origin) -> Result<(), ConfigError> {
+        if let Some((_, earlier)) = self.0.get(key.name)
+            && *earlier != Origin::Default
+            && std::mem::discriminant(earlier) == std::mem::discriminant(&origin)
+        {
+            return Err(ConfigError::Invalid {
+                key: key.name,
+                problem: format!("it is set twice, the first time by {earlier}"),
+                origin,
+            });
+        }
+        self.0.insert(key.name, (value, origin));
         Ok(())
     }
 }

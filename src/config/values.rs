@@ -27,8 +27,23 @@ impl Settings {
             .ok_or_else(|| self.invalid(key, "it must not be empty"))
     }
 
+    /// The value as it is: a password may begin or end with a space.
     pub(super) fn secret(&self, key: &'static str) -> Result<Option<SecretString>, ConfigError> {
-        Ok(self.text(key)?.map(SecretString::from))
+        let value = self.text(key)?.and_then(|_| self.get(key));
+        Ok(value.map(|(value, _)| SecretString::from(value.to_owned())))
+    }
+
+    /// A text that can stand in a header.
+    pub(super) fn printable(&self, key: &'static str) -> Result<String, ConfigError> {
+        let value = self.required(key)?;
+        if value.is_ascii() {
+            Ok(value)
+        } else {
+            Err(self.invalid(
+                key,
+                "it holds a letter that no header may hold, outside ASCII",
+            ))
+        }
     }
 
     /// A whole number between the two, both included.
@@ -130,6 +145,12 @@ impl Settings {
                 .join(", ")
         };
         match scheme {
+            Some("sqlite") if rest.contains(":memory:") || rest.contains("mode=memory") => {
+                Err(self.invalid(
+                    key,
+                    "what is in memory is lost with the process; give sqlite:// a path",
+                ))
+            }
             Some(scheme) if schemes.contains(&scheme) && !rest.is_empty() => {
                 if scheme != "sqlite" && Url::parse(&value).is_err() {
                     return Err(self.invalid(

@@ -1,16 +1,19 @@
 //! Gauges that describe the service rather than this process: read from the database and the queue
 //! now and then. A label that empties is set to zero or goes, so none reports the past for ever.
 
+use super::status::Live;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::store::{Store, SubredditState};
+use prometheus::core::{Atomic, Collector, GenericGaugeVec};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(2);
-/// The backlog is counted row by row, so less often.
+/// What waits for later and what is set aside is counted row by row, so less often.
 const COUNT_EVERY: u32 = 5;
 const QUEUE: &str = "fetch";
 
@@ -21,6 +24,8 @@ pub struct Gauges {
     pub store: Store,
     /// Waiting and running jobs.
     pub queue: Queue,
+    /// Whether the source is the simulated Reddit: the database is told.
+    pub live: Arc<Live>,
     /// Where the numbers go.
     pub metrics: Arc<Metrics>,
     /// The clock, milliseconds since the epoch.
@@ -32,8 +37,15 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut turn: u32 = 0;
+    let mut marked = false;
     loop {
-        tokio::select! { () = stop.cancelled() => return, _ = tick.tick() => {} }
+        let stopping = tokio::select! { () = stop.cancelled() => true, _ = tick.tick() => false };
+        if gauges.live.simulated() && !marked {
+            marked = gauges.store.mark_simulated().await.is_ok();
+        }
+        if stopping {
+            return;
+        }
         if let Err(error) = gauges.subreddits().await {
             tracing::debug!(%error, "The watched list could not be sampled");
         }
@@ -74,8 +86,9 @@ impl Gauges {
                 .with_label_values(&[state.as_str()])
                 .set(i64::try_from(count).unwrap_or(0));
         }
-        discover.open_gaps.reset();
-        discover.last_complete_poll.reset();
+        let names: HashSet<&str> = watched.iter().map(|it| it.name.as_str()).collect();
+        remove_others(&discover.open_gaps, &names);
+        remove_others(&discover.last_complete_poll, &names);
         for subreddit in &watched {
             let label = &[subreddit.name.as_str()];
             discover
@@ -86,7 +99,7 @@ impl Gauges {
             discover.submissions.with_label_values(label).inc_by(0);
             let unavailable = &self.metrics.ingest.unavailable;
             unavailable.with_label_values(label).inc_by(0);
-            if let Some(covered) = subreddit.covered_until {
+            if let Some(complete) = subreddit.last_complete_at {
                 #[expect(
                     clippy::cast_precision_loss,
                     reason = "seconds of this era are exact in f64"
@@ -94,7 +107,7 @@ impl Gauges {
                 discover
                     .last_complete_poll
                     .with_label_values(label)
-                    .set(covered as f64);
+                    .set(complete as f64);
             }
         }
         Ok(())
@@ -132,5 +145,20 @@ impl Gauges {
             .workers
             .set(i64::try_from(workers).unwrap_or(i64::MAX));
         Ok(())
+    }
+}
+
+/// Removes the series of subreddits that are watched no longer, one by one: a scrape that comes at
+/// the same time misses none of the others.
+fn remove_others<P: Atomic>(gauge: &GenericGaugeVec<P>, names: &HashSet<&str>) {
+    for family in gauge.collect() {
+        for series in family.get_metric() {
+            for label in series.get_label() {
+                if !names.contains(label.value()) {
+                    // It may have gone meanwhile.
+                    let _ = gauge.remove_label_values(&[label.value()]);
+                }
+            }
+        }
     }
 }

@@ -114,7 +114,7 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
 async fn status(State(health): State<Arc<Health>>) -> Response {
     match super::status::read(
         &health.store,
-        &health.queue,
+        Some(&health.queue),
         Some(&health.live),
         (health.now_ms)(),
     )

@@ -11,26 +11,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug)]
 pub struct Live {
     metrics: Arc<Metrics>,
-    simulated: Arc<AtomicBool>,
+    simulated: Option<Arc<AtomicBool>>,
 }
 
 impl Live {
-    /// `simulated` is set by whoever talks to the source, as soon as it says so of itself.
-    pub fn new(metrics: Arc<Metrics>, simulated: Arc<AtomicBool>) -> Live {
+    /// `simulated` is set by whoever talks to the source, as soon as it says so of itself; there is
+    /// none in a process that asks the source nothing.
+    pub fn new(metrics: Arc<Metrics>, simulated: Option<Arc<AtomicBool>>) -> Live {
         Live { metrics, simulated }
     }
 
-    /// Whether the source is the simulated Reddit.
+    /// Whether the source is the simulated Reddit, as far as this process knows.
     pub fn simulated(&self) -> bool {
-        self.simulated.load(Ordering::Relaxed)
+        let simulated = self.simulated.as_ref();
+        simulated.is_some_and(|simulated| simulated.load(Ordering::Relaxed))
     }
 
-    fn budget(&self) -> RateBudget {
+    fn budget(&self) -> Option<RateBudget> {
+        self.simulated.as_ref()?;
         let gauge = |gauge: &prometheus::GaugeVec| gauge.with_label_values(&["reddit"]).get();
-        RateBudget {
+        Some(RateBudget {
             per_minute: gauge(&self.metrics.api.budget_limit),
             remaining: gauge(&self.metrics.api.budget_remaining),
-        }
+        })
     }
 }
 
@@ -60,8 +63,8 @@ pub struct Status {
 /// Jobs by where they are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QueueStatus {
-    /// Which engine carries them.
-    pub engine: String,
+    /// Which engine carries them; none where it is away.
+    pub engine: Option<String>,
     /// In the database, due, not yet queued.
     pub backlog: i64,
     /// In the database, due later.
@@ -98,6 +101,8 @@ pub struct SubredditStatus {
     pub added_at: i64,
     /// Everything up to then is proven complete or lies in a recorded gap, seconds since the epoch.
     pub covered_until: Option<i64>,
+    /// Where its newest window ends that was proven complete, seconds since the epoch.
+    pub last_complete_at: Option<i64>,
     /// Its newest listing, shared ones included, seconds since the epoch.
     pub seen_until: Option<i64>,
     /// Creation time of its newest submission, seconds since the epoch.
@@ -116,7 +121,7 @@ pub struct SubredditStatus {
 /// Where the database does not answer.
 pub async fn read(
     store: &Store,
-    queue: &Queue,
+    queue: Option<&Queue>,
     live: Option<&Live>,
     now_ms: i64,
 ) -> Result<Status, crate::store::StoreError> {
@@ -125,17 +130,20 @@ pub async fn read(
         store.fetch_counts(now_ms).await?,
         store.subreddits().await?,
     );
-    let depth = queue.depth().await.ok();
-    let workers = queue.workers().await.ok();
+    let (mut depth, mut workers) = (None, None);
+    if let Some(queue) = queue {
+        depth = queue.depth().await.ok();
+        workers = queue.workers().await.ok();
+    }
     Ok(Status {
-        simulated: live.is_some_and(Live::simulated),
+        simulated: store.is_simulated().await? || live.is_some_and(Live::simulated),
         database: store.engine().to_owned(),
         discovered: totals.discovered + totals.fetched + totals.unavailable,
         fetched: totals.fetched,
         unavailable: totals.unavailable,
         undecodable: totals.undecodable,
         queue: QueueStatus {
-            engine: queue.engine().to_owned(),
+            engine: queue.map(|queue| queue.engine().to_owned()),
             backlog: counts.backlog,
             deferred: counts.deferred,
             waiting: depth.map(|depth| depth.waiting as u64),
@@ -143,7 +151,7 @@ pub async fn read(
             workers: workers.map(|workers| workers as u64),
             dead: counts.dead,
         },
-        budget: live.map(Live::budget),
+        budget: live.and_then(Live::budget),
         subreddits: subreddits.into_iter().map(SubredditStatus::from).collect(),
     })
 }
@@ -156,6 +164,7 @@ impl From<Subreddit> for SubredditStatus {
             reason: row.reason,
             added_at: row.added_at,
             covered_until: row.covered_until,
+            last_complete_at: row.last_complete_at,
             seen_until: row.seen_until,
             last_submission_at: row.last_submission_at,
             submissions: row.submissions,

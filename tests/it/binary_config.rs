@@ -30,7 +30,7 @@ fn other(key: &Key) -> &'static str {
         "discover.interval" => "20s",
         "discover.first_window" => "21h",
         "discover.overlap" => "22m",
-        "discover.concurrency" => "23",
+        "discover.concurrency" => "13",
         "fetch.concurrency" => "24",
         "shutdown.grace" => "25s",
         new => panic!("a value for the new key {new} is missing here"),
@@ -351,4 +351,48 @@ async fn the_help_names_every_key() {
     }
     let short = home.run(&["-h"]).await.ended_with(0);
     assert!(short.stdout.lines().all(|line| line.chars().count() <= 100));
+}
+
+#[tokio::test]
+async fn values_that_could_only_fail_later_are_refused_by_their_key() {
+    let home = Home::new();
+    let key = ["--reddit-client-id", "id", "--http-listen", "127.0.0.1:0"];
+    for (flag, value, words) in [
+        ("--database-url", "sqlite://:memory:", "database.url"),
+        (
+            "--database-url",
+            "sqlite://x.db?mode=memory",
+            "database.url",
+        ),
+        ("--database-url", "sqlite://x.db?mode=bogus", "database.url"),
+        (
+            "--database-url",
+            "postgres://h/x?sslmode=bogus",
+            "database.url",
+        ),
+        ("--queue-url", "sqlite://:memory:", "queue.url"),
+        ("--queue-url", "sqlite://q.db?mode=bogus", "queue.url"),
+        (
+            "--reddit-user-agent",
+            "linux:fréshet:1",
+            "reddit.user_agent",
+        ),
+        ("--discover-concurrency", "17", "discover.concurrency"),
+    ] {
+        let line = [&["run"], &key[..], &[flag, value]].concat();
+        home.run(&line).await.ended_with(2).says(&[words]);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_one_layer_sets_twice_is_refused() {
+    let home = Home::new();
+    let file = home.write("secret", "from the file");
+    let mut command = home.command(&["migrate"]);
+    command
+        .env("FRESHET_REDDIT__CLIENT_ID", "id")
+        .env("FRESHET_REDDIT__CLIENT_SECRET", "one")
+        .env("FRESHET_REDDIT__CLIENT_SECRET_FILE", file);
+    let refused = finish(&mut command).await.ended_with(2);
+    refused.says(&["reddit.client_secret", "twice"]);
 }

@@ -83,7 +83,8 @@ async fn it_stores_on_postgres_and_redis() {
 
 #[tokio::test]
 async fn what_asks_reddit_nothing_runs_without_a_key() {
-    let process = Home::new().start(&["run", "--role", "http"]);
+    let home = Home::new();
+    let process = home.start(&["run", "--role", "http"]);
     process.until_code("/readyz", 200).await;
     assert_eq!(process.status().await["fetched"], 0);
 }

@@ -202,7 +202,16 @@ async fn status_reads_alone_and_beside_a_running_process() {
     assert!(run.end(PATIENCE).await.success());
     let alone = home.run(&["status", "--http-listen", &listen]).await;
     assert!(alone.stdout.contains("20 discovered, 20 fetched"));
+    // The database remembers it.
+    assert!(alone.stdout.starts_with("SIMULATED"), "{alone:?}");
     alone.ended_with(0).says(&["No process", &listen]);
+
+    // Most worth reading when something is away.
+    let away = ["--queue-url", "redis://127.0.0.1:1/"];
+    let away = home.run(&[&["status"], &away[..]].concat()).await;
+    assert!(away.stdout.contains("20 discovered, 20 fetched"));
+    assert!(away.stdout.contains("? waiting") && away.stdout.contains("it does not answer"));
+    away.ended_with(0);
 }
 
 fn keys_of(status: &Value) -> Vec<&String> {

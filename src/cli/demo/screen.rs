@@ -278,7 +278,7 @@ fn cell(subreddit: &SubredditStatus, head: &str, now: i64) -> Span<'static> {
         "stored" => Span::from(subreddit.submissions.to_string()),
         "hourly" => Span::from(format!("{:.0}", subreddit.posts_per_hour)),
         "newest" => Span::from(ago(subreddit.last_submission_at, "–")),
-        "proven" => Span::from(ago(subreddit.covered_until, "not yet")),
+        "proven" => Span::from(ago(subreddit.last_complete_at, "not yet")),
         _ if subreddit.open_gaps > 0 => subreddit.open_gaps.to_string().red(),
         _ => Span::from(subreddit.open_gaps.to_string()),
     }
@@ -328,6 +328,7 @@ mod tests {
             reason: (number == 1).then(|| "quarantined".to_owned()),
             added_at: 1_000,
             covered_until: Some(1_000),
+            last_complete_at: Some(1_000),
             seen_until: None,
             last_submission_at: Some(995),
             submissions: 12_345 - i64::try_from(number).unwrap(),
@@ -342,7 +343,7 @@ mod tests {
             unavailable: 12_345,
             undecodable: 0,
             queue: QueueStatus {
-                engine: "sqlite".to_owned(),
+                engine: Some("sqlite".to_owned()),
                 backlog: 123_456,
                 deferred: 12_345,
                 waiting: Some(2_000),

@@ -41,7 +41,7 @@ pub(super) async fn show(
                 let now_ms = (running.health.now_ms)();
                 let (store, queue) = (&running.health.store, &running.health.queue);
                 let live = Some(&*running.health.live);
-                let status = read_status(store, queue, live, now_ms).await.ok();
+                let status = read_status(store, Some(queue), live, now_ms).await.ok();
                 let requests = total(metrics, "freshet_api_requests_total");
                 screen.note(now_ms, status, requests);
             }
