@@ -12,10 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use apalis::prelude::{Backend, Task, WorkerContext};
+use apalis_core::backend::BackendConfig;
 use apalis_core::backend::finalize::Durable;
-use apalis_core::backend::{Backend, BackendConfig};
-use apalis_core::task::Task;
-use apalis_core::worker::context::WorkerContext;
 use apalis_redis::RedisStorage;
 use apalis_sqlite::SqliteStorage;
 use futures::FutureExt;

@@ -2,8 +2,7 @@
 //!
 //! Owns the choice by URL. Knows no statement.
 
-use apalis_core::task::Task;
-use apalis_core::worker::context::WorkerContext;
+use apalis::prelude::{Task, WorkerContext};
 
 use super::redis_engine::RedisEngine;
 use super::sqlite_engine::SqliteEngine;

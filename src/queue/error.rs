@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use apalis_core::error::WorkerError;
+use apalis::prelude::WorkerError;
 
 /// Any error underneath.
 type Source = Box<dyn Error + Send + Sync>;

@@ -184,11 +184,8 @@ mod tests {
         let ids: HashSet<String> = texts.iter().map(|text| task_id("q", &id(text))).collect();
         assert_eq!(ids.len(), texts.len());
         for one in &ids {
-            let parsed: apalis_core::task::task_id::TaskId = one.parse().unwrap();
-            assert!(
-                matches!(parsed, apalis_core::task::task_id::TaskId::Ulid(_)),
-                "{one}"
-            );
+            let parsed: apalis::prelude::TaskId = one.parse().unwrap();
+            assert!(matches!(parsed, apalis::prelude::TaskId::Ulid(_)), "{one}");
             assert_eq!(&parsed.to_string(), one);
         }
         assert!(task_id("q", &id("1abc")) < task_id("q", &id("1abd")));

@@ -14,8 +14,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use apalis_core::task::Task;
-use apalis_core::worker::context::WorkerContext;
+use apalis::prelude::{Task, WorkerContext};
 use apalis_redis::{Config, RedisStorage};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Script};

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use apalis_core::task::Task;
+use apalis::prelude::Task;
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use tower::Service;

@@ -10,8 +10,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apalis_core::task::Task;
-use apalis_core::worker::context::WorkerContext;
+use apalis::prelude::{Task, WorkerContext};
 use apalis_sqlite::{Config, SqliteStorage};
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};

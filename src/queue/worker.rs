@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use apalis_core::worker::Worker;
-use apalis_core::worker::context::WorkerContext;
+use apalis::prelude::{Worker, WorkerContext};
 use futures::FutureExt;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -156,7 +155,7 @@ async fn live<H: Handler>(
 }
 
 fn ended_as(
-    ended: Result<Result<(), apalis_core::error::WorkerError>, Box<dyn std::any::Any + Send>>,
+    ended: Result<Result<(), apalis::prelude::WorkerError>, Box<dyn std::any::Any + Send>>,
 ) -> Result<(), QueueError> {
     match ended {
         Ok(result) => result.map_err(QueueError::from),

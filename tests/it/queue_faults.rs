@@ -8,8 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use apalis_core::task::Task;
-use apalis_core::worker::context::WorkerContext;
+use apalis::prelude::{Task, WorkerContext};
 use freshet::queue::{Depth, Queue, WorkOptions};
 use freshet::submission::SubmissionId;
 use tokio::time::timeout;
@@ -327,7 +326,7 @@ async fn eight_thousand_scheduled_jobs_wedge_apalis_and_not_this_worker() {
             .iter()
             .map(|id| {
                 let payload = format!(r#"{{"v":1,"fetch":{{"id":"{id}"}}}}"#);
-                apalis_core::task::builder::TaskBuilder::new(payload.into_bytes()).build()
+                apalis::prelude::TaskBuilder::new(payload.into_bytes()).build()
             })
             .collect();
         apalis_redis::queries::push_tasks(&mut plain, &config, &tasks)
