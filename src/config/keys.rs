@@ -72,7 +72,7 @@ pub const KEYS: &[Key] = &[
         name: "reddit.client_secret",
         default: None,
         file: Some("reddit.client_secret_file"),
-        help: "The application's secret",
+        help: "The application's secret; installed applications have none",
     },
     Key {
         name: "reddit.username",
