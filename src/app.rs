@@ -17,6 +17,7 @@ use crate::source::{Budget, Login, Reddit, RedditOptions};
 use crate::store::{Added, Store, StoreError};
 use crate::submission::SubredditName;
 use anyhow::{Context, anyhow, bail};
+use futures::FutureExt;
 use secrecy::ExposeSecret;
 pub use signals::Stop;
 use stages::Stages;
@@ -222,11 +223,8 @@ pub async fn run(
     let served = CancellationToken::new();
     let mut stages = Stages::default();
     stages.start(&config, &roles, &health, reddit, &stop);
-    let serve = tokio::spawn(crate::observe::serve(
-        Arc::clone(&health),
-        listener,
-        served.clone(),
-    ));
+    let serve = crate::observe::serve(Arc::clone(&health), listener, served.clone());
+    let mut serve = tokio::spawn(serve).fuse();
     let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     tracing::info!(
         roles = names.join(","),
@@ -250,12 +248,13 @@ pub async fn run(
         () = signals.next() => None,
         () = stop.cancelled() => None,
         failure = stages.first_failure() => Some(failure),
+        ended = &mut serve => Some(anyhow!("the HTTP server ended by itself: {ended:?}")),
     };
     let drained = drain(&config, &health, &stop, &mut stages, &mut signals).await;
     if matches!(drained, Ok(Drained::Whole)) {
         served.cancel();
         // The last scrape may still be on its way; nobody else is waited for.
-        let _ = tokio::time::timeout(Duration::from_secs(2), serve).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), &mut serve).await;
         let _ = tokio::time::timeout(Duration::from_secs(5), store.close()).await;
     }
     match failure {
