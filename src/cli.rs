@@ -5,6 +5,7 @@
 
 mod arguments;
 mod demo;
+mod jobs;
 mod report;
 mod simulate;
 mod subreddits;
@@ -119,6 +120,11 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             let config = config()?;
             begin_logging(format, &filter, None)?;
             subreddits::run(&config, action).await
+        }
+        Command::Jobs { action } => {
+            let config = config()?;
+            begin_logging(format, &filter, None)?;
+            jobs::run(&config, action).await
         }
         Command::Status { json } => {
             let config = config()?;

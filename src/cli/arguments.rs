@@ -3,7 +3,8 @@
 use crate::app::Role;
 use crate::config::KEYS;
 use crate::observe::LogFormat;
-use crate::submission::SubredditName;
+use crate::store::DeadFilter;
+use crate::submission::{SubmissionId, SubredditName};
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -67,7 +68,12 @@ pub(super) enum Command {
         #[command(subcommand)]
         action: SubredditsAction,
     },
-    /// Freshness, coverage, queue and budget at a glance
+    /// Fetches that failed for good and were set aside
+    Jobs {
+        #[command(subcommand)]
+        action: JobsAction,
+    },
+    /// Freshness, proof, queue and budget at a glance
     Status {
         /// For machines
         #[arg(long)]
@@ -146,6 +152,69 @@ pub(super) enum SubredditsAction {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What `freshet jobs` does.
+#[derive(Debug, Subcommand)]
+pub(super) enum JobsAction {
+    /// List those that were set aside, the latest first
+    Dead {
+        #[command(flatten)]
+        filter: DeadMatch,
+        /// How many at most
+        #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+        limit: u32,
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything that is known about one
+    Show {
+        /// As in its address, with or without t3_
+        #[arg(value_name = "ID")]
+        id: SubmissionId,
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try them again now, with all their attempts
+    Retry(DeadSelection),
+    /// Give them up; what their listings showed stays
+    Discard(DeadSelection),
+}
+
+/// Which of the jobs that were set aside.
+#[derive(Debug, clap::Args)]
+pub(super) struct DeadMatch {
+    /// Only of this subreddit
+    #[arg(long)]
+    subreddit: Option<SubredditName>,
+    /// Only those whose reason contains this
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+impl From<DeadMatch> for DeadFilter {
+    fn from(given: DeadMatch) -> DeadFilter {
+        DeadFilter {
+            ids: None,
+            subreddit: given.subreddit,
+            reason: given.reason,
+        }
+    }
+}
+
+/// Some of them, or all.
+#[derive(Debug, clap::Args)]
+pub(super) struct DeadSelection {
+    /// With or without t3_
+    #[arg(value_name = "ID")]
+    pub(super) ids: Vec<SubmissionId>,
+    /// All that were set aside
+    #[arg(long, conflicts_with = "ids")]
+    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) filter: DeadMatch,
 }
 
 /// Parses the command line.

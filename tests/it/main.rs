@@ -6,6 +6,7 @@
 mod architecture;
 mod binary_config;
 mod binary_demo;
+mod binary_jobs;
 mod binary_mistakes;
 mod binary_run;
 mod binary_secrets;

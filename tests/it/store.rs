@@ -7,6 +7,7 @@
 
 mod backlog;
 mod contents;
+mod dead;
 mod faults;
 mod fetches;
 mod fixtures;

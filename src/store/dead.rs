@@ -1,0 +1,138 @@
+//! Fetches that were set aside: who, why, and what becomes of them.
+
+use super::content::Deltas;
+use super::statement::{Dialects, Texts, in_transaction, on_engine};
+use super::{Store, StoreError};
+use crate::submission::{SubmissionId, SubredditName};
+
+/// A fetch that was set aside: it is not tried again by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadFetch {
+    /// What was to be fetched.
+    pub id: SubmissionId,
+    /// Where it was posted, lower case.
+    pub subreddit: Option<String>,
+    /// Tries, all of them in vain.
+    pub attempts: u32,
+    /// Answers that left it out.
+    pub omissions: u32,
+    /// The last failure.
+    pub reason: Option<String>,
+    /// Seconds.
+    pub dead_at: i64,
+}
+
+/// Which of them; all conditions must hold, and one that is absent always does.
+#[derive(Debug, Clone, Default)]
+pub struct DeadFilter {
+    /// One of these.
+    pub ids: Option<Vec<SubmissionId>>,
+    /// Posted there.
+    pub subreddit: Option<SubredditName>,
+    /// This text is a part of the reason.
+    pub reason: Option<String>,
+}
+
+const LIST: Dialects = Dialects {
+    postgres: "SELECT id, subreddit, attempts, omissions, reason, dead_at FROM fetches
+     WHERE dead_at IS NOT NULL AND ($1::text[] IS NULL OR id = ANY($1))
+         AND ($2::text IS NULL OR subreddit = $2)
+         AND ($3::text IS NULL OR position($3 IN reason) > 0)
+     ORDER BY dead_at DESC, id LIMIT $4",
+    sqlite: "SELECT id, subreddit, attempts, omissions, reason, dead_at FROM fetches
+     WHERE dead_at IS NOT NULL AND ($1 IS NULL OR id IN (SELECT value FROM json_each($1)))
+         AND ($2 IS NULL OR subreddit = $2)
+         AND ($3 IS NULL OR instr(reason, $3) > 0)
+     ORDER BY dead_at DESC, id LIMIT $4",
+};
+/// The reason stays until there is another.
+const RETRY: Dialects = Dialects {
+    postgres: "UPDATE fetches SET dead_at = NULL, attempts = 0, omissions = 0, due_ms = $2
+     WHERE id = ANY($1) AND dead_at IS NOT NULL",
+    sqlite: "UPDATE fetches SET dead_at = NULL, attempts = 0, omissions = 0, due_ms = $2
+     WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NOT NULL",
+};
+const DISCARD: Dialects = Dialects {
+    postgres: "DELETE FROM fetches WHERE id = ANY($1) AND dead_at IS NOT NULL",
+    sqlite: "DELETE FROM fetches
+     WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NOT NULL",
+};
+
+type Row = (String, Option<String>, i32, i32, Option<String>, i64);
+
+impl Store {
+    /// Those that match, the latest first, at most `limit`.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn dead_fetches(
+        &self,
+        filter: &DeadFilter,
+        limit: u32,
+    ) -> Result<Vec<DeadFetch>, StoreError> {
+        let ids: Option<Texts<'_>> = filter
+            .ids
+            .as_ref()
+            .map(|ids| ids.iter().map(SubmissionId::as_str).collect());
+        let subreddit = filter.subreddit.as_ref().map(SubredditName::as_str);
+        let reason = filter.reason.as_deref();
+        let rows: Vec<Row> = on_engine!(self, read, LIST, |sql, pool| {
+            let query = sqlx::query_as(sql)
+                .bind(ids)
+                .bind(subreddit)
+                .bind(reason)
+                .bind(i64::from(limit));
+            Ok::<_, StoreError>(query.fetch_all(pool).await?)
+        })?;
+        let dead = rows
+            .into_iter()
+            .map(|(id, subreddit, attempts, omissions, reason, dead_at)| {
+                Ok(DeadFetch {
+                    id: id.parse().map_err(StoreError::unreadable)?,
+                    subreddit,
+                    attempts: attempts.unsigned_abs(),
+                    omissions: omissions.unsigned_abs(),
+                    reason,
+                    dead_at,
+                })
+            });
+        Ok(dead.collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// Puts them back into the backlog, due at once, with all their attempts; returns how many.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn retry_dead(&self, ids: &[SubmissionId], now_ms: i64) -> Result<u64, StoreError> {
+        let texts: Texts<'_> = ids.iter().map(SubmissionId::as_str).collect();
+        let texts = &texts;
+        on_engine!(self, write, RETRY, |sql, pool| {
+            let query = sqlx::query(sql).bind(texts).bind(now_ms);
+            Ok(query.execute(pool).await?.rows_affected())
+        })
+    }
+
+    /// Gives them up: what their listings showed stays, and nothing fetches them any more. Returns
+    /// how many.
+    ///
+    /// # Errors
+    /// As the database answers; then none was given up.
+    pub async fn discard_dead(&self, ids: &[SubmissionId]) -> Result<u64, StoreError> {
+        super::within_deadline(async {
+            let texts: Texts<'_> = ids.iter().map(SubmissionId::as_str).collect();
+            let mut transaction = self.begin().await?;
+            let gone = in_transaction!(&mut transaction, DISCARD, |sql, connection| {
+                let query = sqlx::query(sql).bind(texts);
+                query.execute(connection).await?.rows_affected()
+            });
+            let deltas = Deltas {
+                fetches: -i64::try_from(gone).unwrap_or(i64::MAX),
+                ..Deltas::default()
+            };
+            transaction.count(deltas).await?;
+            transaction.commit().await?;
+            Ok(gone)
+        })
+        .await
+    }
+}

@@ -1,0 +1,127 @@
+//! `freshet jobs`: looking at what was set aside, and deciding.
+
+use super::support::binary::Home;
+use freshet::store::{FailNext, FetchRecord, PollRecord, Store};
+use freshet::submission::{Observation, SubmissionId, decode};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+fn seen(id: &str) -> Observation {
+    let raw = format!(
+        r#"{{"id":"{id}","name":"t3_{id}","created_utc":1700000000,"subreddit":"rust","title":"A title"}}"#
+    );
+    decode(RawValue::from_string(raw).unwrap(), 1).unwrap()
+}
+
+/// A database with two jobs set aside and one that waits.
+async fn home() -> (Home, Store) {
+    let home = Home::new();
+    let url = format!("sqlite://{}", home.path().join("freshet.db").display());
+    let store = Store::connect(&url, 2).await.unwrap();
+    store.migrate().await.unwrap();
+    let listed = [seen("a1"), seen("b2"), seen("c3")];
+    let poll = PollRecord {
+        listed: &listed,
+        undecodable: &[],
+        members: &[],
+        now_ms: 1,
+    };
+    store.record_poll(&poll).await.unwrap();
+    for (text, reason) in [("a1", "panicked: boom"), ("b2", "ran out of time")] {
+        let id: SubmissionId = text.parse().unwrap();
+        store
+            .start_attempts(std::slice::from_ref(&id))
+            .await
+            .unwrap();
+        let next = FailNext::Dead { now: 2 };
+        store.fail_fetch(&id, reason, next).await.unwrap();
+    }
+    (home, store)
+}
+
+async fn listed(home: &Home, more: &[&str]) -> Vec<String> {
+    let line = [&["jobs", "dead", "--json"], more].concat();
+    let json: Value = serde_json::from_str(&home.run(&line).await.ended_with(0).stdout).unwrap();
+    let ids = json.as_array().unwrap().iter();
+    ids.map(|dead| dead["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn what_was_set_aside_is_listed_shown_and_decided_on() {
+    let (home, _store) = home().await;
+    assert_eq!(listed(&home, &[]).await, ["a1", "b2"]);
+    assert_eq!(listed(&home, &["--reason", "boom"]).await, ["a1"]);
+    assert!(
+        listed(&home, &["--subreddit", "elsewhere"])
+            .await
+            .is_empty()
+    );
+
+    let table = home.run(&["jobs", "dead"]).await.ended_with(0).stdout;
+    assert!(
+        table.contains("panicked: boom") && table.contains("rust"),
+        "{table}"
+    );
+    assert!(
+        table.lines().all(|line| line.chars().count() <= 80),
+        "{table}"
+    );
+
+    let shown = home.run(&["jobs", "show", "t3_a1"]).await.ended_with(0);
+    for words in ["a1", "panicked: boom", "A title", "1, left out of 0"] {
+        assert!(shown.stdout.contains(words), "{words}: {}", shown.stdout);
+    }
+    let json = home
+        .run(&["jobs", "show", "a1", "--json"])
+        .await
+        .ended_with(0);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(
+        (&json["attempts"], &json["status"]),
+        (&1.into(), &"discovered".into())
+    );
+
+    home.run(&["jobs", "retry", "a1"])
+        .await
+        .ended_with(0)
+        .says(&["1 will be tried again"]);
+    home.run(&["jobs", "discard", "--all"])
+        .await
+        .ended_with(0)
+        .says(&["1 discarded"]);
+    assert!(listed(&home, &[]).await.is_empty());
+    home.run(&["jobs", "dead"])
+        .await
+        .ended_with(0)
+        .says(&["No job is set aside"]);
+}
+
+#[tokio::test]
+async fn nothing_is_decided_without_saying_for_which() {
+    let (home, store) = home().await;
+    for verb in ["retry", "discard"] {
+        home.run(&["jobs", verb])
+            .await
+            .ended_with(2)
+            .says(&["--all"]);
+        home.run(&["jobs", verb, "--all", "a1"]).await.ended_with(2);
+        home.run(&["jobs", verb, "c3"])
+            .await
+            .ended_with(1)
+            .says(&["freshet jobs dead"]);
+    }
+    home.run(&["jobs", "show", "c3"]).await.ended_with(1);
+    assert_eq!(listed(&home, &[]).await.len(), 2);
+    let fetched = [seen("a1")];
+    let record = FetchRecord {
+        observations: &fetched,
+        undecodable: &[],
+        deferred: &[],
+        unavailable: &[],
+        now_ms: 9,
+    };
+    // One that came after all is no job any more.
+    store.record_fetches(&record).await.unwrap();
+    assert_eq!(listed(&home, &[]).await, ["b2"]);
+}

@@ -1,0 +1,102 @@
+//! Fetches that were set aside.
+
+use super::conformance;
+use super::fixtures::{NOW, World, id, ids, seen};
+use freshet::store::{DeadFilter, FailNext, FetchCounts};
+
+conformance!(
+    what_was_set_aside_is_found_by_id_place_and_reason,
+    one_that_is_tried_again_has_all_its_attempts,
+    one_that_is_discarded_leaves_its_listed_copy,
+);
+
+const SECONDS: i64 = NOW / 1000;
+
+/// Four discoveries, of which three are set aside, a1 first and c3 last.
+async fn world_with_dead(world: &World) {
+    world
+        .list(&[
+            seen("a1", NOW),
+            seen("b2", NOW),
+            seen("c3", NOW),
+            seen("d4", NOW),
+        ])
+        .await;
+    for (place, (text, reason)) in [
+        ("a1", "panicked: x"),
+        ("b2", "panicked: y"),
+        ("c3", "100% odd"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.store.start_attempts(&ids(&[text])).await.unwrap();
+        let now = SECONDS + place as i64;
+        let next = FailNext::Dead { now };
+        world
+            .store
+            .fail_fetch(&id(text), reason, next)
+            .await
+            .unwrap();
+    }
+}
+
+async fn found(world: &World, filter: DeadFilter) -> Vec<String> {
+    let dead = world.store.dead_fetches(&filter, 9).await.unwrap();
+    dead.into_iter().map(|dead| dead.id.to_string()).collect()
+}
+
+async fn what_was_set_aside_is_found_by_id_place_and_reason(world: World) {
+    world_with_dead(&world).await;
+    let by = |filter| found(&world, filter);
+    assert_eq!(by(DeadFilter::default()).await, ["c3", "b2", "a1"]);
+    let reason = |text: &str| DeadFilter {
+        reason: Some(text.to_owned()),
+        ..DeadFilter::default()
+    };
+    assert_eq!(by(reason("panicked")).await, ["b2", "a1"]);
+    // No pattern: a text.
+    assert_eq!(by(reason("0% o")).await, ["c3"]);
+    assert!(by(reason("%")).await == ["c3"] && by(reason("_")).await.is_empty());
+    let named = DeadFilter {
+        ids: Some(ids(&["a1", "d4", "zz"])),
+        ..DeadFilter::default()
+    };
+    assert_eq!(by(named).await, ["a1"]);
+    let elsewhere = DeadFilter {
+        subreddit: Some("elsewhere".parse().unwrap()),
+        ..DeadFilter::default()
+    };
+    assert!(by(elsewhere).await.is_empty());
+    let all = world.store.dead_fetches(&DeadFilter::default(), 1).await;
+    let latest = &all.unwrap()[0];
+    assert_eq!((latest.attempts, latest.dead_at), (1, SECONDS + 2));
+    assert_eq!(latest.reason.as_deref(), Some("100% odd"));
+}
+
+async fn one_that_is_tried_again_has_all_its_attempts(world: World) {
+    world_with_dead(&world).await;
+    let named = ids(&["a1", "d4", "zz"]);
+    let retried = world.store.retry_dead(&named, NOW + 9).await;
+    assert_eq!(retried.unwrap(), 1, "only what was set aside");
+    assert_eq!(found(&world, DeadFilter::default()).await, ["c3", "b2"]);
+    let claimed = world.store.claim_fetches(NOW + 9, 9).await.unwrap();
+    assert_eq!(claimed, ids(&["d4", "a1"]));
+    let attempts = world.store.start_attempts(&ids(&["a1"])).await.unwrap();
+    assert_eq!(attempts[0].attempts, 1);
+}
+
+async fn one_that_is_discarded_leaves_its_listed_copy(world: World) {
+    world_with_dead(&world).await;
+    let named = ids(&["a1", "b2", "d4"]);
+    assert_eq!(world.store.discard_dead(&named).await.unwrap(), 2);
+    assert_eq!(found(&world, DeadFilter::default()).await, ["c3"]);
+    assert!(world.store.submission(&id("a1")).await.unwrap().is_some());
+    let counts = world.store.fetch_counts(NOW).await.unwrap();
+    let left = FetchCounts {
+        backlog: 1,
+        dead: 1,
+        ..FetchCounts::default()
+    };
+    assert_eq!(counts, left);
+}
