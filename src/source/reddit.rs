@@ -25,6 +25,7 @@ use gate::Gate;
 use reqwest::{Method, StatusCode, Url};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use tokio::time::{Instant, timeout_at};
 use transport::{Answer, Endpoint, Transport};
 
 /// The `source` label of every metric written here.
@@ -85,7 +86,7 @@ impl Reddit {
     ) -> Result<ListingPage, SourceError> {
         let url = listing::new_url(&self.0.api_url, names, after, limit)?;
         let answer = self
-            .ask(Endpoint::New, url, priority, listing::read)
+            .ask(Endpoint::New, url, priority, None, listing::read)
             .await?;
         Ok(answer)
     }
@@ -100,11 +101,35 @@ impl Reddit {
         ids: &[SubmissionId],
         priority: Priority,
     ) -> Result<InfoPage, SourceError> {
+        self.info_until(ids, priority, None).await
+    }
+
+    /// [`Reddit::info`] for callers that wait for their turn until `deadline` at most. A request
+    /// that was sent by then ends by its own time limit: what it cost and told is not thrown away.
+    ///
+    /// # Errors
+    /// As [`Reddit::info`]; where no turn came in time, [`SourceError::Wait`] with
+    /// [`WaitCause::Budget`].
+    pub async fn info_before(
+        &self,
+        ids: &[SubmissionId],
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<InfoPage, SourceError> {
+        self.info_until(ids, priority, Some(deadline)).await
+    }
+
+    async fn info_until(
+        &self,
+        ids: &[SubmissionId],
+        priority: Priority,
+        deadline: Option<Instant>,
+    ) -> Result<InfoPage, SourceError> {
         if ids.is_empty() {
             return Ok(InfoPage::nothing(transport::now_ms()));
         }
         let url = info::info_url(&self.0.api_url, ids)?;
-        self.ask(Endpoint::Info, url, priority, |answer| {
+        self.ask(Endpoint::Info, url, priority, deadline, |answer| {
             listing::read(answer).map(InfoPage::from)
         })
         .await
@@ -130,7 +155,10 @@ impl Reddit {
             return Ok(());
         }
         let pass = inner.gate.pass().await;
-        let result = inner.auth.token(&inner.transport, &inner.budget).await;
+        let result = inner
+            .auth
+            .token(&inner.transport, &inner.budget, None)
+            .await;
         pass.settle(result.as_ref().err());
         result.map(drop)
     }
@@ -145,12 +173,14 @@ impl Reddit {
         endpoint: Endpoint,
         url: Url,
         priority: Priority,
+        deadline: Option<Instant>,
         read: impl Fn(&Answer) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
-        let mut pass = self.0.gate.pass().await;
+        let mut pass = turn(deadline, self.0.gate.pass()).await?;
         let result = loop {
-            match self.attempt(endpoint, &url, priority, &pass).await {
-                Err(Held::Shut) => pass = self.0.gate.pass().await,
+            let attempt = self.attempt(endpoint, &url, priority, deadline, &pass);
+            match attempt.await {
+                Err(Held::Shut) => pass = turn(deadline, self.0.gate.pass()).await?,
                 Err(Held::Failed(error)) => break Err(error),
                 Ok(answer) => break read(&answer),
             }
@@ -164,6 +194,7 @@ impl Reddit {
         endpoint: Endpoint,
         url: &Url,
         priority: Priority,
+        deadline: Option<Instant>,
         pass: &gate::Pass<'_>,
     ) -> Result<Answer, Held> {
         let inner = &*self.0;
@@ -175,8 +206,11 @@ impl Reddit {
             priority
         };
         loop {
-            let token = inner.auth.token(&inner.transport, &inner.budget).await?;
-            let grant = inner.budget.acquire(priority).await?;
+            let token = inner
+                .auth
+                .token(&inner.transport, &inner.budget, deadline)
+                .await?;
+            let grant = turn(deadline, inner.budget.acquire(priority)).await??;
             // The wait for the budget may have been long.
             if token.expired() {
                 continue;
@@ -198,6 +232,19 @@ impl Reddit {
             decisions::decide(endpoint, url.path(), &answer)?;
             return Ok(answer);
         }
+    }
+}
+
+/// Waits for a turn, as long as the caller may wait for one.
+async fn turn<T>(
+    deadline: Option<Instant>,
+    wait: impl Future<Output = T>,
+) -> Result<T, SourceError> {
+    match deadline {
+        None => Ok(wait.await),
+        Some(deadline) => timeout_at(deadline, wait)
+            .await
+            .map_err(|_| SourceError::wait(WaitCause::Budget, "no turn to ask came in time")),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The back-off that callers of one process share, and what a cancelled call leaves behind.
 
-use crate::support::canned::{Answer, Server, listing, page};
-use freshet::source::SourceError;
+use crate::support::canned::{Answer, Server, listing, page, plenty};
+use freshet::metrics::Metrics;
+use freshet::source::{Priority, Reddit, SourceError, WaitCause};
 use futures::future::join_all;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -108,10 +109,8 @@ async fn an_answer_that_refuses_holds_nobody_back() {
     assert!(started.elapsed() < Duration::from_millis(700));
 }
 
-#[tokio::test]
-async fn a_call_may_be_cancelled_at_any_point_and_leaves_nothing_behind() {
-    let gate = Arc::new(Semaphore::new(0));
-    let passed = Arc::new(AtomicUsize::new(0));
+/// Answers everything, once for each permit of the gate.
+async fn gated(gate: &Arc<Semaphore>, passed: &Arc<AtomicUsize>) -> reqwest::Url {
     let app = axum::Router::new().fallback({
         let (gate, passed) = (gate.clone(), passed.clone());
         move |request: axum::extract::Request| async move {
@@ -125,10 +124,67 @@ async fn a_call_may_be_cancelled_at_any_point_and_leaves_nothing_behind() {
         }
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url: reqwest::Url = format!("http://{}", listener.local_addr().unwrap())
-        .parse()
-        .unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
+    url.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_deadline_bounds_the_wait_for_a_turn_and_not_a_request_that_was_sent() {
+    let (gate, passed) = (Arc::new(Semaphore::new(1)), Arc::default());
+    let url = gated(&gate, &passed).await;
+    let server = Server::start(|_| Answer::new(500, "")).await;
+    let mut options = server.options();
+    (options.api_url, options.auth_url) = (url.clone(), url);
+    let reddit = server.reddit_with(options);
+    let ids = ["a".parse().unwrap()];
+    let soon = || tokio::time::Instant::now() + Duration::from_millis(300);
+    // Sent at once, answered long after the deadline.
+    let (answer, ()) = tokio::join!(reddit.info_before(&ids, Priority::Fetch, soon()), async {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        gate.add_permits(1);
+    });
+    assert!(answer.is_ok(), "{answer:?}");
+
+    // While Reddit is out there is no turn.
+    let reddit = server.reddit();
+    reddit.info(&ids, Priority::Fetch).await.unwrap_err();
+    let begun = Instant::now();
+    let answer = reddit.info_before(&ids, Priority::Fetch, soon()).await;
+    let Err(SourceError::Wait { cause, .. }) = answer else {
+        panic!("there was a turn: {answer:?}");
+    };
+    assert_eq!(cause, WaitCause::Budget);
+    assert!(begun.elapsed() < Duration::from_millis(700));
+    assert_eq!(server.asked_api().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_waits_for_any_more_is_counted() {
+    let (gate, passed) = (Arc::new(Semaphore::new(1)), Arc::default());
+    let url = gated(&gate, &passed).await;
+    let server = Server::start(|_| Answer::new(500, "")).await;
+    let mut options = server.options();
+    (options.api_url, options.auth_url) = (url.clone(), url);
+    let metrics = Arc::new(Metrics::new());
+    let reddit = Reddit::new(options, plenty(), metrics.clone()).unwrap();
+    let call = timeout(Duration::from_millis(500), page(&reddit)).await;
+    assert!(call.is_err());
+    let counted = |endpoint, status| {
+        let requests = &metrics.api.requests;
+        requests
+            .with_label_values(&["reddit", endpoint, status])
+            .get()
+    };
+    assert_eq!(counted("token", "200"), 1);
+    assert_eq!(counted("new", "cancelled"), 1);
+}
+
+#[tokio::test]
+async fn a_call_may_be_cancelled_at_any_point_and_leaves_nothing_behind() {
+    let gate = Arc::new(Semaphore::new(0));
+    let passed = Arc::new(AtomicUsize::new(0));
+    let url = gated(&gate, &passed).await;
     let server = Server::start(|_| Answer::new(500, "")).await;
     let mut options = server.options();
     (options.api_url, options.auth_url) = (url.clone(), url);

@@ -9,6 +9,7 @@ use super::decisions::{SourceError, WaitCause, retry_after};
 use super::listing::below;
 use super::options::RedditOptions;
 use super::transport::{Answer, Endpoint, Transport};
+use super::turn;
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
@@ -79,13 +80,15 @@ impl Auth {
     }
 
     /// A valid token, renewed if that is due. Whoever waits for another's renewal gets its outcome.
+    /// `deadline` bounds the wait for a turn to renew it, not the renewal.
     pub(super) async fn token(
         &self,
         transport: &Transport,
         budget: &Budget,
+        deadline: Option<Instant>,
     ) -> Result<Token, SourceError> {
         let came = Instant::now();
-        let mut held = self.held.lock().await;
+        let mut held = turn(deadline, self.held.lock()).await?;
         if let Some(token) = &held.token
             && Instant::now() < token.renew_at
         {
@@ -96,7 +99,14 @@ impl Auth {
         {
             return Err(failure.clone());
         }
-        match self.renew(transport, budget).await {
+        // Everyone waits for it, so it goes first. That one caller may wait no longer is no failure
+        // of the renewal: the next one goes on.
+        let granted = turn(deadline, budget.acquire(Priority::Poll)).await?;
+        let renewed = match granted {
+            Ok(_) => self.renew(transport).await,
+            Err(error) => Err(error.into()),
+        };
+        match renewed {
             Ok(token) => {
                 held.failure = None;
                 held.token = Some(token.clone());
@@ -128,7 +138,8 @@ impl Auth {
         }
     }
 
-    async fn renew(&self, transport: &Transport, budget: &Budget) -> Result<Token, SourceError> {
+    /// Asks for a token; the grant for it was taken.
+    async fn renew(&self, transport: &Transport) -> Result<Token, SourceError> {
         let options = &self.options;
         let url = below(&options.auth_url, &["api", "v1", "access_token"])?;
         let request = transport.request(Method::POST, url).basic_auth(
@@ -148,8 +159,6 @@ impl Auth {
                 ("password", login.password.expose_secret()),
             ]),
         };
-        // Everyone waits for it, so it goes first.
-        let _granted = budget.acquire(Priority::Poll).await?;
         let asked = Instant::now();
         let answer = transport.exchange(Endpoint::Token, request).await?;
         let (header, lifetime) = read(&answer)?;

@@ -129,18 +129,17 @@ impl Transport {
         endpoint: Endpoint,
         request: RequestBuilder,
     ) -> Result<Answer, SourceError> {
-        let started = Instant::now();
+        let mut counted = Counted {
+            metrics: &self.metrics,
+            endpoint,
+            started: Instant::now(),
+            status: "cancelled".to_owned(),
+        };
         let result = self.whole(request).await;
-        let api = &self.metrics.api;
-        let seconds = started.elapsed().as_secs_f64();
-        api.request_seconds
-            .with_label_values(&[SOURCE, endpoint.as_str()])
-            .observe(seconds);
-        let status = result.as_ref().map(|it| it.status.as_u16().to_string());
-        let status = status.as_deref().unwrap_or("error");
-        api.requests
-            .with_label_values(&[SOURCE, endpoint.as_str(), status])
-            .inc();
+        counted.status = match &result {
+            Ok(answer) => answer.status.as_u16().to_string(),
+            Err(_) => "error".to_owned(),
+        };
         result
     }
 
@@ -195,6 +194,26 @@ impl Transport {
             .budget_remaining
             .with_label_values(&[SOURCE])
             .set(remaining.unwrap_or(grant.tokens().floor()));
+    }
+}
+
+/// Counts a request at its end, however it ends: one that nobody waits for any more cost quota too.
+struct Counted<'a> {
+    metrics: &'a Metrics,
+    endpoint: Endpoint,
+    started: Instant,
+    status: String,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let (api, endpoint) = (&self.metrics.api, self.endpoint.as_str());
+        api.request_seconds
+            .with_label_values(&[SOURCE, endpoint])
+            .observe(self.started.elapsed().as_secs_f64());
+        api.requests
+            .with_label_values(&[SOURCE, endpoint, &self.status])
+            .inc();
     }
 }
 
