@@ -23,7 +23,8 @@ pub const MOST_IDS: usize = 100;
 /// How long the first job of a request waits for company.
 pub const LINGER: Duration = Duration::from_millis(200);
 /// How long a job stays with one outage of Reddit or of the database before it is handed back, to
-/// be queued again when due: a job never blocks its worker for long.
+/// be queued again when due: a job never blocks its worker for long. A request that was sent ends by
+/// its own time limit.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 /// When a job that was handed back is due again.
 pub const RETURN_AFTER_MS: i64 = 10_000;
@@ -73,7 +74,12 @@ impl Handler for FetchHandler {
     async fn fault(&self, id: SubmissionId, fault: Fault) {
         let reason = match fault {
             Fault::Panicked(message) => format!("panicked: {message}"),
-            Fault::TimedOut => "ran out of time".to_owned(),
+            Fault::TimedOut => {
+                // Its request may still be under way and ends its row. Else something hangs, which
+                // is not the job's fault: the feeder finds out that the queue no longer holds it.
+                tracing::warn!(%id, "A job ran out of time; it is queued again unless its request still ends it");
+                return;
+            }
         };
         tracing::error!(%id, reason, "A job failed; it is tried again, and set aside if it keeps failing");
         let next = FailNext::RetryAt((self.ingest.now_ms)() + FAILED_RETRY_MS);

@@ -17,8 +17,10 @@ use tokio_util::sync::CancellationToken;
 /// Finished windows older than this are pruned; what they proved stays in the coverage.
 const WINDOWS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
-/// Nothing that a job does takes as long: each of its steps has a limit of its own.
-const JOB_LIMIT: Duration = Duration::from_secs(60);
+/// A net below the limits that each step of a job has of its own: waiting for a turn, the request and
+/// a token for it, each of a few transactions. One after another they may take two minutes, and as
+/// long again while all requests are taken.
+const JOB_LIMIT: Duration = Duration::from_secs(300);
 
 /// A part of the pipeline that can run in a process of its own. Each process serves HTTP too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

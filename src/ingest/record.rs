@@ -18,7 +18,7 @@ const LABEL: &str = "reddit";
 /// Between two tries of the same statement while the database is away.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
-/// When a refused request is made again.
+/// When jobs are run again whose request Reddit refused, or none of which the database would store.
 const REFUSED_RETRY_MS: i64 = 300_000;
 
 /// Fetches and stores; one for all requests of a process.
@@ -45,7 +45,12 @@ impl Fetching {
         let attempts = match self.persist(|| self.ingest.store.start_attempts(ids)).await {
             Ok(attempts) => attempts,
             Err(error) => {
-                tracing::warn!(jobs = ids.len(), %error, "Jobs are handed back: the database is away");
+                let error = told(&error);
+                tracing::warn!(
+                    jobs = ids.len(),
+                    error,
+                    "Jobs are handed back: their attempts could not be counted"
+                );
                 return all(Outcome::Returned);
             }
         };
@@ -62,15 +67,18 @@ impl Fetching {
         outcomes
     }
 
-    /// Jobs that were in flight each time their process died run one at a time; the others of them
-    /// go back to wait for their turn, uncharged.
+    /// Jobs that were in flight each time their process died run one after another, each counted
+    /// just before it runs; those whose turn does not come soon are handed back, uncharged.
     async fn run_suspects(&self, suspects: Vec<Attempt>) -> Outcomes {
-        let (spent, mut suspects): (Vec<Attempt>, Vec<Attempt>) = suspects
+        let (spent, suspects): (Vec<Attempt>, Vec<Attempt>) = suspects
             .into_iter()
             .partition(|attempt| attempt.attempts > MOST_ATTEMPTS);
         let mut outcomes = Outcomes::new();
         for attempt in spent {
-            let reason = format!("never came to an end in {MOST_ATTEMPTS} attempts");
+            let reason = match &attempt.reason {
+                Some(reason) => format!("{reason}; set aside after {MOST_ATTEMPTS} attempts"),
+                None => format!("never came to an end in {MOST_ATTEMPTS} attempts"),
+            };
             tracing::error!(id = %attempt.id, reason, "A job is set aside");
             let next = FailNext::Dead {
                 now: (self.ingest.now_ms)() / 1000,
@@ -83,20 +91,31 @@ impl Fetching {
                 noted.map_or(Outcome::Returned, |()| Outcome::Failed),
             ));
         }
-        let Some(first) = suspects.pop() else {
+        let Ok(_turn) = self.alone.try_acquire() else {
+            outcomes.extend(self.hand_back(&suspects, RETURN_AFTER_MS).await);
             return outcomes;
         };
-        let turn = self.alone.try_acquire();
-        let first = match &turn {
-            Ok(_) => vec![first],
-            Err(_) => {
-                suspects.push(first);
-                Vec::new()
-            }
-        };
-        // Before the one runs: should it kill the process, the others have their attempts back.
-        outcomes.extend(self.hand_back(&suspects, RETURN_AFTER_MS).await);
+        let deadline = Instant::now() + PATIENCE;
+        let mut suspects = suspects.into_iter();
+        let first: Vec<Attempt> = suspects.by_ref().take(1).collect();
+        // Before any runs: should it kill the process, the others have their attempts back.
+        let others = self.hand_back(suspects.as_slice(), RETURN_AFTER_MS).await;
         outcomes.extend(self.fetch(first).await);
+        for (id, returned) in others {
+            if Instant::now() >= deadline || self.draining.is_cancelled() {
+                outcomes.push((id, returned));
+                continue;
+            }
+            let id = std::slice::from_ref(&id);
+            match self.persist(|| self.ingest.store.start_attempts(id)).await {
+                Ok(attempt) if attempt.is_empty() => {
+                    outcomes.extend(id.iter().cloned().map(|id| (id, Outcome::Obsolete)));
+                }
+                Ok(attempt) => outcomes.extend(self.fetch(attempt).await),
+                // As it was handed back.
+                Err(_) => outcomes.extend(id.iter().cloned().map(|id| (id, returned))),
+            }
+        }
         outcomes
     }
 
@@ -109,23 +128,25 @@ impl Fetching {
         let deadline = Instant::now() + PATIENCE;
         let mut outage = false;
         let page = loop {
-            let ask = self.ingest.reddit.info(&ids, Priority::Fetch);
+            let reddit = &self.ingest.reddit;
             let answer = tokio::select! {
-                answer = tokio::time::timeout_at(deadline, ask) => answer,
+                answer = reddit.info_before(&ids, Priority::Fetch, deadline) => answer,
                 () = self.gives_up(outage) => return self.hand_back(&attempts, RETURN_AFTER_MS).await,
             };
             match answer {
-                Ok(Ok(page)) => break page,
+                Ok(page) => break page,
                 // Ids are checked before they are asked for, so this says nothing of any one of them.
-                Ok(Err(error @ SourceError::Refused { .. })) => {
+                Err(error @ SourceError::Refused { .. }) => {
                     tracing::error!(jobs = ids.len(), %error, "Reddit refused a fetch; it is tried again in a few minutes");
                     return self.hand_back(&attempts, REFUSED_RETRY_MS).await;
                 }
                 // The source holds the next request back for as long as the answer calls for.
-                Ok(Err(SourceError::Wait { .. } | SourceError::Unavailable { .. })) => {
-                    outage = true
+                Err(SourceError::Wait { .. } | SourceError::Unavailable { .. })
+                    if Instant::now() < deadline =>
+                {
+                    outage = true;
                 }
-                Err(_out_of_patience) => return self.hand_back(&attempts, RETURN_AFTER_MS).await,
+                Err(_) => return self.hand_back(&attempts, RETURN_AFTER_MS).await,
             }
         };
         #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
@@ -139,11 +160,12 @@ impl Fetching {
         self.record(&attempts, page).await
     }
 
-    /// Returns once the process stops and Reddit is out: then nothing is waited for.
+    /// Returns once the process stops and Reddit is out: then nothing is waited for. A slow answer is,
+    /// as long as time is left to hand the jobs back before the process ends.
     async fn gives_up(&self, outage: bool) {
         self.draining.cancelled().await;
         if !outage {
-            self.ingest.reddit.held_back().await;
+            let _ = tokio::time::timeout(PATIENCE, self.ingest.reddit.held_back()).await;
         }
     }
 
@@ -157,39 +179,91 @@ impl Fetching {
                     .await,
             );
         }
-        let record = judged.record((self.ingest.now_ms)());
-        let begun = Instant::now();
-        match self
-            .persist(|| self.ingest.store.record_fetches(&record))
-            .await
-        {
-            Ok(stored) => {
-                let metrics = &self.ingest.metrics.ingest;
-                metrics.write_seconds.observe(begun.elapsed().as_secs_f64());
-                self.count(attempts, &judged, &stored);
-                outcomes.extend(judged.outcomes(&stored));
-            }
+        match self.write(attempts, &judged).await {
+            Ok(written) => outcomes.extend(written),
             Err(error) if error.is_unavailable() => {
-                tracing::warn!(jobs = attempts.len(), %error, "Fetched submissions could not be stored; they are fetched again");
+                let error = told(&error);
+                tracing::warn!(
+                    jobs = attempts.len(),
+                    error,
+                    "Fetched submissions could not be stored; they are fetched again"
+                );
                 outcomes.extend(self.hand_back(attempts, RETURN_AFTER_MS).await);
             }
-            Err(error) if attempts.len() > 1 => {
-                // One of them cannot be stored: each by itself, so that it is known which.
-                tracing::warn!(jobs = attempts.len(), %error, "Fetched submissions are stored one by one");
-                for (attempt, page) in judged.into_single_pages(attempts) {
-                    outcomes.extend(Box::pin(self.record(&[attempt], page)).await);
-                }
-            }
             Err(error) => {
-                for attempt in attempts {
-                    outcomes.push(
-                        self.fail(&attempt.id, &format!("it could not be stored: {error}"))
-                            .await,
-                    );
-                }
+                let error = told(&error);
+                outcomes.extend(self.record_singly(attempts, judged, error).await);
             }
         }
         outcomes
+    }
+
+    /// The database refused them together: each by itself, so that it is known which it was. Where
+    /// every single one is refused with the same words, it is none of them, and none is charged.
+    async fn record_singly(&self, attempts: &[Attempt], judged: Judged, error: String) -> Outcomes {
+        let mut outcomes = Outcomes::new();
+        let pages = judged.into_single_pages(attempts);
+        let mut refused: Vec<(Attempt, String)> = Vec::new();
+        let together = pages.len();
+        if together == 1 {
+            let one = pages.into_iter().next();
+            refused.extend(one.map(|(attempt, _)| (attempt, error)));
+        } else {
+            tracing::warn!(
+                jobs = together,
+                error,
+                "Fetched submissions are stored one by one"
+            );
+            for (attempt, page) in pages {
+                let alone = std::slice::from_ref(&attempt);
+                let judged = Judged::new(alone, page, (self.ingest.now_ms)());
+                match self.write(alone, &judged).await {
+                    Ok(written) => outcomes.extend(written),
+                    Err(error) if error.is_unavailable() => {
+                        outcomes.extend(self.hand_back(alone, RETURN_AFTER_MS).await);
+                    }
+                    Err(error) => refused.push((attempt, told(&error))),
+                }
+            }
+        }
+        let all_alike = refused.len() == together
+            && refused.windows(2).all(|pair| match pair {
+                [(_, one), (_, other)] => one == other,
+                _ => true,
+            });
+        if let ([(_, error), _, ..], true) = (refused.as_slice(), all_alike) {
+            tracing::error!(
+                jobs = together,
+                error,
+                "The database refuses whatever was fetched, and no job is to blame: see that it can be \
+                 written to. It is tried again in a few minutes, and no job spends an attempt"
+            );
+            let attempts: Vec<Attempt> = refused.into_iter().map(|(attempt, _)| attempt).collect();
+            outcomes.extend(self.hand_back(&attempts, REFUSED_RETRY_MS).await);
+            return outcomes;
+        }
+        for (attempt, error) in refused {
+            let reason = format!("it could not be stored: {error}");
+            outcomes.push(self.fail(&attempt.id, &reason).await);
+        }
+        outcomes
+    }
+
+    /// Stores what was judged, in one transaction; what became of each.
+    async fn write(&self, attempts: &[Attempt], judged: &Judged) -> Result<Outcomes, StoreError> {
+        let (record, ingest) = (judged.record((self.ingest.now_ms)()), &self.ingest);
+        let record = &record;
+        let stored = self
+            .persist(|| async move {
+                let begun = Instant::now();
+                let stored = ingest.store.record_fetches(record).await?;
+                let seconds = begun.elapsed().as_secs_f64();
+                ingest.metrics.ingest.write_seconds.observe(seconds);
+                Ok(stored)
+            })
+            .await?;
+        self.count(attempts, judged, &stored);
+        Ok(judged.outcomes(&stored))
     }
 
     /// Notes that a job failed by its own fault; it is tried again, and set aside in the end.
@@ -288,5 +362,13 @@ impl Fetching {
                 other => return other,
             }
         }
+    }
+}
+
+/// What the store says went wrong, and what the database says.
+fn told(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }

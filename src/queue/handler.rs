@@ -33,7 +33,8 @@ pub enum Outcome {
     Unavailable,
     /// Nothing was left to do.
     Obsolete,
-    /// Given back untouched, because the process stops.
+    /// Given back without blame and without an answer of its own: Reddit or the database is out, the
+    /// process stops, or it waits for its turn to run alone.
     Returned,
     /// Went wrong.
     Failed,

@@ -18,7 +18,12 @@ pub struct Attempt {
     pub omissions: u32,
     /// Where it was posted, lower case.
     pub subreddit: Option<String>,
+    /// Why an earlier attempt failed.
+    pub reason: Option<String>,
 }
+
+/// The row of an [`Attempt`], its fields in their order.
+type Started = (String, i32, i32, Option<String>, Option<String>);
 
 /// What becomes of a failed fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,10 +86,10 @@ const TOUCH_FED: Dialects = Dialects {
 const START: Dialects = Dialects {
     postgres: "UPDATE fetches SET attempts = attempts + 1, started = true
      WHERE id = ANY($1) AND dead_at IS NULL
-     RETURNING id, attempts, omissions, subreddit",
+     RETURNING id, attempts, omissions, subreddit, reason",
     sqlite: "UPDATE fetches SET attempts = attempts + 1, started = true
      WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL
-     RETURNING id, attempts, omissions, subreddit",
+     RETURNING id, attempts, omissions, subreddit, reason",
 };
 const RETURN: Dialects = Dialects {
     postgres: "UPDATE fetches
@@ -189,19 +194,19 @@ impl Store {
             return Ok(Vec::new());
         }
         let texts = &list(ids);
-        let rows: Vec<(String, i32, i32, Option<String>)> =
-            on_engine!(self, write, START, |sql, pool| {
-                let query = sqlx::query_as(sql).bind(texts);
-                Ok::<_, StoreError>(query.fetch_all(pool).await?)
-            })?;
+        let rows: Vec<Started> = on_engine!(self, write, START, |sql, pool| {
+            let query = sqlx::query_as(sql).bind(texts);
+            Ok::<_, StoreError>(query.fetch_all(pool).await?)
+        })?;
         let attempts = rows
             .into_iter()
-            .map(|(id, attempts, omissions, subreddit)| {
+            .map(|(id, attempts, omissions, subreddit, reason)| {
                 Ok(Attempt {
                     id: id.parse().map_err(StoreError::unreadable)?,
                     attempts: attempts.unsigned_abs(),
                     omissions: omissions.unsigned_abs(),
                     subreddit,
+                    reason,
                 })
             });
         Ok(attempts.collect::<Result<_, sqlx::Error>>()?)

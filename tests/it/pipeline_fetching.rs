@@ -3,7 +3,7 @@
 
 use crate::support::discovery::{START_MS, World, our_clock};
 use crate::support::pipeline::until;
-use freshet::ingest::{Company, FetchHandler, Ingest, MOST_ATTEMPTS, OMITTED_RETRY_MS};
+use freshet::ingest::{Company, FetchHandler, Ingest, MOST_ATTEMPTS, OMITTED_RETRY_MS, PATIENCE};
 use freshet::queue::{self, Handler, Outcome};
 use freshet::simulator::{Endpoint, Fault, Publication, SimulatorOptions};
 use freshet::store::Status;
@@ -199,11 +199,12 @@ async fn a_job_that_kills_its_process_is_set_aside_after_six_attempts_and_the_ot
         let begun = before.get("poison").copied();
         control.outage_as(Some(slow)).unwrap();
         let dies = async || {
-            until("a request is under way", USUAL, async || {
-                control.stats().under_way > 0 && attempts(&world).await != before
+            until("the poison is under way", USUAL, async || {
+                control.stats().under_way > 0
+                    && attempts(&world).await.get("poison").copied() > begun
             })
             .await;
-            attempts(&world).await.get("poison").copied() > begun
+            true
         };
         let outcomes = run_due(&world, USUAL, false, dies).await;
         deaths += u32::from(outcomes.is_empty());
@@ -257,6 +258,97 @@ async fn a_job_that_panics_is_tried_again_after_a_pause_and_set_aside_after_six_
     let sql = "SELECT reason, attempts FROM fetches WHERE dead_at IS NOT NULL";
     let dead = world.rows(sql).await;
     assert_eq!(dead.len(), 1);
-    assert!(dead[0].0.contains("6 attempts"), "{dead:?}");
+    assert_eq!(
+        dead[0].0, "panicked: bad luck; set aside after 6 attempts",
+        "the true reason is kept"
+    );
     assert_eq!(status(&world, "a1").await, Status::Discovered);
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_longer_than_a_job_waits_for_its_turn_is_used_all_the_same() {
+    let world = listed(&["a1"]).await;
+    let slow = Fault::Slow { delay_ms: 16_000 };
+    assert!(PATIENCE < Duration::from_millis(16_000));
+    world.simulator.control().outage_as(Some(slow)).unwrap();
+    let outcomes = run(&world).await;
+    assert!(is_done(outcomes["a1"]), "{outcomes:?}");
+    // The token's is under way as long.
+    assert_eq!(world.simulator.control().stats().of(Endpoint::Info), 1);
+}
+
+#[tokio::test]
+async fn jobs_that_were_in_flight_when_processes_died_run_one_after_another_in_one_go() {
+    let ids: Vec<String> = (0..20).map(|number| format!("s{number}")).collect();
+    let world = listed(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    world.rows("UPDATE fetches SET attempts = 2").await;
+    let outcomes = run(&world).await;
+    assert_eq!(outcomes.len(), 20);
+    assert!(
+        outcomes.values().all(|outcome| is_done(*outcome)),
+        "{outcomes:?}"
+    );
+    let requests = world.simulator.control().stats().of(Endpoint::Info);
+    assert_eq!(requests, 20, "each of them alone");
+    assert!(attempts(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_database_that_refuses_every_write_spends_no_attempt_and_one_that_refuses_one_names_it() {
+    let world = listed(&["a1", "a2", "a3"]).await;
+    world
+        .rows(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON submissions
+             BEGIN SELECT RAISE(ABORT, 'nobody may write'); END",
+        )
+        .await;
+    for _ in 0..=MOST_ATTEMPTS {
+        let outcomes = run(&world).await;
+        assert_eq!(outcomes.len(), 3);
+        assert!(
+            outcomes.values().all(|it| *it == Outcome::Returned),
+            "{outcomes:?}"
+        );
+        assert!(attempts(&world).await.values().all(|count| *count == 0));
+        world.advance(Duration::from_secs(301));
+    }
+    world.rows("DROP TRIGGER refuse").await;
+    world
+        .rows(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON submissions WHEN new.id = 'a2'
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+        )
+        .await;
+    let outcomes = run(&world).await;
+    assert!(is_done(outcomes["a1"]) && is_done(outcomes["a3"]));
+    assert_eq!(outcomes["a2"], Outcome::Failed);
+    let left = world.rows("SELECT reason, attempts FROM fetches").await;
+    assert_eq!(left.len(), 1);
+    assert!(left[0].0.contains("not this one"), "{left:?}");
+    assert_eq!(left[0].1, 1, "charged");
+}
+
+#[tokio::test]
+async fn a_job_that_runs_out_of_time_is_left_to_its_request_and_to_the_feeder() {
+    let world = listed(&["a1"]).await;
+    let due = world.store.claim_fetches(our_clock(), 9).await.unwrap();
+    world.store.start_attempts(&due).await.unwrap();
+    let state =
+        "SELECT coalesce(reason, 'none') || ' ' || fed_ms || ' ' || due_ms || ' ' || started,
+                 attempts FROM fetches";
+    let before = world.rows(state).await;
+    let ingest = Ingest {
+        reddit: world.client(USUAL),
+        store: world.store.clone(),
+        metrics: std::sync::Arc::clone(&world.metrics),
+        now_ms: our_clock,
+    };
+    let (company, _gathering) = Company::new(1);
+    let handler = FetchHandler::new(ingest, company);
+    handler.fault(due[0].clone(), queue::Fault::TimedOut).await;
+    assert_eq!(world.rows(state).await, before);
+    // As its request does where it meets an outage: the attempt is given back.
+    let later = our_clock() + 1;
+    world.store.return_fetches(&due, later).await.unwrap();
+    assert_eq!(attempts(&world).await["a1"], 0);
 }
