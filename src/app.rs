@@ -217,6 +217,7 @@ pub async fn run(
         metrics: Arc::clone(&metrics),
         live: Arc::new(Live::new(Arc::clone(&metrics), simulated)),
         stopping: AtomicBool::new(false),
+        works: roles.contains(&Role::Worker),
         now_ms,
     });
     let stop = CancellationToken::new();

@@ -19,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 /// A dependency that takes longer than this to answer does not answer.
 const PING_LIMIT: Duration = Duration::from_secs(2);
 
+/// The worker's loop turns many times a second, and each half second while the queue is away: one
+/// that has not for so long is stuck.
+const STUCK_AFTER_MS: i64 = 10_000;
+
 /// What the endpoints read.
 #[derive(Debug)]
 pub struct Health {
@@ -32,6 +36,8 @@ pub struct Health {
     pub live: Arc<Live>,
     /// Set once the process stops: it answers, but is not ready any more.
     pub stopping: AtomicBool,
+    /// Whether this process runs jobs: then `/healthz` watches that it does.
+    pub works: bool,
     /// The clock, milliseconds since the epoch.
     pub now_ms: fn() -> i64,
 }
@@ -48,7 +54,7 @@ pub async fn serve(
     let routes = Router::new()
         .route("/", get(front))
         .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/api/v1/status", get(status))
         .with_state(health);
@@ -81,6 +87,21 @@ async fn metrics(State(health): State<Arc<Health>>) -> Response {
         "text/plain; version=0.0.4; charset=utf-8",
     )];
     (kind, health.metrics.render()).into_response()
+}
+
+async fn alive(State(health): State<Arc<Health>>) -> Response {
+    let turned_ms = health.queue.last_poll_ms();
+    let still_ms = (health.now_ms)() - turned_ms;
+    // A worker that starts has not turned yet, one that stops turns no more.
+    let watched = health.works && turned_ms > 0 && !health.stopping.load(Ordering::Relaxed);
+    if watched && still_ms > STUCK_AFTER_MS {
+        let text = format!(
+            "the worker is stuck: it has not looked for jobs for {} s\n",
+            still_ms / 1000
+        );
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    }
+    "alive\n".into_response()
 }
 
 async fn ready(State(health): State<Arc<Health>>) -> Response {

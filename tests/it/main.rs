@@ -15,6 +15,7 @@ mod binary_subreddits;
 mod binary_view;
 mod budget_local;
 mod budget_shared;
+mod health;
 mod pipeline_fetching;
 mod pipeline_real;
 mod pipeline_sharing;
