@@ -22,12 +22,21 @@ impl Claims {
         held.extend(claims.map(|claim| (claim.subreddit.clone(), claim.clone())));
     }
 
-    /// Forgets claims that ended with their record.
+    /// Forgets claims that ended with their record, or are to run out.
     pub(super) fn end<'a>(&self, claims: impl Iterator<Item = &'a Claim>) {
         let mut held = self.lock();
         for claim in claims {
-            held.remove(&claim.subreddit);
+            // The subreddit may have been claimed anew meanwhile.
+            if held.get(&claim.subreddit) == Some(claim) {
+                held.remove(&claim.subreddit);
+            }
         }
+    }
+
+    /// Ends these claims when the guard is dropped, however that comes about: what nobody works on
+    /// is not to be renewed.
+    pub(super) fn guard(&self, claims: Vec<Claim>) -> Guard<'_> {
+        Guard { all: self, claims }
     }
 
     fn all(&self) -> Vec<Claim> {
@@ -59,5 +68,66 @@ impl Claims {
         {
             tracing::debug!(%error, "Claims were left to run out");
         }
+    }
+}
+
+/// Claims that are renewed only as long as this lives.
+pub(super) struct Guard<'a> {
+    all: &'a Claims,
+    claims: Vec<Claim>,
+}
+
+impl Guard<'_> {
+    /// Leaves the claims that have not ended to [`Claims::keep`], which gives them back.
+    pub(super) fn leave(mut self) {
+        self.claims.clear();
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.all.end(self.claims.iter());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn claim(name: &str, token: i64) -> Claim {
+        let subreddit = name.parse().unwrap();
+        Claim { subreddit, token }
+    }
+
+    #[tokio::test]
+    async fn claims_of_work_that_panics_are_not_renewed() {
+        let claims = Arc::new(Claims::default());
+        claims.add([claim("rust", 1), claim("kettles", 1)].iter());
+        let held = Arc::clone(&claims);
+        let work = tokio::spawn(async move {
+            let _guard = held.guard(vec![claim("rust", 1)]);
+            panic!("on purpose");
+        });
+        assert!(work.await.unwrap_err().is_panic());
+        assert_eq!(claims.all(), [claim("kettles", 1)]);
+    }
+
+    #[test]
+    fn what_was_claimed_anew_is_not_ended_with_the_old_claim() {
+        let claims = Claims::default();
+        claims.add([claim("rust", 1)].iter());
+        let guard = claims.guard(vec![claim("rust", 1)]);
+        claims.add([claim("rust", 2)].iter());
+        drop(guard);
+        assert_eq!(claims.all(), [claim("rust", 2)]);
+    }
+
+    #[test]
+    fn what_is_left_when_told_to_stop_is_still_held() {
+        let claims = Claims::default();
+        claims.add([claim("rust", 1)].iter());
+        claims.guard(vec![claim("rust", 1)]).leave();
+        assert_eq!(claims.all(), [claim("rust", 1)]);
     }
 }

@@ -17,6 +17,33 @@ use tokio_util::sync::CancellationToken;
 /// How long a poll stays with one outage; then it is recorded as failed, and its window stays open.
 const PATIENCE: Duration = Duration::from_secs(45);
 
+/// How long an outage has kept a walk from its answer. A wait for the budget is none.
+struct Patience {
+    length: Duration,
+    since: Option<Instant>,
+}
+
+impl Patience {
+    fn new(length: Duration) -> Patience {
+        let since = None;
+        Patience { length, since }
+    }
+
+    /// A request failed: whether the walk is to be given up.
+    fn failed(&mut self) -> bool {
+        self.since.get_or_insert_with(Instant::now).elapsed() >= self.length
+    }
+
+    /// Returns when the outage has lasted too long and still holds requests back, as the caller is
+    /// told by a future that ends while they are.
+    async fn ends<F: Future<Output = ()>>(&mut self, held_back: impl Fn() -> F) {
+        held_back().await;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        tokio::time::sleep_until(since + self.length).await;
+        held_back().await;
+    }
+}
+
 /// Polls a group; what must be looked at alone is split off and polled after it.
 pub(super) async fn poll(
     discover: &Discover,
@@ -25,11 +52,12 @@ pub(super) async fn poll(
     group: Vec<Claimed>,
     stop: &CancellationToken,
 ) {
+    let guard = claims.guard(group.iter().map(|claimed| claimed.claim.clone()).collect());
     let mut waiting = vec![group];
     while let Some(group) = waiting.pop() {
         let walked = walk(discover, overlaps, &group, stop).await;
         match &walked.end {
-            WalkEnd::Stopped => return,
+            WalkEnd::Stopped => return guard.leave(),
             // One member spoils it for all: halve until it stands alone.
             WalkEnd::Unavailable(_) | WalkEnd::Refused(_) if group.len() > 1 => {
                 let mut left = group;
@@ -65,7 +93,7 @@ async fn walk(
     // How far down to go is known with the first answer, which tells Reddit's time.
     let mut walk = Walk::new(i64::MIN);
     let mut served_at = None;
-    let mut patience_ends = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(PATIENCE);
     let end = loop {
         let request = match walk.next() {
             Ok(request) => request,
@@ -79,25 +107,25 @@ async fn walk(
         );
         let answer = tokio::select! {
             () = stop.cancelled() => break WalkEnd::Stopped,
-            answer = tokio::time::timeout_at(patience_ends, ask) => answer,
+            answer = ask => answer,
+            () = patience.ends(|| discover.reddit.held_back()) => {
+                break WalkEnd::OutOfPatience;
+            }
         };
         match answer {
-            Ok(Ok(page)) => {
+            Ok(page) => {
                 if served_at.is_none() {
                     served_at = Some(page.served_at);
                     walk.aim(reach(discover, overlaps, group, page.served_at));
                 }
                 walk.take(into_page(page));
-                patience_ends = Instant::now() + PATIENCE;
+                patience = Patience::new(PATIENCE);
             }
             // The source holds the next request back for as long as the answer calls for.
-            Ok(Err(SourceError::Wait { .. })) => {}
-            Ok(Err(SourceError::Unavailable { reason, .. })) => break WalkEnd::Unavailable(reason),
-            Ok(Err(SourceError::Refused { detail, .. })) => break WalkEnd::Refused(detail),
-            Err(_out_of_patience) => break WalkEnd::OutOfPatience,
-        }
-        if Instant::now() >= patience_ends {
-            break WalkEnd::OutOfPatience;
+            Err(SourceError::Wait { .. }) if patience.failed() => break WalkEnd::OutOfPatience,
+            Err(SourceError::Wait { .. }) => {}
+            Err(SourceError::Unavailable { reason, .. }) => break WalkEnd::Unavailable(reason),
+            Err(SourceError::Refused { detail, .. }) => break WalkEnd::Refused(detail),
         }
     };
     let finished_at = (discover.now_ms)() / 1000;
@@ -142,4 +170,36 @@ fn reach(discover: &Discover, overlaps: &Overlaps, group: &[Claimed], served_at:
         }
     };
     group.iter().map(member).min().unwrap_or(served_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use tokio::time::timeout;
+
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_millis(200);
+
+    #[tokio::test]
+    async fn a_wait_while_requests_go_out_is_no_outage_however_long() {
+        let mut patience = Patience::new(SHORT);
+        assert!(timeout(LONG, patience.ends(pending)).await.is_err());
+        assert!(
+            !patience.failed(),
+            "the clock starts with the first failure"
+        );
+        // One failure, and then a long wait for the next grant.
+        assert!(timeout(LONG, patience.ends(pending)).await.is_err());
+        assert!(patience.failed(), "a failure that late ends it");
+    }
+
+    #[tokio::test]
+    async fn requests_that_are_held_back_for_too_long_end_the_walk() {
+        let mut patience = Patience::new(SHORT);
+        let begun = Instant::now();
+        patience.ends(|| async {}).await;
+        assert!(begun.elapsed() >= SHORT);
+        assert!(patience.failed());
+    }
 }

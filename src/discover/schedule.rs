@@ -10,7 +10,7 @@ use crate::store::{Claimed, SubredditState};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Subreddits claimed at once: enough that quiet ones find company, few enough that another
@@ -63,11 +63,20 @@ async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &Cancellation
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            Some(_) = walks.join_next(), if !walks.is_empty() => {}
+            Some(ended) = walks.join_next(), if !walks.is_empty() => told(ended),
             () = tokio::time::sleep(LOOK), if planned.is_empty() => {}
         }
     }
-    while walks.join_next().await.is_some() {}
+    while let Some(ended) = walks.join_next().await {
+        told(ended);
+    }
+}
+
+/// The panic itself is told by the panic hook.
+fn told(ended: Result<(), JoinError>) {
+    if ended.is_err() {
+        tracing::error!("A poll broke off; its subreddits are polled again when their claims end");
+    }
 }
 
 async fn claim(discover: &Discover) -> Result<Vec<Claimed>, crate::store::StoreError> {
