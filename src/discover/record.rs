@@ -62,7 +62,7 @@ async fn write(
     record: &PollRecord<'_>,
     stop: &CancellationToken,
 ) -> Option<PollStored> {
-    let error = match persist(discover, record, stop).await {
+    let error = match persist(discover, record, false, stop).await {
         Ok(stored) => return Some(stored),
         Err(error) => error,
     };
@@ -70,15 +70,20 @@ async fn write(
         // One item spoils it for all. Each by itself tells which; that one is kept raw.
         tracing::warn!(%error, items = record.listed.len(), "What was listed is stored item by item");
         let (mut good, mut undecodable) = (Vec::new(), record.undecodable.to_vec());
-        for item in record.listed {
+        let mut places = Vec::new();
+        for (place, item) in record.listed.iter().enumerate() {
             let alone = PollRecord {
                 listed: std::slice::from_ref(item),
                 undecodable: &[],
                 members: &[],
                 now_ms: record.now_ms,
             };
-            match persist(discover, &alone, stop).await {
-                Ok(_) => good.push(item.clone()),
+            // Only tried, so that what is new is still new to the poll and counted with it.
+            match persist(discover, &alone, true, stop).await {
+                Ok(_) => {
+                    good.push(item.clone());
+                    places.push(place);
+                }
                 Err(error) => undecodable.push(Undecodable {
                     raw: item.raw.clone(),
                     reason: format!("it could not be stored: {error}"),
@@ -91,19 +96,24 @@ async fn write(
             undecodable: &undecodable,
             ..*record
         };
-        if let Ok(stored) = persist(discover, &rest, stop).await {
+        if let Ok(mut stored) = persist(discover, &rest, false, stop).await {
+            let fresh = stored.fresh.iter();
+            stored.fresh = fresh
+                .filter_map(|index| places.get(*index).copied())
+                .collect();
             return Some(stored);
         }
+        // It is not the items. They are kept; only their windows stay open.
+        let kept = PollRecord {
+            members: &[],
+            ..rest
+        };
+        if let Err(error) = persist(discover, &kept, false, stop).await {
+            tracing::error!(%error, "What was listed could not be stored");
+        }
     }
+    // The claims are left to run out: given back, they would be due at once, again and again.
     tracing::error!(%error, subreddits = record.members.len(), "A poll could not be recorded; its windows stay open");
-    let claims: Vec<_> = record
-        .members
-        .iter()
-        .map(|member| member.claim.clone())
-        .collect();
-    if let Err(error) = discover.store.release_claims(&claims).await {
-        tracing::debug!(%error, "Claims were left to run out");
-    }
     None
 }
 
@@ -111,11 +121,17 @@ async fn write(
 async fn persist(
     discover: &Discover,
     record: &PollRecord<'_>,
+    only_try: bool,
     stop: &CancellationToken,
 ) -> Result<PollStored, StoreError> {
     loop {
         let begun = Instant::now();
-        match discover.store.record_poll(record).await {
+        let result = if only_try {
+            discover.store.try_poll(record).await
+        } else {
+            discover.store.record_poll(record).await
+        };
+        match result {
             Err(error) if error.is_unavailable() && !stop.is_cancelled() => {
                 tokio::time::sleep(STORE_PAUSE).await;
             }

@@ -150,10 +150,31 @@ impl Store {
     /// # Errors
     /// As the database answers; then nothing was stored, or all of it where the answer was lost.
     pub async fn record_poll(&self, poll: &PollRecord<'_>) -> Result<PollStored, StoreError> {
-        within_deadline(self.write_poll(poll)).await
+        within_deadline(async {
+            let (transaction, stored) = self.write_poll(poll).await?;
+            transaction.commit().await?;
+            Ok(stored)
+        })
+        .await
     }
 
-    async fn write_poll(&self, poll: &PollRecord<'_>) -> Result<PollStored, StoreError> {
+    /// Does what [`Store::record_poll`] does and takes it all back: says what it would bring.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn try_poll(&self, poll: &PollRecord<'_>) -> Result<PollStored, StoreError> {
+        within_deadline(async {
+            let (transaction, stored) = self.write_poll(poll).await?;
+            transaction.rollback().await?;
+            Ok(stored)
+        })
+        .await
+    }
+
+    async fn write_poll(
+        &self,
+        poll: &PollRecord<'_>,
+    ) -> Result<(Transaction, PollStored), StoreError> {
         let batch = prepare(poll.listed, matches!(self, Store::Postgres(_)));
         let too_deep: Vec<Undecodable> = batch
             .too_deep
@@ -194,7 +215,6 @@ impl Store {
         }
         let gaps_opened = transaction.record_members(&held, &found, now).await?;
         transaction.count(deltas).await?;
-        transaction.commit().await?;
 
         let mut fresh: Vec<usize> = batch
             .newest
@@ -203,11 +223,12 @@ impl Store {
             .map(|row| row.index)
             .collect();
         fresh.sort_unstable();
-        Ok(PollStored {
+        let stored = PollStored {
             fresh,
             gaps_opened,
             lost,
-        })
+        };
+        Ok((transaction, stored))
     }
 }
 

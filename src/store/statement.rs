@@ -91,6 +91,14 @@ impl Transaction {
         }
         Ok(())
     }
+
+    pub async fn rollback(self) -> Result<(), StoreError> {
+        match self {
+            Transaction::Postgres(transaction) => transaction.rollback().await?,
+            Transaction::Sqlite(transaction) => transaction.rollback().await?,
+        }
+        Ok(())
+    }
 }
 
 /// A list of texts as one parameter: an array for Postgres (`= ANY($1)`), a JSON array for SQLite

@@ -20,6 +20,7 @@ conformance!(
     what_is_no_submission_is_kept_once_and_counted,
     polls_of_the_same_ids_at_once_store_each_once,
     windows_are_listed_newest_first_and_pruned_by_age,
+    a_poll_that_is_only_tried_tells_what_it_would_bring_and_leaves_nothing,
 );
 
 async fn what_is_new_is_stored_and_has_to_be_fetched(world: World) {
@@ -113,6 +114,23 @@ async fn a_poll_repeated_after_a_lost_answer_changes_nothing(world: World) {
             .await,
         1
     );
+}
+
+async fn a_poll_that_is_only_tried_tells_what_it_would_bring_and_leaves_nothing(world: World) {
+    let claim = world.claimed("rust").await;
+    let mut record = member(&claim);
+    record.window = Some(window(1000, WindowOutcome::Complete));
+    let poll = PollRecord {
+        listed: &[seen("a1", NOW)],
+        undecodable: &[],
+        members: &[record],
+        now_ms: NOW,
+    };
+    let before = everything(&world).await;
+    let tried = world.store.try_poll(&poll).await.unwrap();
+    assert_eq!(everything(&world).await, before);
+    assert_eq!(world.store.record_poll(&poll).await.unwrap(), tried);
+    assert_eq!(tried.fresh, [0]);
 }
 
 /// What a reader can see, as text.
