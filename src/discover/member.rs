@@ -1,7 +1,10 @@
 //! One subreddit's share of a poll: its window, its gap, and when it is looked at next.
 
 use super::group::is_quiet;
-use super::prove::{Proof, judge, listed_since, new_name, posts_per_hour, seconds, short_overlap};
+use super::prove::{
+    ALONE_EVERY, Proof, belongs, judge, listed_since, new_name, posts_per_hour, seconds,
+    short_overlap,
+};
 use super::walk::{Ended, Walk};
 use crate::config::DiscoverConfig;
 use crate::source::UnavailableReason;
@@ -14,6 +17,8 @@ use std::time::Duration;
 /// An unavailable subreddit is looked at again after this, then after twice as long, and so on.
 const RECHECK_FIRST: Duration = Duration::from_secs(300);
 const RECHECK_LONGEST: Duration = Duration::from_secs(6 * 3600);
+/// Polls before it that a listing must have been empty in, to be believed.
+const SILENT_POLLS: u32 = 2;
 
 /// How a walk came out.
 #[derive(Debug)]
@@ -66,10 +71,15 @@ pub(super) fn member(
                 now_ms,
             ));
         }
+        WalkEnd::Ended(_) if alone && silenced(claimed, walk) && !lasts(claimed, served_at) => {
+            let mut record = failed(config, claimed, alone, walked, now_ms);
+            record.update.failures = claimed.failures.saturating_add(1);
+            return Some(record);
+        }
         WalkEnd::Ended(ended) => judge(walk, *ended, claimed, alone, served_at, config),
         WalkEnd::Unavailable(reason) => return Some(unavailable(claimed, reason, now_ms)),
         WalkEnd::Refused(_) | WalkEnd::OutOfPatience | WalkEnd::Stopped => {
-            return Some(failed(config, claimed, walked, now_ms));
+            return Some(failed(config, claimed, alone, walked, now_ms));
         }
     };
     let window = |start, outcome| {
@@ -79,11 +89,16 @@ pub(super) fn member(
             started_at: walked.started_at,
             finished_at: walked.finished_at,
             pages: walk.pages(),
-            listed: u32::try_from(walk.listed().len()).unwrap_or(u32::MAX),
+            listed: listed(walk, claimed, alone),
             outcome,
         })
     };
-    let posts_per_hour = posts_per_hour(walk, claimed, alone, served_at);
+    let silenced = silenced(claimed, walk);
+    let posts_per_hour = if silenced && !alone {
+        claimed.posts_per_hour
+    } else {
+        posts_per_hour(walk, claimed, alone, served_at)
+    };
     let mut record = MemberRecord {
         claim: claimed.claim.clone(),
         window: None,
@@ -93,7 +108,12 @@ pub(super) fn member(
             covered_until: None,
             seen_until: Some(served_at),
             posts_per_hour,
-            failures: 0,
+            // Counted on, so that what was believed once stays so.
+            failures: if silenced {
+                claimed.failures.saturating_add(1)
+            } else {
+                0
+            },
             state: SubredditState::Active,
             reason: None,
             next_poll_ms: next_poll_ms(config, posts_per_hour, now_ms),
@@ -127,10 +147,12 @@ pub(super) fn member(
             cause,
         } => {
             record.window = window(start, WindowOutcome::Truncated);
+            // Down to the watermark all is proven.
+            let unproven = claimed.covered_until.unwrap_or(start);
             record.gap = Some(GapRecord {
                 interval: Interval {
-                    start,
-                    end: listed_since,
+                    start: unproven,
+                    end: listed_since.max(unproven),
                 },
                 cause,
             });
@@ -145,11 +167,28 @@ pub(super) fn member(
     Some(record)
 }
 
+/// Whether a listing shows nothing at all of a subreddit that is known to have posted. Now and then
+/// Reddit serves that for minutes.
+fn silenced(claimed: &Claimed, walk: &Walk) -> bool {
+    claimed.last_submission_at.is_some()
+        && walk.listed().is_empty()
+        && walk.undecodable().is_empty()
+}
+
+/// Whether a subreddit has been [`silenced`] for so long that it is believed to be empty.
+fn lasts(claimed: &Claimed, served_at: i64) -> bool {
+    claimed.failures >= SILENT_POLLS
+        && claimed
+            .covered_until
+            .is_none_or(|covered| served_at.saturating_sub(covered) >= ALONE_EVERY)
+}
+
 /// An outage: the watermark stays, so the next poll reaches back to it; the gap says meanwhile what
 /// may be missing, and ends when a window covers it.
 fn failed(
     config: &DiscoverConfig,
     claimed: &Claimed,
+    alone: bool,
     walked: &Walked,
     now_ms: i64,
 ) -> MemberRecord {
@@ -158,9 +197,17 @@ fn failed(
     let start = claimed
         .covered_until
         .map_or(first, |covered| covered - seconds(short_overlap(config)));
-    let unlisted_until = listed_since(&walked.walk)
-        .unwrap_or(end)
-        .clamp(start, end.max(start));
+    // Down to the watermark all is proven. Before there is one, there is no window that a gap could
+    // be in: the first one begins where the first poll that succeeds says.
+    let gap = claimed.covered_until.map(|covered| GapRecord {
+        interval: Interval {
+            start: covered,
+            end: listed_since(&walked.walk)
+                .unwrap_or(end)
+                .clamp(covered, end.max(covered)),
+        },
+        cause: GapCause::Error,
+    });
     MemberRecord {
         claim: claimed.claim.clone(),
         window: Some(WindowRecord {
@@ -169,17 +216,11 @@ fn failed(
             started_at: walked.started_at,
             finished_at: walked.finished_at,
             pages: walked.walk.pages(),
-            listed: u32::try_from(walked.walk.listed().len()).unwrap_or(u32::MAX),
+            listed: listed(&walked.walk, claimed, alone),
             outcome: WindowOutcome::Failed,
         }),
         proven: None,
-        gap: Some(GapRecord {
-            interval: Interval {
-                start,
-                end: unlisted_until,
-            },
-            cause: GapCause::Error,
-        }),
+        gap,
         update: SubredditUpdate {
             next_poll_ms: next_poll_ms(config, claimed.posts_per_hour, now_ms),
             ..unchanged(claimed)
@@ -187,8 +228,19 @@ fn failed(
     }
 }
 
+/// How many of the listed are this member's; all, of a walk alone.
+fn listed(walk: &Walk, claimed: &Claimed, alone: bool) -> u32 {
+    let own = walk.listed().iter();
+    let own = own.filter(|item| alone || belongs(item, claimed));
+    u32::try_from(own.count()).unwrap_or(u32::MAX)
+}
+
 fn unavailable(claimed: &Claimed, reason: &UnavailableReason, now_ms: i64) -> MemberRecord {
-    let times = claimed.failures.min(16);
+    let failures = match claimed.state {
+        SubredditState::Unavailable => claimed.failures,
+        _ => 0,
+    };
+    let times = failures.min(16);
     let wait = RECHECK_FIRST
         .saturating_mul(1 << times)
         .min(RECHECK_LONGEST);
@@ -201,7 +253,7 @@ fn unavailable(claimed: &Claimed, reason: &UnavailableReason, now_ms: i64) -> Me
         proven: None,
         gap: None,
         update: SubredditUpdate {
-            failures: claimed.failures.saturating_add(1),
+            failures: failures.saturating_add(1),
             state: SubredditState::Unavailable,
             reason: Some(reason.to_string()),
             next_poll_ms: now_ms + milliseconds(wait),

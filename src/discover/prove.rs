@@ -149,7 +149,7 @@ pub fn new_name(walk: &Walk, claimed: &Claimed, alone: bool) -> Option<Subreddit
     (first != claimed.claim.subreddit && names.all(|name| name == first)).then_some(first)
 }
 
-fn belongs(item: &crate::submission::Observation, claimed: &Claimed) -> bool {
+pub fn belongs(item: &crate::submission::Observation, claimed: &Claimed) -> bool {
     let name = claimed.claim.subreddit.as_str();
     item.submission
         .subreddit

@@ -33,6 +33,8 @@ pub struct Claimed {
     pub seen_until: Option<i64>,
     /// Submissions an hour.
     pub posts_per_hour: f64,
+    /// Seconds; creation time of the newest that was found.
+    pub last_submission_at: Option<i64>,
     /// Polls that failed since the last that did not.
     pub failures: u32,
     /// Milliseconds; when it became due.
@@ -49,6 +51,7 @@ struct Row {
     covered_until: Option<i64>,
     seen_until: Option<i64>,
     posts_per_hour: f64,
+    last_submission_at: Option<i64>,
     failures: i32,
     next_poll_ms: i64,
 }
@@ -74,7 +77,7 @@ const CLAIM: Dialects = Dialects {
            AND (claimed_until_ms IS NULL OR claimed_until_ms <= $2 OR claimed_until_ms > $4)
          ORDER BY next_poll_ms LIMIT $7 FOR UPDATE SKIP LOCKED))
      RETURNING name, claim_token, state, reason, added_at, covered_until, seen_until, posts_per_hour,
-               failures, next_poll_ms",
+               last_submission_at, failures, next_poll_ms",
     sqlite: "UPDATE subreddits
      SET claim_token = claim_token + 1, claimed_by = $1, claimed_until_ms = $3
      WHERE name IN (
@@ -83,7 +86,7 @@ const CLAIM: Dialects = Dialects {
            AND (claimed_until_ms IS NULL OR claimed_until_ms <= $2 OR claimed_until_ms > $4)
          ORDER BY next_poll_ms LIMIT $7)
      RETURNING name, claim_token, state, reason, added_at, covered_until, seen_until, posts_per_hour,
-               failures, next_poll_ms",
+               last_submission_at, failures, next_poll_ms",
 };
 const RENEW: Dialects = Dialects::same(
     "UPDATE subreddits SET claimed_until_ms = $3
@@ -218,6 +221,7 @@ impl TryFrom<Row> for Claimed {
             covered_until: row.covered_until,
             seen_until: row.seen_until,
             posts_per_hour: row.posts_per_hour,
+            last_submission_at: row.last_submission_at,
             failures: row.failures.unsigned_abs(),
             next_poll_ms: row.next_poll_ms,
         })

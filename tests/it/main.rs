@@ -17,6 +17,7 @@ mod budget_local;
 mod budget_shared;
 mod health;
 mod pipeline_fetching;
+mod pipeline_polls;
 mod pipeline_real;
 mod pipeline_sharing;
 mod pipeline_worlds;

@@ -180,6 +180,12 @@ impl World {
         rows.unwrap()
     }
 
+    /// Changes the database past the store.
+    pub async fn execute(&self, sql: &'static str) {
+        let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    }
+
     /// Stops every scheduler.
     pub async fn stop(&mut self) {
         for (stop, task) in self.schedulers.drain(..) {

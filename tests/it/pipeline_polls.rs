@@ -1,0 +1,223 @@
+//! What single polls record when something is wrong with them: with the listing, an item, the
+//! database.
+
+use crate::support::discovery::{START_MS, World, clock_readings};
+use crate::support::pipeline::until;
+use freshet::simulator::{Endpoint, Fault, Oddities, Publication, Removal, SimulatorOptions};
+use freshet::store::{Gap, GapState, Interval, PollWindow, Subreddit, WindowOutcome};
+use freshet::submission::{SubmissionId, SubredditName};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn names(count: usize) -> Vec<SubredditName> {
+    let name = |number| format!("kettles_{number}").parse().unwrap();
+    (0..count).map(name).collect()
+}
+
+/// So many watched subreddits with nothing in them yet.
+async fn still(count: usize) -> World {
+    let options = SimulatorOptions {
+        subreddits: names(count).into_iter().map(|name| (name, 0.0)).collect(),
+        oddities: Oddities::none(),
+        ..SimulatorOptions::default()
+    };
+    let world = World::new(options, &[], 0).await;
+    world.watch(&names(count)).await;
+    world
+}
+
+fn publish(world: &World, name: &SubredditName) -> SubmissionId {
+    let control = world.simulator.control();
+    control.publish(Publication::to(name)).unwrap()
+}
+
+async fn poll_again(world: &World) {
+    world.advance(MINUTE);
+    world.settle(|| {}).await;
+}
+
+async fn row(world: &World, name: &SubredditName) -> Subreddit {
+    let rows = world.store.subreddits().await.unwrap();
+    rows.into_iter().find(|row| row.name == *name).unwrap()
+}
+
+async fn last_window(world: &World, name: &SubredditName) -> PollWindow {
+    let windows = world.store.poll_windows(name, 1).await.unwrap();
+    windows.into_iter().next().unwrap()
+}
+
+async fn open_gaps(world: &World, name: &SubredditName) -> Vec<Gap> {
+    let gaps = world.store.gaps(Some(name), Some(GapState::Open)).await;
+    gaps.unwrap()
+}
+
+fn refuse(world: &World, times: u32) {
+    let refusal = Fault::ErrorEmpty { status: 400 };
+    let control = world.simulator.control();
+    control
+        .fail_next(times, refusal, Some(Endpoint::Listing))
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_first_poll_that_fails_leaves_no_gap_and_a_later_one_leaves_what_is_not_proven() {
+    let mut world = still(1).await;
+    let name = &names(1)[0];
+    refuse(&world, 1);
+    world.start_scheduler();
+    world.settle(|| {}).await;
+    let failed = last_window(&world, name).await.window;
+    assert_eq!(failed.outcome, WindowOutcome::Failed);
+    assert_eq!(open_gaps(&world, name).await, []);
+
+    publish(&world, name);
+    poll_again(&world).await;
+    let covered = row(&world, name).await.covered_until.unwrap();
+    assert_eq!(covered, world.now_ms() / 1000);
+
+    refuse(&world, 1);
+    poll_again(&world).await;
+    let gaps = open_gaps(&world, name).await;
+    let unproven = Interval {
+        start: covered,
+        end: world.now_ms() / 1000,
+    };
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(gaps[0].interval, unproven);
+
+    poll_again(&world).await;
+    assert_eq!(open_gaps(&world, name).await, []);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_window_of_a_shared_listing_counts_the_members_own() {
+    let mut world = still(3).await;
+    let names = names(3);
+    for name in &names {
+        publish(&world, name);
+    }
+    world.start_scheduler();
+    world.settle(|| {}).await;
+    publish(&world, &names[1]);
+    poll_again(&world).await;
+    let requests = world.simulator.control().requests();
+    assert!(requests.last().unwrap().uri.contains('+'), "it was shared");
+    for (name, own) in names.iter().zip([1, 2, 1]) {
+        let poll = last_window(&world, name).await;
+        assert_eq!(poll.window.outcome, WindowOutcome::Complete, "{poll:?}");
+        assert_eq!(poll.window.listed, own, "{poll:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_empty_listing_of_a_subreddit_that_has_posted_is_believed_only_when_it_lasts() {
+    let mut world = still(1).await;
+    let name = &names(1)[0];
+    let ids: Vec<SubmissionId> = (0..3).map(|_| publish(&world, name)).collect();
+    world.start_scheduler();
+    world.settle(|| {}).await;
+    let before = row(&world, name).await;
+    assert!(before.posts_per_hour > 0.0, "{before:?}");
+
+    let control = world.simulator.control().clone();
+    let hide = || {
+        for id in &ids {
+            control.remove(id, Removal::Moderator).unwrap();
+        }
+    };
+    hide();
+    for _ in 0..5 {
+        poll_again(&world).await;
+        let now = row(&world, name).await;
+        assert_eq!(now.covered_until, before.covered_until);
+        assert_eq!(now.posts_per_hour, before.posts_per_hour);
+        let poll = last_window(&world, name).await;
+        assert_eq!(poll.window.outcome, WindowOutcome::Failed, "{poll:?}");
+        assert_eq!(open_gaps(&world, name).await.len(), 1);
+    }
+
+    for id in &ids {
+        control.restore(id, false).unwrap();
+    }
+    poll_again(&world).await;
+    let shown = row(&world, name).await;
+    assert_eq!(shown.covered_until, Some(world.now_ms() / 1000));
+    assert_eq!(shown.failures, 0);
+    assert_eq!(open_gaps(&world, name).await, []);
+
+    hide();
+    for _ in 0..29 {
+        poll_again(&world).await;
+        assert_eq!(row(&world, name).await.covered_until, shown.covered_until);
+    }
+    poll_again(&world).await;
+    let emptied = row(&world, name).await;
+    assert_eq!(emptied.covered_until, Some(world.now_ms() / 1000));
+    assert_eq!(open_gaps(&world, name).await, []);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_stored_costs_itself_and_the_others_count_with_their_poll() {
+    let mut world = still(1).await;
+    let name = &names(1)[0];
+    world
+        .execute(
+            "CREATE TRIGGER refuses BEFORE INSERT ON submissions WHEN NEW.id = 'bad'
+             BEGIN SELECT RAISE(ABORT, 'on purpose'); END",
+        )
+        .await;
+    publish(&world, name);
+    let bad = Publication {
+        id: Some("bad".to_owned()),
+        created_utc: Some(START_MS / 1000 - 5),
+        ..Publication::to(name)
+    };
+    world.simulator.control().publish(bad).unwrap();
+    publish(&world, name);
+    world.start_scheduler();
+    world.settle(|| {}).await;
+    assert_eq!(world.stored().await.len(), 2);
+    let poll = last_window(&world, name).await;
+    assert_eq!(poll.fresh, 2, "{poll:?}");
+    assert_eq!(poll.window.outcome, WindowOutcome::Complete);
+    assert_eq!(row(&world, name).await.submissions, 2);
+    let kept = world.rows("SELECT reason, times FROM undecodable").await;
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_poll_that_cannot_be_recorded_is_repeated_when_its_claim_has_run_out() {
+    let mut world = still(1).await;
+    let name = &names(1)[0];
+    world
+        .execute(
+            "CREATE TRIGGER refuses BEFORE INSERT ON poll_windows
+             BEGIN SELECT RAISE(ABORT, 'on purpose'); END",
+        )
+        .await;
+    let id = publish(&world, name).to_string();
+    world.start_scheduler();
+    until("it is stored", Duration::from_secs(10), async || {
+        world.stored().await.contains(&id)
+    })
+    .await;
+    let control = world.simulator.control();
+    let asked = control.stats().of(Endpoint::Listing);
+    let before = clock_readings();
+    until("it looks again", Duration::from_secs(10), async || {
+        clock_readings() >= before + 4
+    })
+    .await;
+    assert_eq!(control.stats().of(Endpoint::Listing), asked);
+    world.execute("DROP TRIGGER refuses").await;
+    world.advance(Duration::from_secs(21));
+    world.settle(|| {}).await;
+    let poll = last_window(&world, name).await;
+    assert_eq!(poll.window.outcome, WindowOutcome::Complete, "{poll:?}");
+    world.stop().await;
+}
