@@ -78,11 +78,6 @@ const UNFEED: Dialects = Dialects {
     sqlite: "UPDATE fetches SET fed_ms = NULL
      WHERE id IN (SELECT value FROM json_each($1)) AND fed_ms IS NOT NULL AND dead_at IS NULL",
 };
-const TOUCH_FED: Dialects = Dialects {
-    postgres: "UPDATE fetches SET fed_ms = $2 WHERE id = ANY($1) AND dead_at IS NULL",
-    sqlite: "UPDATE fetches SET fed_ms = $2
-     WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL",
-};
 const START: Dialects = Dialects {
     postgres: "UPDATE fetches SET attempts = attempts + 1, started = true
      WHERE id = ANY($1) AND dead_at IS NULL
@@ -171,16 +166,6 @@ impl Store {
     /// As the database answers.
     pub async fn unfeed(&self, ids: &[SubmissionId]) -> Result<u64, StoreError> {
         self.change_fetches(UNFEED, ids, None).await
-    }
-
-    /// Notes that fetches were seen in the queue.
-    ///
-    /// # Errors
-    /// As the database answers.
-    pub async fn touch_fed(&self, ids: &[SubmissionId], now_ms: i64) -> Result<(), StoreError> {
-        self.change_fetches(TOUCH_FED, ids, Some(now_ms))
-            .await
-            .map(drop)
     }
 
     /// Counts one more attempt for each of these, before the work, so that a fetch that kills its

@@ -84,8 +84,6 @@ async fn what_the_queue_has_lost_is_fed_again(world: World) {
     assert_eq!(store.fed_before(NOW + 99, 9).await.unwrap()[2], id("a3"));
     assert_eq!(store.fed_before(NOW + 99, 1).await.unwrap().len(), 1);
 
-    store.touch_fed(&ids(&["a1"]), NOW + 50).await.unwrap();
-    assert_eq!(store.fed_before(NOW + 11, 9).await.unwrap(), ids(&["a2"]));
     assert_eq!(store.unfeed(&ids(&["a2", "a9"])).await.unwrap(), 1);
     assert_eq!(store.unfeed(&ids(&["a2"])).await.unwrap(), 0, "once");
     assert_eq!(
@@ -169,7 +167,6 @@ async fn a_failure_keeps_its_reason_and_is_tried_again_or_set_aside(world: World
     );
     assert!(store.fed_before(NOW + 99, 9).await.unwrap().is_empty());
     assert_eq!(store.unfeed(&ids(&["a1"])).await.unwrap(), 0);
-    store.touch_fed(&ids(&["a1"]), NOW).await.unwrap();
     store.return_fetches(&ids(&["a1"]), NOW).await.unwrap();
     assert_eq!(store.fetch_counts(NOW + 99).await.unwrap().dead, 1);
     assert_eq!(

@@ -242,7 +242,6 @@ async fn no_call_reads_more_rows_than_it_was_asked_for() {
         };
         store.record_fetches(&record).await.unwrap();
         store.start_attempts(&claimed).await.unwrap();
-        store.touch_fed(&claimed, NOW).await.unwrap();
         store.unfeed(&claimed).await.unwrap();
         store.return_fetches(&claimed, NOW).await.unwrap();
         store.claim_fetches(NOW, 100).await.unwrap();
