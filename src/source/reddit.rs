@@ -145,24 +145,6 @@ impl Reddit {
         self.0.transport.its_time()
     }
 
-    /// Gets an access token unless a valid one is at hand: for readiness and for the doctor.
-    ///
-    /// # Errors
-    /// [`SourceError::Wait`] with the reason why there is none.
-    pub async fn check(&self) -> Result<(), SourceError> {
-        let inner = &*self.0;
-        if inner.auth.has_token().await {
-            return Ok(());
-        }
-        let pass = inner.gate.pass().await;
-        let result = inner
-            .auth
-            .token(&inner.transport, &inner.budget, None)
-            .await;
-        pass.settle(result.as_ref().err());
-        result.map(drop)
-    }
-
     /// Returns once requests are held back because the last ones failed; at once while they are.
     pub async fn held_back(&self) {
         self.0.gate.shut().await;

@@ -17,7 +17,7 @@ fn is_token(path: &str) -> bool {
 #[tokio::test]
 async fn the_application_asks_for_a_token_in_its_own_name() {
     let server = Server::start(|_| listing(&[], None)).await;
-    server.reddit().check().await.unwrap();
+    page(&server.reddit()).await.unwrap();
     let asked = server.asked().remove(0);
     assert_eq!(asked.method, "POST");
     assert_eq!(asked.path, "/api/v1/access_token");
@@ -42,7 +42,7 @@ async fn an_installed_application_which_has_no_secret_asks_in_its_own_way() {
     let server = Server::start(|_| listing(&[], None)).await;
     let mut options = server.options();
     options.client_secret = String::new().into();
-    server.reddit_with(options).check().await.unwrap();
+    page(&server.reddit_with(options)).await.unwrap();
     assert_eq!(
         server.asked()[0].body,
         "grant_type=https%3A%2F%2Foauth.reddit.com%2Fgrants%2Finstalled_client\
@@ -58,7 +58,7 @@ async fn a_login_is_sent_as_a_form_whatever_its_characters() {
         username: "some one".to_owned(),
         password: "p&ss=wörd+".into(),
     });
-    server.reddit_with(options).check().await.unwrap();
+    page(&server.reddit_with(options)).await.unwrap();
     assert_eq!(
         server.asked()[0].body,
         "grant_type=password&username=some+one&password=p%26ss%3Dw%C3%B6rd%2B"
@@ -71,7 +71,6 @@ async fn a_valid_token_is_used_again_and_callers_share_one_request_for_it() {
     let reddit = server.reddit();
     let pages = join_all((0..50).map(|_| page(&reddit))).await;
     assert!(pages.iter().all(Result::is_ok));
-    reddit.check().await.unwrap();
     assert_eq!(server.tokens_asked(), 1);
     assert_eq!(server.asked_api().len(), 50);
 }
@@ -114,7 +113,6 @@ async fn a_refused_token_is_renewed_once_by_all_callers_together() {
     })
     .await;
     let reddit = server.reddit();
-    reddit.check().await.unwrap();
     let pages = join_all((0..20).map(|_| page(&reddit))).await;
     assert!(pages.iter().all(Result::is_ok));
     assert_eq!(server.tokens_asked(), 2);

@@ -85,10 +85,12 @@ async fn the_servers_wish_to_wait_is_granted_to_it_by_everyone() {
 
 #[tokio::test]
 async fn many_that_fail_together_are_one_failure() {
-    let down = Arc::new(AtomicBool::new(true));
+    let down = Arc::new(AtomicBool::new(false));
     let server = failing(down.clone()).await;
     let reddit = server.reddit();
-    reddit.check().await.unwrap();
+    // With a token at hand they all ask at once.
+    page(&reddit).await.unwrap();
+    down.store(true, Ordering::SeqCst);
     let failed = join_all((0..20).map(|_| page(&reddit))).await;
     let failed = failed.iter().filter(|it| it.is_err()).count();
     down.store(false, Ordering::SeqCst);
@@ -197,9 +199,9 @@ async fn a_call_may_be_cancelled_at_any_point_and_leaves_nothing_behind() {
         assert!(calls.iter().all(Result::is_err));
     }
     // Whether the server noticed that these were given up is its affair.
-    gate.add_permits(4);
-    reddit.check().await.unwrap();
-    gate.forget_permits(4);
+    gate.add_permits(5);
+    page(&reddit).await.unwrap();
+    gate.forget_permits(5);
     // Cancelled during the request itself.
     let calls = join_all((0..5).map(|_| timeout(Duration::from_millis(20), page(&reddit)))).await;
     assert!(calls.iter().all(Result::is_err));

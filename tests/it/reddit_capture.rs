@@ -3,7 +3,7 @@
 use crate::reddit_decisions::{Meaning, meaning};
 use crate::support::canned::{Answer, Server, page};
 use crate::support::capture::{Recorded, recorded};
-use freshet::source::{Priority, UnavailableReason, WaitCause};
+use freshet::source::{UnavailableReason, WaitCause};
 
 fn answer(recorded: &Recorded) -> Answer {
     Answer {
@@ -117,7 +117,7 @@ async fn every_recorded_error_leads_to_the_decision_that_the_facts_call_for() {
         let answer = answer(recorded);
         let result = if is_token(recorded) {
             let server = Server::raw(move |_| answer.clone()).await;
-            meaning(&server.reddit().check().await)
+            meaning(&page(&server.reddit()).await)
         } else {
             let server = Server::start(move |_| answer.clone()).await;
             let result = meaning(&page(&server.reddit()).await);
@@ -152,15 +152,8 @@ async fn every_recorded_answer_of_the_token_endpoint_is_understood() {
         })
         .await;
         let reddit = server.reddit();
-        assert_eq!(
-            meaning(&reddit.check().await),
-            expected,
-            "{}",
-            recorded.body
-        );
+        assert_eq!(meaning(&page(&reddit).await), expected, "{}", recorded.body);
         if expected == Meaning::Fine {
-            let ids = ["a".parse().unwrap()];
-            reddit.info(&ids, Priority::Poll).await.unwrap();
             let sent = server.asked_api()[0].headers["authorization"].clone();
             let token = recorded.body["access_token"].as_str().unwrap();
             assert_eq!(sent.to_str().unwrap(), format!("Bearer {token}"));

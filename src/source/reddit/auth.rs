@@ -73,12 +73,6 @@ impl Auth {
         }
     }
 
-    /// Whether a valid token is at hand.
-    pub(super) async fn has_token(&self) -> bool {
-        let held = self.held.lock().await;
-        held.token.as_ref().is_some_and(|it| !it.expired())
-    }
-
     /// A valid token, renewed if that is due. Whoever waits for another's renewal gets its outcome.
     /// `deadline` bounds the wait for a turn to renew it, not the renewal.
     pub(super) async fn token(
