@@ -2,7 +2,7 @@
 
 use super::group::is_quiet;
 use super::prove::{
-    ALONE_EVERY, Proof, belongs, judge, listed_since, new_name, posts_per_hour, seconds,
+    ALONE_EVERY, Proof, as_of, belongs, judge, listed_since, new_name, posts_per_hour, seconds,
     short_overlap,
 };
 use super::walk::{Ended, Walk};
@@ -63,6 +63,7 @@ pub(super) fn member(
         ..
     } = walked;
     let served_at = *served_at;
+    let claimed = &as_of(claimed, served_at);
     let proof = match end {
         WalkEnd::Ended(_) if let Some(name) = new_name(walk, claimed, alone) => {
             return Some(unavailable(

@@ -4,7 +4,7 @@ use super::Discover;
 use super::claims::Claims;
 use super::member::{WalkEnd, Walked};
 use super::overlaps::Overlaps;
-use super::prove::{seconds, short_overlap};
+use super::prove::{as_of, seconds, short_overlap};
 use super::record::record;
 use super::walk::{Page, Walk};
 use crate::source::{ListingPage, Priority, SourceError};
@@ -153,6 +153,7 @@ fn reach(discover: &Discover, overlaps: &Overlaps, group: &[Claimed], served_at:
     let overlap = seconds(config.overlap);
     let alone = group.len() == 1;
     let member = |claimed: &Claimed| {
+        let claimed = as_of(claimed, served_at);
         let Some(covered) = claimed.covered_until else {
             return served_at.saturating_sub(seconds(config.first_window));
         };

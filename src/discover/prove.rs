@@ -128,6 +128,16 @@ pub fn short_overlap(config: &DiscoverConfig) -> Duration {
         .min(config.interval.max(Duration::from_secs(60)))
 }
 
+/// As it is known at this time of Reddit's. Nothing can be proven of what is to come: a watermark
+/// that lies there was moved by a wrong clock, and counts up to now.
+pub fn as_of(claimed: &Claimed, served_at: i64) -> Claimed {
+    Claimed {
+        covered_until: claimed.covered_until.map(|at| at.min(served_at)),
+        seen_until: claimed.seen_until.map(|at| at.min(served_at)),
+        ..claimed.clone()
+    }
+}
+
 /// Whole seconds of a length of time.
 pub fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)

@@ -5,6 +5,7 @@
 
 mod auth;
 pub mod budget;
+mod clock;
 mod decisions;
 mod gate;
 mod info;

@@ -221,3 +221,25 @@ async fn a_poll_that_cannot_be_recorded_is_repeated_when_its_claim_has_run_out()
     assert_eq!(poll.window.outcome, WindowOutcome::Complete, "{poll:?}");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_watermark_in_the_future_does_not_keep_polls_from_the_ground_below_the_first_page() {
+    let mut world = still(1).await;
+    let name = &names(1)[0];
+    publish(&world, name);
+    world.start_scheduler();
+    world.settle(|| {}).await;
+    world
+        .execute("UPDATE subreddits SET covered_until = covered_until + 2592000")
+        .await;
+    world.advance(Duration::from_secs(30));
+    for _ in 0..150 {
+        publish(&world, name);
+    }
+    poll_again(&world).await;
+    assert_eq!(world.stored().await.len(), 151);
+    let window = last_window(&world, name).await.window;
+    assert_eq!(window.outcome, WindowOutcome::Complete);
+    assert!(window.window_start < window.window_end, "{window:?}");
+    world.stop().await;
+}

@@ -55,8 +55,11 @@ async fn one_odd_child_costs_itself_and_stays_an_anchor() {
         listing(&children, Some("t3_a")).with("date", "Sat, 11 Apr 2015 06:35:11 GMT")
     })
     .await;
+    let reddit = server.reddit();
+    let odd = page(&reddit).await.unwrap();
+    assert!(odd.served_at > 1_700_000_000, "one date alone is doubted");
     let before = chrono::Utc::now().timestamp_millis();
-    let page = page(&server.reddit()).await.unwrap();
+    let page = page(&reddit).await.unwrap();
     let ids: Vec<_> = page
         .items
         .iter()

@@ -4,13 +4,14 @@
 
 use super::SOURCE;
 use super::budget::{Budget, Grant, Quota};
+use super::clock::ItsClock;
 use super::decisions::{SourceError, WaitCause};
 use super::options::{InvalidOptions, RedditOptions};
 use crate::metrics::Metrics;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect, retry};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Reddit sends about forty.
@@ -44,8 +45,7 @@ pub(super) struct Transport {
     metrics: Arc<Metrics>,
     max_body_bytes: usize,
     simulated: Arc<AtomicBool>,
-    /// By how many seconds Reddit's clock is ahead of ours, as the last `Date` told.
-    ahead_seconds: AtomicI64,
+    its_clock: ItsClock,
 }
 
 /// A whole answer.
@@ -57,7 +57,7 @@ pub(super) struct Answer {
     /// By our clock, milliseconds since the epoch.
     pub(super) asked_ms: i64,
     pub(super) received_ms: i64,
-    /// By its `Date`, else by what earlier ones told of Reddit's clock; seconds since the epoch.
+    /// By its `Date` where that is believed, else by what earlier ones told of Reddit's clock; seconds since the epoch.
     pub(super) served_at: i64,
     /// From the request to the end of the answer.
     pub(super) seconds: f64,
@@ -93,7 +93,7 @@ impl Transport {
             metrics,
             max_body_bytes: options.max_body_bytes,
             simulated: Arc::default(),
-            ahead_seconds: AtomicI64::new(0),
+            its_clock: ItsClock::new(now_ms().div_euclid(1_000)),
         };
         transport.token_expires(0.0);
         Ok(transport)
@@ -106,8 +106,7 @@ impl Transport {
 
     /// Reddit's clock, as far as answers have told it; seconds since the epoch.
     pub(super) fn its_time(&self) -> i64 {
-        let ahead = self.ahead_seconds.load(Ordering::Relaxed);
-        now_ms().div_euclid(1_000).saturating_add(ahead)
+        self.its_clock.now()
     }
 
     /// Shows when the access token expires, seconds since the epoch; 0 where there is none.
@@ -149,11 +148,7 @@ impl Transport {
         let simulated = response.headers().contains_key(SIMULATED);
         self.simulated.fetch_or(simulated, Ordering::Relaxed);
         let served_at = match date(response.headers()) {
-            Some(date) => {
-                let ahead = date.saturating_sub(now_ms().div_euclid(1_000));
-                self.ahead_seconds.store(ahead, Ordering::Relaxed);
-                date
-            }
+            Some(date) => self.its_clock.hear(date),
             None => self.its_time(),
         };
         let body = self.body(&mut response).await?;
