@@ -4,10 +4,12 @@
 //! network, no database and no clock.
 
 mod decode;
+mod fingerprint;
 mod lenient;
 mod names;
 
 pub use decode::{Undecodable, decode};
+pub use fingerprint::fingerprint;
 pub use names::{InvalidName, SubmissionId, SubredditName};
 
 use serde_json::value::RawValue;

@@ -3,7 +3,7 @@
 use super::walk::{Ended, OLD_RUN, Walk};
 use crate::config::DiscoverConfig;
 use crate::store::{Claimed, GapCause};
-use crate::submission::SubredditName;
+use crate::submission::{SubredditName, fingerprint};
 use std::time::Duration;
 
 /// A subreddit that is listed in company without an item of its own to show for it is listed alone
@@ -13,14 +13,8 @@ pub const ALONE_EVERY: i64 = 1800;
 /// After how many seconds this one is: not all in the same minute, so that the many that became
 /// silent together leave room in the budget.
 pub fn alone_every(name: &SubredditName) -> i64 {
-    // FNV-1a: neighbouring names far apart, and the same in every process.
-    let hash = name
-        .as_str()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-    let spread = (hash >> 32).cast_signed() % (ALONE_EVERY / 2);
+    // The upper half keeps neighbouring names far apart.
+    let spread = (fingerprint(name.as_str()) >> 32).cast_signed() % (ALONE_EVERY / 2);
     ALONE_EVERY - spread
 }
 

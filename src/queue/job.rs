@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::submission::SubmissionId;
+use crate::submission::{SubmissionId, fingerprint};
 
 /// The version that this build writes and reads. Jobs outlive deploys: what an older build left
 /// behind must stay readable, what a newer one wrote must be refused without harm.
@@ -95,10 +95,7 @@ impl Job {
 /// job. The upper bits come from the queue's name, since the id is the key of the whole table in
 /// SQLite; the lower ones hold the submission's id, so that older submissions sort first.
 pub(super) fn task_id(queue: &str, id: &SubmissionId) -> String {
-    // FNV-1a, written out: the value is stored, so it must never change between builds.
-    let hash = queue.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = fingerprint(queue);
     // A leading one keeps "1" and "01" apart. 2 × 36^13 is below 2^69.
     let number = id.as_str().bytes().fold(1_u128, |number, byte| {
         let digit = match byte {

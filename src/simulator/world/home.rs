@@ -2,7 +2,7 @@
 
 use super::listing::Listing;
 use crate::simulator::content::{Place, base36};
-use crate::submission::SubredditName;
+use crate::submission::{SubredditName, fingerprint};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -45,13 +45,7 @@ pub(super) struct Home {
 
 impl Home {
     pub(super) fn new(name: SubredditName, seed: u64) -> Home {
-        // FNV-1a: the same for a name on every machine and in every release of Rust.
-        let hash = name
-            .as_str()
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+        let hash = fingerprint(name.as_str());
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ hash);
         let place = Place {
             display: display(name.as_str()),

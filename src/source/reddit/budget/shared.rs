@@ -5,6 +5,7 @@
 
 use super::state::{BudgetState, Decision};
 use super::{Pace, Priority, Quota};
+use crate::submission::fingerprint;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisError, Script};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -157,11 +158,4 @@ impl Shared {
             current,
         })
     }
-}
-
-/// FNV-1a: the same in every build, which the standard library's hasher does not promise.
-fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
