@@ -205,7 +205,7 @@ pub async fn run(
             return Ok(());
         }
     };
-    let reddit = if roles.iter().any(|role| role.asks_reddit()) {
+    let reddit = if asking > 0 {
         Some(connect_reddit(&config, &metrics).await?)
     } else {
         None

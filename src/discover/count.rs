@@ -2,7 +2,7 @@
 
 use super::member::{WalkEnd, Walked};
 use crate::metrics::Metrics;
-use crate::store::{MemberRecord, PollStored, SubredditState, WindowOutcome};
+use crate::store::{MemberRecord, PollStored, SubredditState};
 
 pub(super) fn count(
     metrics: &Metrics,
@@ -29,21 +29,6 @@ pub(super) fn count(
             None => "seen",
         };
         discover.polls.with_label_values(&[outcome]).inc();
-        if let Some(window) = member
-            .window
-            .as_ref()
-            .filter(|window| window.outcome == WindowOutcome::Complete)
-        {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "seconds of this era are exact in f64"
-            )]
-            let end = window.window_end as f64;
-            discover
-                .last_complete_poll
-                .with_label_values(&[member.claim.subreddit.as_str()])
-                .set(end);
-        }
     }
     for item in stored
         .fresh

@@ -2,8 +2,8 @@
 
 use super::group::is_quiet;
 use super::prove::{
-    ALONE_EVERY, Proof, as_of, belongs, judge, listed_since, new_name, posts_per_hour, seconds,
-    short_overlap,
+    ALONE_EVERY, Proof, as_of, belongs, judge, listed_since, new_name, posts_per_hour,
+    short_overlap, window_start,
 };
 use super::walk::{Ended, Walk};
 use crate::config::DiscoverConfig;
@@ -194,10 +194,7 @@ fn failed(
     now_ms: i64,
 ) -> MemberRecord {
     let end = walked.served_at;
-    let first = end.saturating_sub(seconds(config.first_window));
-    let start = claimed
-        .covered_until
-        .map_or(first, |covered| covered - seconds(short_overlap(config)));
+    let start = window_start(claimed, short_overlap(config), end, config);
     // Down to the watermark all is proven. Before there is one, there is no window that a gap could
     // be in: the first one begins where the first poll that succeeds says.
     let gap = claimed.covered_until.map(|covered| GapRecord {

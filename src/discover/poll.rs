@@ -4,7 +4,7 @@ use super::Discover;
 use super::claims::Claims;
 use super::member::{WalkEnd, Walked};
 use super::overlaps::Overlaps;
-use super::prove::{as_of, seconds, short_overlap};
+use super::prove::{as_of, seconds, short_overlap, window_start};
 use super::record::record;
 use super::walk::{Page, Walk};
 use crate::source::{ListingPage, Priority, SourceError};
@@ -154,8 +154,9 @@ fn reach(discover: &Discover, overlaps: &Overlaps, group: &[Claimed], served_at:
     let alone = group.len() == 1;
     let member = |claimed: &Claimed| {
         let claimed = as_of(claimed, served_at);
+        let short = window_start(&claimed, short_overlap(config), served_at, config);
         let Some(covered) = claimed.covered_until else {
-            return served_at.saturating_sub(seconds(config.first_window));
+            return short;
         };
         let name = &claimed.claim.subreddit;
         let unproven = claimed.seen_until.is_some_and(|seen| seen > covered);
@@ -163,7 +164,6 @@ fn reach(discover: &Discover, overlaps: &Overlaps, group: &[Claimed], served_at:
             // What was last seen in company is proven later; here it is freshness that counts.
             return claimed.seen_until.unwrap_or(covered) - seconds(short_overlap(config));
         }
-        let short = covered.saturating_sub(seconds(short_overlap(config)));
         if overlaps.due(name, served_at, overlap) {
             short.min(overlaps.target(name, covered, overlap))
         } else {

@@ -52,11 +52,9 @@ pub fn judge(
     served_at: i64,
     config: &DiscoverConfig,
 ) -> Proof {
-    let covered = claimed.covered_until;
-    let back = |from: i64, by: Duration| from.saturating_sub(seconds(by));
-    let first_start = back(served_at, config.first_window);
-    let whole_start = covered.map_or(first_start, |covered| back(covered, config.overlap));
-    let short_start = covered.map_or(first_start, |covered| back(covered, short_overlap(config)));
+    let start = |overlap| window_start(claimed, overlap, served_at, config);
+    let whole_start = start(config.overlap);
+    let short_start = start(short_overlap(config));
     let ground = walk.ground();
     // A shared listing drops members that are gone or renamed without a word, so silence proves
     // nothing: only an item of its own shows that a member was in it.
@@ -120,6 +118,19 @@ pub fn short_overlap(config: &DiscoverConfig) -> Duration {
     config
         .overlap
         .min(config.interval.max(Duration::from_secs(60)))
+}
+
+/// Where a window begins: this far below the watermark, or as far back as first windows look.
+pub fn window_start(
+    claimed: &Claimed,
+    overlap: Duration,
+    served_at: i64,
+    config: &DiscoverConfig,
+) -> i64 {
+    match claimed.covered_until {
+        Some(covered) => covered.saturating_sub(seconds(overlap)),
+        None => served_at.saturating_sub(seconds(config.first_window)),
+    }
 }
 
 /// As it is known at this time of Reddit's. Nothing can be proven of what is to come: a watermark

@@ -36,6 +36,7 @@ impl Sqlite {
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|_| StoreError::Url("not a well-formed sqlite:// URL".to_owned()))?
             .create_if_missing(true)
+            // A submission takes about a page of that: smaller ones spread each over several.
             .page_size(8192)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
