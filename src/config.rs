@@ -165,6 +165,8 @@ pub struct DiscoverConfig {
     pub first_window: Duration,
     /// How far each window reaches back into the last.
     pub overlap: Duration,
+    /// Between two walks of a subreddit's whole listing; zero for none.
+    pub sweep_interval: Duration,
     /// Listings walked at the same time. All wait for the same budget: more hold more memory and
     /// end later, fewer stand still when one answer is slow.
     pub concurrency: usize,
@@ -252,6 +254,7 @@ impl Config {
                 interval: settings.duration("discover.interval", Duration::from_millis(100))?,
                 first_window: settings.duration("discover.first_window", Duration::from_secs(1))?,
                 overlap: settings.duration("discover.overlap", Duration::ZERO)?,
+                sweep_interval: settings.duration("discover.sweep_interval", Duration::ZERO)?,
                 concurrency: settings.number("discover.concurrency", 1, 16)? as usize,
             },
             fetch: FetchConfig {

@@ -10,14 +10,17 @@ mod count;
 mod group;
 mod member;
 mod overlaps;
+mod pages;
 mod poll;
 mod prove;
 mod record;
 mod schedule;
+mod sweep;
 mod walk;
 
 pub use prove::ALONE_EVERY;
 pub use schedule::run;
+pub use sweep::{run as sweep, sweep_times};
 pub use walk::{Ended, OLD_RUN, Page, PageRequest, Walk};
 
 use crate::config::DiscoverConfig;

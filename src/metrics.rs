@@ -78,8 +78,14 @@ pub struct DiscoverMetrics {
     pub walk_pages: Histogram,
     /// `cause`.
     pub gaps: IntCounterVec,
+    /// `by`: poll, sweep.
+    pub gaps_repaired: IntCounterVec,
     /// `subreddit`.
     pub open_gaps: IntGaugeVec,
+    /// `kind`: repair, sweep; `outcome`: complete, truncated, failed.
+    pub sweeps: IntCounterVec,
+    /// `subreddit`.
+    pub late: IntCounterVec,
     /// `subreddit`.
     pub last_complete_poll: GaugeVec,
     /// Created → discovered.
@@ -172,6 +178,9 @@ impl Metrics {
                 polls: r.counters("freshet_polls_total", "Polls of a subreddit by what they proved: complete, truncated, failed, or seen (listed in company, proof still to come).", &["outcome"]),
                 walk_pages: r.histogram("freshet_walk_pages", "Pages asked for in one walk of a listing.", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0]),
                 gaps: r.counters("freshet_gaps_total", "Intervals recorded as possibly missing submissions, by cause.", &["cause"]),
+                gaps_repaired: r.counters("freshet_gaps_repaired_total", "Recorded gaps that were proven complete later, by a poll or a sweep.", &["by"]),
+                sweeps: r.counters("freshet_sweeps_total", "Walks of a whole listing beside the polls, for an open gap (repair) or for what appeared late (sweep), by how far they came.", &["kind", "outcome"]),
+                late: r.counters("freshet_late_submissions_total", "Submissions that sweeps found in ground that was proven complete before: approved late, or reappeared.", &["subreddit"]),
                 open_gaps: r.int_gauges("freshet_open_gaps", "Recorded gaps that are still open.", &["subreddit"]),
                 last_complete_poll: r.gauges("freshet_last_complete_poll_timestamp_seconds", "End of the newest window that was proven complete.", &["subreddit"]),
                 lag_seconds: r.histogram("freshet_discovery_lag_seconds", "Seconds from a submission's creation to its discovery.", SECONDS_LAG),
@@ -212,6 +221,16 @@ impl Metrics {
         }
         for cause in ["cap", "anchor_vanished", "error", "page_limit"] {
             self.discover.gaps.with_label_values(&[cause]).inc_by(0);
+        }
+        for by in ["poll", "sweep"] {
+            let repaired = &self.discover.gaps_repaired;
+            repaired.with_label_values(&[by]).inc_by(0);
+        }
+        for kind in ["repair", "sweep"] {
+            for outcome in ["complete", "truncated", "failed"] {
+                let sweeps = &self.discover.sweeps;
+                sweeps.with_label_values(&[kind, outcome]).inc_by(0);
+            }
         }
         for state in ["active", "paused", "unavailable"] {
             self.discover.subreddits.with_label_values(&[state]).set(0);

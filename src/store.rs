@@ -27,11 +27,12 @@ mod sqlite;
 mod statement;
 mod submissions;
 mod subreddits;
+mod sweeps;
 mod windows;
 
 pub use backlog::{Attempt, FailNext, FetchCounts};
 pub use claims::{Claim, Claimed};
-pub use codes::{GapCause, GapState, Status, SubredditState, WindowOutcome};
+pub use codes::{GapCause, GapReason, GapState, Status, SubredditState, SweepKind, WindowOutcome};
 pub use dead::{DeadFetch, DeadFilter};
 pub use error::StoreError;
 pub use fetches::{FetchRecord, FetchStored};
@@ -42,6 +43,7 @@ pub use postgres::Postgres;
 pub use reading::{StoredSubmission, Totals};
 pub use sqlite::Sqlite;
 pub use subreddits::{Added, Subreddit};
+pub use sweeps::{SweepDue, SweepRecord, SweepTimes};
 pub use windows::{PollWindow, WindowRecord};
 
 use statement::{Dialects, on_engine};

@@ -84,6 +84,7 @@ async fn put(
             listed: &items,
             undecodable: &[],
             members: &[],
+            sweep: None,
             now_ms,
         };
         store.record_poll(&record).await.context("storing")?;

@@ -96,6 +96,11 @@ impl Stages {
                 holder,
                 work,
             };
+            let (sweeper, stopping) = (discover.clone(), stop.clone());
+            self.add("sweep", async move {
+                discover::sweep(sweeper, stopping).await;
+                Ok(())
+            });
             let stopping = stop.clone();
             self.add("discover", async move {
                 discover::run(discover, stopping).await;

@@ -127,6 +127,11 @@ pub const KEYS: &[Key] = &[
         "How far each window reaches back into the last",
     ),
     key(
+        "discover.sweep_interval",
+        "6h",
+        "How often the whole listing is walked for what appeared late; 0s: never",
+    ),
+    key(
         "discover.concurrency",
         "3",
         "Listings walked at the same time",

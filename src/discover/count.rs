@@ -1,8 +1,9 @@
-//! What a recorded poll adds to the metrics.
+//! What a recorded walk adds to the metrics.
 
-use super::member::{WalkEnd, Walked};
+use super::pages::{WalkEnd, Walked};
 use crate::metrics::Metrics;
 use crate::store::{MemberRecord, PollStored, SubredditState};
+use crate::submission::Observation;
 
 pub(super) fn count(
     metrics: &Metrics,
@@ -12,10 +13,12 @@ pub(super) fn count(
     now_ms: i64,
 ) {
     let discover = &metrics.discover;
-    discover.walk_pages.observe(f64::from(walked.walk.pages()));
-    discover
-        .undecodable
-        .inc_by(walked.walk.undecodable().len() as u64);
+    for item in count_walk(metrics, walked, stored, "poll") {
+        let created_ms = item.submission.created_utc.saturating_mul(1000);
+        #[expect(clippy::cast_precision_loss, reason = "a histogram counts in floats")]
+        let lag = now_ms.saturating_sub(created_ms) as f64 / 1000.0;
+        discover.lag_seconds.observe(lag);
+    }
     for cause in &stored.gaps_opened {
         discover.gaps.with_label_values(&[cause.as_str()]).inc();
     }
@@ -30,27 +33,36 @@ pub(super) fn count(
         };
         discover.polls.with_label_values(&[outcome]).inc();
     }
-    for item in stored
-        .fresh
-        .iter()
-        .filter_map(|index| walked.walk.listed().get(*index))
-    {
-        let submission = &item.submission;
-        metrics.watched.label(
-            submission.subreddit.as_deref().unwrap_or_default(),
-            |subreddit| {
-                discover.submissions.with_label_values(&[subreddit]).inc();
-            },
-        );
-        #[expect(clippy::cast_precision_loss, reason = "a histogram counts in floats")]
-        discover
-            .lag_seconds
-            .observe((now_ms - submission.created_utc.saturating_mul(1000)) as f64 / 1000.0);
-    }
     if let WalkEnd::Refused(detail) = &walked.end {
         tracing::error!(
             detail,
             "Reddit refused a listing request; its window stays open"
         );
     }
+}
+
+/// What polls and sweeps have in common; `by` is which of them it was. The new submissions come back.
+pub(super) fn count_walk<'a>(
+    metrics: &Metrics,
+    walked: &'a Walked,
+    stored: &PollStored,
+    by: &str,
+) -> Vec<&'a Observation> {
+    let discover = &metrics.discover;
+    discover.walk_pages.observe(f64::from(walked.walk.pages()));
+    discover
+        .undecodable
+        .inc_by(walked.walk.undecodable().len() as u64);
+    let repaired = discover.gaps_repaired.with_label_values(&[by]);
+    repaired.inc_by(stored.gaps_repaired);
+    let listed = walked.walk.listed();
+    let fresh = stored.fresh.iter().filter_map(|index| listed.get(*index));
+    let fresh: Vec<&Observation> = fresh.collect();
+    for item in &fresh {
+        let subreddit = item.submission.subreddit.as_deref().unwrap_or_default();
+        metrics.watched.label(subreddit, |subreddit| {
+            discover.submissions.with_label_values(&[subreddit]).inc();
+        });
+    }
+    fresh
 }

@@ -1,11 +1,12 @@
 //! One subreddit's share of a poll: its window, its gap, and when it is looked at next.
 
 use super::group::is_quiet;
+use super::pages::{WalkEnd, Walked};
 use super::prove::{
     ALONE_EVERY, Proof, as_of, belongs, judge, listed_since, new_name, posts_per_hour,
     short_overlap, window_start,
 };
-use super::walk::{Ended, Walk};
+use super::walk::Walk;
 use crate::config::DiscoverConfig;
 use crate::source::UnavailableReason;
 use crate::store::{
@@ -19,34 +20,6 @@ const RECHECK_FIRST: Duration = Duration::from_secs(300);
 const RECHECK_LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// Polls before it that a listing must have been empty in, to be believed.
 const SILENT_POLLS: u32 = 2;
-
-/// How a walk came out.
-#[derive(Debug)]
-pub(super) enum WalkEnd {
-    /// It came to an end of its own.
-    Ended(Ended),
-    /// What was asked for is not to be had.
-    Unavailable(UnavailableReason),
-    /// Refused for what was asked.
-    Refused(String),
-    /// An outage outlasted the poll's patience.
-    OutOfPatience,
-    /// Told to stop.
-    Stopped,
-}
-
-/// A walk that is over.
-#[derive(Debug)]
-pub(super) struct Walked {
-    pub(super) walk: Walk,
-    pub(super) end: WalkEnd,
-    /// Our clock, seconds.
-    pub(super) started_at: i64,
-    /// Our clock, seconds.
-    pub(super) finished_at: i64,
-    /// Reddit's clock when it answered the first page, seconds: the window's end.
-    pub(super) served_at: i64,
-}
 
 /// What is to be recorded for a member; `None` where it must be walked alone first.
 pub(super) fn member(
@@ -65,14 +38,18 @@ pub(super) fn member(
     let served_at = *served_at;
     let claimed = &as_of(claimed, served_at);
     let proof = match end {
-        WalkEnd::Ended(_) if let Some(name) = new_name(walk, claimed, alone) => {
+        WalkEnd::Ended(_) if let Some(name) = new_name(walk, &claimed.claim.subreddit, alone) => {
             return Some(unavailable(
                 claimed,
                 &UnavailableReason::Renamed(name),
                 now_ms,
             ));
         }
-        WalkEnd::Ended(_) if alone && silenced(claimed, walk) && !lasts(claimed, served_at) => {
+        WalkEnd::Ended(_)
+            if alone
+                && silenced(claimed.last_submission_at, walk)
+                && !lasts(claimed, served_at) =>
+        {
             let mut record = failed(config, claimed, alone, walked, now_ms);
             record.update.failures = claimed.failures.saturating_add(1);
             return Some(record);
@@ -94,7 +71,7 @@ pub(super) fn member(
             outcome,
         })
     };
-    let silenced = silenced(claimed, walk);
+    let silenced = silenced(claimed.last_submission_at, walk);
     let posts_per_hour = if silenced && !alone {
         claimed.posts_per_hour
     } else {
@@ -170,10 +147,8 @@ pub(super) fn member(
 
 /// Whether a listing shows nothing at all of a subreddit that is known to have posted. Now and then
 /// Reddit serves that for minutes.
-fn silenced(claimed: &Claimed, walk: &Walk) -> bool {
-    claimed.last_submission_at.is_some()
-        && walk.listed().is_empty()
-        && walk.undecodable().is_empty()
+pub(super) fn silenced(last_submission_at: Option<i64>, walk: &Walk) -> bool {
+    last_submission_at.is_some() && walk.listed().is_empty() && walk.undecodable().is_empty()
 }
 
 /// Whether a subreddit has been [`silenced`] for so long that it is believed to be empty.
@@ -286,6 +261,6 @@ fn next_poll_ms(config: &DiscoverConfig, posts_per_hour: f64, now_ms: i64) -> i6
     }
 }
 
-fn milliseconds(duration: Duration) -> i64 {
+pub(super) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }

@@ -150,8 +150,8 @@ pub fn seconds(duration: Duration) -> i64 {
 
 /// The name that a subreddit has now, where a listing of it alone shows submissions of one other
 /// name and none of its own.
-pub fn new_name(walk: &Walk, claimed: &Claimed, alone: bool) -> Option<SubredditName> {
-    if !alone || matches!(claimed.claim.subreddit.as_str(), "all" | "popular") {
+pub fn new_name(walk: &Walk, asked: &SubredditName, alone: bool) -> Option<SubredditName> {
+    if !alone || matches!(asked.as_str(), "all" | "popular") {
         return None;
     }
     let names = walk.listed().iter().map(|item| {
@@ -161,7 +161,7 @@ pub fn new_name(walk: &Walk, claimed: &Claimed, alone: bool) -> Option<Subreddit
     // Advertisements have none.
     let mut names = names.flatten();
     let first = names.next()?;
-    (first != claimed.claim.subreddit && names.all(|name| name == first)).then_some(first)
+    (first != *asked && names.all(|name| name == first)).then_some(first)
 }
 
 pub fn belongs(item: &crate::submission::Observation, claimed: &Claimed) -> bool {

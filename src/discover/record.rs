@@ -3,8 +3,9 @@
 use super::Discover;
 use super::claims::Claims;
 use super::count::count;
-use super::member::{WalkEnd, Walked, member};
+use super::member::member;
 use super::overlaps::Overlaps;
+use super::pages::{WalkEnd, Walked};
 use super::prove::seconds;
 use super::walk::Ended;
 use crate::store::{Claimed, MemberRecord, PollRecord, PollStored, StoreError, WindowOutcome};
@@ -37,6 +38,7 @@ pub(super) async fn record(
         listed: walked.walk.listed(),
         undecodable: walked.walk.undecodable(),
         members: &members,
+        sweep: None,
         now_ms,
     };
     let stored = write(discover, &record, stop).await;
@@ -57,7 +59,7 @@ pub(super) async fn record(
 
 /// One transaction, repeated while the database is away. `None` where it cannot be written at all:
 /// then the windows stay open, and the next polls list the same again.
-async fn write(
+pub(super) async fn write(
     discover: &Discover,
     record: &PollRecord<'_>,
     stop: &CancellationToken,
@@ -76,6 +78,7 @@ async fn write(
                 listed: std::slice::from_ref(item),
                 undecodable: &[],
                 members: &[],
+                sweep: None,
                 now_ms: record.now_ms,
             };
             // Only tried, so that what is new is still new to the poll and counted with it.
@@ -106,6 +109,7 @@ async fn write(
         // It is not the items. They are kept; only their windows stay open.
         let kept = PollRecord {
             members: &[],
+            sweep: None,
             ..rest
         };
         if let Err(error) = persist(discover, &kept, false, stop).await {

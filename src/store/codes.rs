@@ -103,6 +103,30 @@ words! {
 }
 
 words! {
+    /// Why a gap is still open after its listing was walked again.
+    GapReason {
+        /// The listing ends above it: only an archive can tell.
+        BeyondListing = "beyond_listing",
+        /// The item to go on from was gone; tried again.
+        AnchorVanished = "anchor_vanished",
+        /// Reddit did not answer, or not with a listing; tried again.
+        Unanswered = "unanswered",
+        /// Reddit refused the listing (private, banned, …); tried again.
+        Unavailable = "unavailable",
+    }
+}
+
+words! {
+    /// What a whole listing is walked for; the `kind` label of `freshet_sweeps_total`.
+    SweepKind {
+        /// An open gap.
+        Repair = "repair",
+        /// Whatever appeared late, now and then.
+        Sweep = "sweep",
+    }
+}
+
+words! {
     /// What became of a gap.
     GapState {
         /// May still miss submissions.

@@ -4,7 +4,7 @@ use super::intervals::{GapChange, Interval, OpenGap, plan_gaps};
 use super::statement::{Dialects, Transaction, in_transaction, on_engine};
 use super::submissions::json;
 use super::windows::Reach;
-use super::{GapCause, GapState, Store, StoreError};
+use super::{GapCause, GapReason, GapState, Store, StoreError};
 use crate::submission::SubredditName;
 use std::collections::HashMap;
 
@@ -32,13 +32,41 @@ pub struct Gap {
     pub state: GapState,
     /// Seconds.
     pub opened_at: i64,
-    /// What proved it complete: `poll`, …
+    /// What proved it complete: `poll`, `sweep`, …
     pub repaired_by: Option<String>,
     /// Seconds.
     pub repaired_at: Option<i64>,
+    /// Seconds; when its listing was last walked again for it.
+    pub tried_at: Option<i64>,
+    /// Why it was still open then.
+    pub reason: Option<GapReason>,
 }
 
-/// What one poll of a subreddit does to its gaps.
+#[derive(sqlx::FromRow)]
+struct GapRow {
+    id: i64,
+    subreddit: String,
+    gap_start: i64,
+    gap_end: i64,
+    cause: String,
+    state: String,
+    opened_at: i64,
+    repaired_by: Option<String>,
+    repaired_at: Option<i64>,
+    tried_at: Option<i64>,
+    reason: Option<String>,
+}
+
+/// What became of gaps in one transaction.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct GapsChanged {
+    /// Causes of gaps that were not known before.
+    pub opened: Vec<GapCause>,
+    /// How many were closed.
+    pub repaired: u64,
+}
+
+/// What one walk of a subreddit does to its gaps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct GapChanges<'a> {
     pub subreddit: &'a str,
@@ -72,32 +100,39 @@ const INSERT: Dialects = Dialects::same(
     "INSERT INTO gaps (subreddit, gap_start, gap_end, cause, state, opened_at)
      VALUES ($1, $2, $3, $4, 'open', $5)",
 );
-const MOVE: Dialects = Dialects::same("UPDATE gaps SET gap_start = $2, gap_end = $3 WHERE id = $1");
+/// What grew at its newer end has not been tried.
+const MOVE: Dialects = Dialects::same(
+    "UPDATE gaps SET gap_start = $2, gap_end = $3,
+         tried_at = CASE WHEN $3 > gap_end THEN NULL ELSE tried_at END,
+         reason = CASE WHEN $3 > gap_end THEN NULL ELSE reason END
+     WHERE id = $1",
+);
 const REPAIR: Dialects = Dialects::same(
-    "UPDATE gaps SET state = 'repaired', repaired_by = 'poll', repaired_at = $2 WHERE id = $1",
+    "UPDATE gaps SET state = 'repaired', repaired_by = $3, repaired_at = $2 WHERE id = $1",
 );
 const DELETE: Dialects = Dialects::same("DELETE FROM gaps WHERE id = $1");
 const LIST: Dialects = Dialects::same(
-    "SELECT id, subreddit, gap_start, gap_end, cause, state, opened_at, repaired_by, repaired_at
+    "SELECT id, subreddit, gap_start, gap_end, cause, state, opened_at, repaired_by, repaired_at,
+            tried_at, reason
      FROM gaps
      WHERE ($1 IS NULL OR subreddit = $1) AND ($2 IS NULL OR state = $2)
      ORDER BY subreddit, gap_start, gap_end, id",
 );
 
 impl Transaction {
-    /// Applies what polls left and proved to subreddits whose rows are locked; the causes of gaps
-    /// that were not known before come back.
+    /// Applies what walks left and proved to subreddits whose rows are locked.
     pub(super) async fn change_gaps(
         &mut self,
         polls: &[GapChanges<'_>],
+        repaired_by: &'static str,
         now: i64,
-    ) -> Result<Vec<GapCause>, StoreError> {
+    ) -> Result<GapsChanged, StoreError> {
         let reaches: Vec<_> = polls
             .iter()
             .filter_map(|poll| Some(Reach::new(poll.subreddit, poll.reach()?)))
             .collect();
         if reaches.is_empty() {
-            return Ok(Vec::new());
+            return Ok(GapsChanged::default());
         }
         let reaches = json(&reaches)?;
         let rows: Vec<(i64, String, i64, i64, String)> =
@@ -115,25 +150,28 @@ impl Transaction {
                 cause: cause.parse().map_err(StoreError::unreadable)?,
             });
         }
-        let mut opened = Vec::new();
+        let mut changed = GapsChanged::default();
         for poll in polls {
             let open = stored.get(poll.subreddit).map_or(&[][..], Vec::as_slice);
             let left = poll.left.map(|gap| (gap.interval, gap.cause));
             let plan = plan_gaps(open, left, poll.proven);
             for change in plan.changes {
-                self.change_gap(poll.subreddit, change, now).await?;
+                changed.repaired += u64::from(matches!(change, GapChange::Repair { .. }));
+                self.change_gap(poll.subreddit, change, repaired_by, now)
+                    .await?;
             }
             if let Some(gap) = poll.left.filter(|_| plan.opened) {
-                opened.push(gap.cause);
+                changed.opened.push(gap.cause);
             }
         }
-        Ok(opened)
+        Ok(changed)
     }
 
     async fn change_gap(
         &mut self,
         subreddit: &str,
         change: GapChange<GapCause>,
+        repaired_by: &'static str,
         now: i64,
     ) -> Result<(), StoreError> {
         match change {
@@ -156,7 +194,7 @@ impl Transaction {
                 query.execute(connection).await?;
             }),
             GapChange::Repair { row } => in_transaction!(self, REPAIR, |sql, connection| {
-                let query = sqlx::query(sql).bind(row).bind(now);
+                let query = sqlx::query(sql).bind(row).bind(now).bind(repaired_by);
                 query.execute(connection).await?;
             }),
             GapChange::Delete { row } => in_transaction!(self, DELETE, |sql, connection| {
@@ -177,37 +215,36 @@ impl Store {
         subreddit: Option<&SubredditName>,
         state: Option<GapState>,
     ) -> Result<Vec<Gap>, StoreError> {
-        type Row = (
-            i64,
-            String,
-            i64,
-            i64,
-            String,
-            String,
-            i64,
-            Option<String>,
-            Option<i64>,
-        );
-        let rows: Vec<Row> = on_engine!(self, read, LIST, |sql, pool| {
+        let rows: Vec<GapRow> = on_engine!(self, read, LIST, |sql, pool| {
             let query = sqlx::query_as(sql)
                 .bind(subreddit.map(SubredditName::as_str))
                 .bind(state.map(GapState::as_str));
             Ok::<_, StoreError>(query.fetch_all(pool).await?)
         })?;
-        let gaps = rows.into_iter().map(|row| {
-            let (id, subreddit, start, end, cause, state, opened_at, repaired_by, repaired_at) =
-                row;
-            Ok(Gap {
-                id,
-                subreddit: subreddit.parse().map_err(StoreError::unreadable)?,
-                interval: Interval { start, end },
-                cause: cause.parse().map_err(StoreError::unreadable)?,
-                state: state.parse().map_err(StoreError::unreadable)?,
-                opened_at,
-                repaired_by,
-                repaired_at,
-            })
-        });
+        let gaps = rows.into_iter().map(Gap::try_from);
         Ok(gaps.collect::<Result<_, sqlx::Error>>()?)
+    }
+}
+
+impl TryFrom<GapRow> for Gap {
+    type Error = sqlx::Error;
+
+    fn try_from(row: GapRow) -> Result<Self, sqlx::Error> {
+        let reason = row.reason.map(|reason| reason.parse()).transpose();
+        Ok(Gap {
+            id: row.id,
+            subreddit: row.subreddit.parse().map_err(StoreError::unreadable)?,
+            interval: Interval {
+                start: row.gap_start,
+                end: row.gap_end,
+            },
+            cause: row.cause.parse().map_err(StoreError::unreadable)?,
+            state: row.state.parse().map_err(StoreError::unreadable)?,
+            opened_at: row.opened_at,
+            repaired_by: row.repaired_by,
+            repaired_at: row.repaired_at,
+            tried_at: row.tried_at,
+            reason: reason.map_err(StoreError::unreadable)?,
+        })
     }
 }

@@ -2,13 +2,13 @@
 
 use super::content::{Content, Deltas, prepare};
 use super::fetches::refused;
-use super::gaps::GapChanges;
+use super::gaps::{GapChanges, GapsChanged};
 use super::statement::{Dialects, Texts, Transaction, in_transaction};
 use super::submissions::{Progress, json};
 use super::windows::NewWindow;
 use super::{
-    Claim, GapCause, GapRecord, Interval, Status, Store, StoreError, SubredditState, WindowOutcome,
-    WindowRecord, within_deadline,
+    Claim, GapCause, GapRecord, Interval, Status, Store, StoreError, SubredditState, SweepRecord,
+    WindowOutcome, WindowRecord, within_deadline,
 };
 use crate::submission::{Observation, SubredditName, Undecodable};
 use serde::Serialize;
@@ -23,6 +23,8 @@ pub struct PollRecord<'a> {
     pub undecodable: &'a [Undecodable],
     /// The subreddits that were polled.
     pub members: &'a [MemberRecord],
+    /// The subreddit that was swept.
+    pub sweep: Option<&'a SweepRecord>,
     /// Milliseconds.
     pub now_ms: i64,
 }
@@ -68,6 +70,8 @@ pub struct PollStored {
     pub fresh: Vec<usize>,
     /// Causes of gaps that were not known before.
     pub gaps_opened: Vec<GapCause>,
+    /// Gaps that were closed.
+    pub gaps_repaired: u64,
     /// Subreddits whose claim is no longer held: nothing of their windows, gaps or rows was written.
     pub lost: Vec<SubredditName>,
 }
@@ -185,7 +189,13 @@ impl Store {
         let mut deltas = Deltas::default();
         let mut transaction = self.begin().await?;
 
-        let (held, lost) = split(poll.members, &transaction.lock_members(poll.members).await?);
+        let names = poll.members.iter().map(|member| &member.claim.subreddit);
+        let names: Vec<&str> = names
+            .chain(poll.sweep.map(|sweep| &sweep.subreddit))
+            .map(SubredditName::as_str)
+            .collect();
+        let tokens = transaction.lock_subreddits(&names).await?;
+        let (held, lost) = split(poll.members, &tokens);
         let fresh = transaction
             .discover(&batch.newest, poll.now_ms, &mut deltas)
             .await?;
@@ -193,14 +203,14 @@ impl Store {
         deltas.undecodable = transaction.keep_undecodable(objects).await?;
 
         let mut found: HashMap<&str, Found<'_>> = HashMap::new();
-        for member in poll.members {
-            let name = member.claim.subreddit.as_str();
+        for name in names {
+            let (fresh, newest) = (0, i64::MIN);
             found.insert(
                 name,
                 Found {
                     name,
-                    newest: i64::MIN,
-                    fresh: 0,
+                    fresh,
+                    newest,
                 },
             );
         }
@@ -213,7 +223,14 @@ impl Store {
                 found.newest = found.newest.max(row.fields.created_utc);
             }
         }
-        let gaps_opened = transaction.record_members(&held, &found, now).await?;
+        let mut gaps = transaction.record_members(&held, &found, now).await?;
+        if let Some(sweep) = poll
+            .sweep
+            .filter(|sweep| tokens.contains_key(sweep.subreddit.as_str()))
+        {
+            gaps.repaired += transaction.record_sweep(sweep, now).await?;
+        }
+        transaction.add_found(&found).await?;
         transaction.count(deltas).await?;
 
         let mut fresh: Vec<usize> = batch
@@ -225,7 +242,8 @@ impl Store {
         fresh.sort_unstable();
         let stored = PollStored {
             fresh,
-            gaps_opened,
+            gaps_opened: gaps.opened,
+            gaps_repaired: gaps.repaired,
             lost,
         };
         Ok((transaction, stored))
@@ -253,17 +271,14 @@ fn split<'a>(
 
 impl Transaction {
     /// The present tokens of these rows, which nobody else changes until the end.
-    async fn lock_members(
+    async fn lock_subreddits(
         &mut self,
-        members: &[MemberRecord],
+        names: &[&str],
     ) -> Result<HashMap<String, i64>, StoreError> {
-        if members.is_empty() {
+        if names.is_empty() {
             return Ok(HashMap::new());
         }
-        let names: Texts<'_> = members
-            .iter()
-            .map(|member| member.claim.subreddit.as_str())
-            .collect();
+        let names: Texts<'_> = names.iter().copied().collect();
         let rows: Vec<(String, i64)> = in_transaction!(self, LOCK, |sql, connection| {
             sqlx::query_as(sql)
                 .bind(names)
@@ -343,13 +358,13 @@ impl Transaction {
         Ok(revived)
     }
 
-    /// Windows, coverage, gaps and rows of the members whose claim holds; the counts of all.
+    /// Windows, coverage, gaps and rows of the members whose claim holds.
     async fn record_members(
         &mut self,
         held: &[&MemberRecord],
         found: &HashMap<&str, Found<'_>>,
         now: i64,
-    ) -> Result<Vec<GapCause>, StoreError> {
+    ) -> Result<GapsChanged, StoreError> {
         let windows: Vec<NewWindow<'_>> = held
             .iter()
             .filter_map(|member| {
@@ -384,7 +399,7 @@ impl Transaction {
                 proven: member.proven,
             })
             .collect();
-        let opened = self.change_gaps(&changes, now).await?;
+        let changed = self.change_gaps(&changes, "poll", now).await?;
 
         if !held.is_empty() {
             let updates: Vec<Update<'_>> = held.iter().map(|member| update(member)).collect();
@@ -394,6 +409,11 @@ impl Transaction {
                 query.execute(connection).await?;
             });
         }
+        Ok(changed)
+    }
+
+    /// Counts what was new of each subreddit whose row is locked.
+    async fn add_found(&mut self, found: &HashMap<&str, Found<'_>>) -> Result<(), StoreError> {
         let found: Vec<&Found<'_>> = found.values().filter(|found| found.fresh > 0).collect();
         if !found.is_empty() {
             let found = json(&found)?;
@@ -401,7 +421,7 @@ impl Transaction {
                 sqlx::query(sql).bind(found).execute(connection).await?;
             });
         }
-        Ok(opened)
+        Ok(())
     }
 }
 

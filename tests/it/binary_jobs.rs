@@ -24,6 +24,7 @@ async fn home() -> (Home, Store) {
         listed: &listed,
         undecodable: &[],
         members: &[],
+        sweep: None,
         now_ms: 1,
     };
     store.record_poll(&poll).await.unwrap();

@@ -20,6 +20,7 @@ mod pipeline_fetching;
 mod pipeline_polls;
 mod pipeline_real;
 mod pipeline_sharing;
+mod pipeline_sweeps;
 mod pipeline_worlds;
 mod queue;
 mod queue_connect;

@@ -34,6 +34,7 @@ struct Plan {
     interval: u32,
     overlap: u32,
     first_window: u32,
+    sweep_interval: u32,
     skew: i64,
     schedulers: usize,
 }
@@ -97,6 +98,7 @@ impl Plan {
             interval: [60, 120][rng.random_range(0..2)],
             overlap: [900, 2_700][rng.random_range(0..2)],
             first_window: [3_600, 6 * 3_600][rng.random_range(0..2)],
+            sweep_interval: [3_600, 4 * 3_600][rng.random_range(0..2)],
             skew: [0, 0, 40, -40, 7_200, -7_200, 30_000_000][rng.random_range(0..7)],
             schedulers: rng.random_range(1..=2),
         }
@@ -115,6 +117,7 @@ impl Plan {
             ("discover.interval", seconds(self.interval)),
             ("discover.overlap", seconds(self.overlap)),
             ("discover.first_window", seconds(self.first_window)),
+            ("discover.sweep_interval", seconds(self.sweep_interval)),
         ];
         let settings = settings
             .each_ref()
@@ -125,6 +128,7 @@ impl Plan {
         for _ in 0..self.schedulers {
             world.start_scheduler();
         }
+        world.start_sweeper();
         world
     }
 
@@ -248,8 +252,16 @@ async fn live(seed: u64) {
             })
             .await;
     }
+    // The last sweeps, and another try where an answer was in doubt.
+    world.advance(Duration::from_secs(plan.sweep_interval.into()));
+    world.settle(|| {}).await;
+    let swept_ms = world.now_ms();
+    for _ in 0..4 {
+        world.advance(Duration::from_secs(310));
+        world.settle(|| {}).await;
+    }
     world.stop().await;
-    check(&world, &plan).await;
+    check(&world, &plan, swept_ms).await;
 }
 
 /// What discovery says of one subreddit.
@@ -332,7 +344,7 @@ fn should_be_seen(truth: &Truth, plan: &Plan, claims: &Claims, created: &[i64]) 
     truth.listed_ms.iter().any(seen)
 }
 
-async fn check(world: &World, plan: &Plan) {
+async fn check(world: &World, plan: &Plan, swept_ms: i64) {
     let truth = world.simulator.control().truth();
     let mut created: HashMap<&str, Vec<i64>> = HashMap::new();
     for truth in &truth {
@@ -359,6 +371,12 @@ async fn check(world: &World, plan: &Plan) {
             .filter(|truth| truth.subreddit == name.as_str())
         {
             let created = &created[name.as_str()];
+            let below = created.partition_point(|time| *time < truth.created_utc);
+            let listed = |(from, until): &(i64, Option<i64>)| *from <= swept_ms && until.is_none();
+            if created.len() - below < SURELY_LISTED && truth.listed_ms.iter().any(listed) {
+                let shown = format!("r/{name} shows this, and the sweep missed it: {truth:?}");
+                assert!(stored.contains(&truth.id), "{shown}");
+            }
             if truth.created_utc * 1000 < START_MS - i64::from(plan.first_window) * 1000
                 || !should_be_seen(truth, plan, &claims, created)
             {

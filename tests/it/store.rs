@@ -16,6 +16,7 @@ mod proofs;
 mod random;
 mod schema;
 mod speed;
+mod sweeps;
 mod watched;
 
 /// Makes two tests of each function: one on SQLite, one on Postgres.

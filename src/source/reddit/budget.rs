@@ -44,9 +44,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 pub enum Priority {
     /// Live polling: a late poll may lose what scrolls out of the listing.
     Poll,
-    /// Fetching and refreshing what is known.
+    /// Fetching what is known, and walking open gaps again.
     Fetch,
-    /// The past, which does not run away.
+    /// The past, which does not run away: sweeps.
     Backfill,
 }
 

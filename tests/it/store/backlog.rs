@@ -24,6 +24,7 @@ async fn discover(world: &World, texts: &[&str]) {
             listed: &listed,
             undecodable: &[],
             members: &[],
+            sweep: None,
             now_ms: NOW + place as i64,
         };
         world.store.record_poll(&poll).await.unwrap();

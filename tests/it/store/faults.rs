@@ -29,6 +29,7 @@ async fn a_transaction_that_fails_leaves_nothing(world: World) {
         listed: &[seen("a1", NOW)],
         undecodable: &[],
         members: &[record],
+        sweep: None,
         now_ms: NOW,
     };
     let error = world.store.record_poll(&poll).await.unwrap_err();
@@ -55,6 +56,7 @@ async fn a_call_that_is_dropped_half_way_leaves_nothing_or_all(world: World) {
             listed: &listed,
             undecodable: &[],
             members: &[],
+            sweep: None,
             now_ms: NOW,
         };
         {
@@ -113,6 +115,7 @@ async fn writers_that_meet_agree_in_the_end(world: World) {
                         listed: &batch,
                         undecodable: &[],
                         members: &[],
+                        sweep: None,
                         now_ms: NOW,
                     };
                     again(async || store.record_poll(&poll).await.map(drop)).await;
@@ -176,6 +179,7 @@ async fn sessions_ended_by_the_server_are_an_outage_that_passes() {
         listed: &[seen("a2", NOW)],
         undecodable: &[],
         members: &[],
+        sweep: None,
         now_ms: NOW,
     };
     again(async || world.store.record_poll(&poll).await.map(drop)).await;

@@ -78,11 +78,17 @@ impl World {
 
     /// Claims a subreddit that is watched and due.
     pub async fn claim_again(&self, subreddit: &str) -> Claim {
-        let claimed = self
-            .store
-            .claim_due("test", NOW, 60_000, 1000)
-            .await
-            .unwrap();
+        self.claim_at(subreddit, NOW).await
+    }
+
+    /// Claims a subreddit that was recorded as [`member`] says, when it is due again.
+    pub async fn claim_later(&self, subreddit: &str) -> Claim {
+        self.claim_at(subreddit, NOW + 3_600_000).await
+    }
+
+    async fn claim_at(&self, subreddit: &str, now_ms: i64) -> Claim {
+        let claimed = self.store.claim_due("test", now_ms, 60_000, 1000).await;
+        let claimed = claimed.unwrap();
         let mut claimed = claimed.into_iter().map(|claimed| claimed.claim);
         claimed
             .find(|claim| claim.subreddit == name(subreddit))
@@ -95,6 +101,7 @@ impl World {
             listed,
             undecodable: &[],
             members: &[],
+            sweep: None,
             now_ms: NOW,
         };
         self.store.record_poll(&poll).await.unwrap()
@@ -106,6 +113,7 @@ impl World {
             listed: &[],
             undecodable: &[],
             members: &[member],
+            sweep: None,
             now_ms: NOW,
         };
         self.store.record_poll(&poll).await.unwrap()

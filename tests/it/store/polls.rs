@@ -99,6 +99,7 @@ async fn a_poll_repeated_after_a_lost_answer_changes_nothing(world: World) {
         listed: &listed,
         undecodable: &[odd],
         members: &[record],
+        sweep: None,
         now_ms: NOW,
     };
     let first = world.store.record_poll(&poll).await.unwrap();
@@ -124,6 +125,7 @@ async fn a_poll_that_is_only_tried_tells_what_it_would_bring_and_leaves_nothing(
         listed: &[seen("a1", NOW)],
         undecodable: &[],
         members: &[record],
+        sweep: None,
         now_ms: NOW,
     };
     let before = everything(&world).await;
@@ -155,6 +157,7 @@ async fn submissions_are_stored_also_for_a_claim_that_was_lost(world: World) {
         listed: &[seen("a1", NOW)],
         undecodable: &[],
         members: &[member(&claim)],
+        sweep: None,
         now_ms: NOW,
     };
     let stored = world.store.record_poll(&poll).await.unwrap();
@@ -182,6 +185,7 @@ async fn only_a_members_own_submissions_count_as_its(world: World) {
         listed: &listed,
         undecodable: &[],
         members: &members,
+        sweep: None,
         now_ms: NOW,
     };
     assert_eq!(store.record_poll(&poll).await.unwrap().fresh.len(), 4);
@@ -239,6 +243,7 @@ async fn what_is_no_submission_is_kept_once_and_counted(world: World) {
             listed: &[],
             undecodable: &[odd(r#"{"a":"\u0000\ud800"}"#, now)],
             members: &[],
+            sweep: None,
             now_ms: now,
         };
         world.store.record_poll(&poll).await.unwrap();
@@ -273,6 +278,7 @@ async fn polls_of_the_same_ids_at_once_store_each_once(world: World) {
                 listed: &listed,
                 undecodable: &[],
                 members: &[],
+                sweep: None,
                 now_ms: NOW,
             };
             store.record_poll(&record).await.unwrap().fresh.len()

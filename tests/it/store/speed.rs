@@ -81,6 +81,7 @@ impl Spent {
             listed: &listed,
             undecodable: &[],
             members: &[],
+            sweep: None,
             now_ms: NOW,
         };
         store.record_poll(&poll).await.unwrap();
@@ -230,6 +231,7 @@ async fn no_call_reads_more_rows_than_it_was_asked_for() {
             listed: &waiting,
             undecodable: &[],
             members: &[],
+            sweep: None,
             now_ms: NOW,
         };
         store.record_poll(&poll).await.unwrap();

@@ -3,11 +3,11 @@
 //! A world lives on one thread: its clock is the thread's.
 
 use freshet::config::{Config, DiscoverConfig, Inputs};
-use freshet::discover::{Discover, run};
+use freshet::discover::{Discover, run, sweep, sweep_times};
 use freshet::metrics::Metrics;
 use freshet::simulator::{Simulator, SimulatorOptions};
 use freshet::source::{Budget, Reddit, RedditOptions};
-use freshet::store::{Store, Subreddit, SubredditState};
+use freshet::store::{Store, Subreddit, SubredditState, SweepDue};
 use freshet::submission::SubredditName;
 use sqlx::{Connection, SqliteConnection};
 use std::cell::Cell;
@@ -50,6 +50,7 @@ pub struct World {
     url: String,
     config: DiscoverConfig,
     schedulers: Vec<(CancellationToken, JoinHandle<()>)>,
+    sweeper: Option<(CancellationToken, JoinHandle<()>)>,
     _folder: TempDir,
 }
 
@@ -89,6 +90,7 @@ impl World {
             url,
             config: Config::load(inputs).unwrap().discover,
             schedulers: Vec::new(),
+            sweeper: None,
             _folder: folder,
         }
     }
@@ -114,7 +116,20 @@ impl World {
 
     /// Starts one more scheduler, with a client and a memory of its own.
     pub fn start_scheduler(&mut self) {
-        let discover = Discover {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(self.discover(), stop.clone()));
+        self.schedulers.push((stop, task));
+    }
+
+    /// Starts the one that walks whole listings; [`World::settle`] waits for it too then.
+    pub fn start_sweeper(&mut self) {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(sweep(self.discover(), stop.clone()));
+        self.sweeper = Some((stop, task));
+    }
+
+    fn discover(&self) -> Discover {
+        Discover {
             reddit: self.client(Duration::from_secs(30)),
             store: self.store.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -122,10 +137,7 @@ impl World {
             holder: format!("scheduler-{}", uuid::Uuid::new_v4()),
             work: Arc::default(),
             now_ms: our_clock,
-        };
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(run(discover, stop.clone()));
-        self.schedulers.push((stop, task));
+        }
     }
 
     /// Kills the oldest scheduler, whatever it holds.
@@ -154,15 +166,27 @@ impl World {
             let due = |row: &&Subreddit| {
                 row.state != SubredditState::Paused && row.next_poll_ms <= our_clock()
             };
-            let Some(row) = watched.iter().find(due) else {
-                return;
+            let row = watched.iter().find(due);
+            let sweep = match (row, &self.sweeper) {
+                (None, Some(_)) => self.due_sweep().await,
+                _ => None,
             };
-            assert!(Instant::now() < deadline, "not polled in time: {row:?}");
+            if row.is_none() && sweep.is_none() {
+                return;
+            }
+            let late = Instant::now() >= deadline;
+            assert!(!late, "not walked in time: {row:?} {sweep:?}");
             for _ in 0..5 {
                 meanwhile();
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
+    }
+
+    /// The listing that is to be swept now.
+    pub async fn due_sweep(&self) -> Option<SweepDue> {
+        let times = sweep_times(&self.config);
+        self.store.due_sweep(times, our_clock()).await.unwrap()
     }
 
     /// The ids of all stored submissions.
@@ -188,7 +212,7 @@ impl World {
 
     /// Stops every scheduler.
     pub async fn stop(&mut self) {
-        for (stop, task) in self.schedulers.drain(..) {
+        for (stop, task) in self.schedulers.drain(..).chain(self.sweeper.take()) {
             stop.cancel();
             task.await.unwrap();
         }

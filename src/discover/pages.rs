@@ -1,0 +1,164 @@
+//! Asks for the pages of one walk: polls and sweeps alike.
+
+use super::Discover;
+use super::walk::{Ended, Page, Walk};
+use crate::source::{ListingPage, Priority, SourceError, UnavailableReason};
+use crate::submission::SubredditName;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long a walk stays with one outage; then it is recorded as failed, and its window stays open.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// How long an outage has kept a walk from its answer. A wait for the budget is none.
+struct Patience {
+    length: Duration,
+    since: Option<Instant>,
+}
+
+impl Patience {
+    fn new(length: Duration) -> Patience {
+        let since = None;
+        Patience { length, since }
+    }
+
+    /// A request failed: whether the walk is to be given up.
+    fn failed(&mut self) -> bool {
+        self.since.get_or_insert_with(Instant::now).elapsed() >= self.length
+    }
+
+    /// Returns when the outage has lasted too long and still holds requests back, as the caller is
+    /// told by a future that ends while they are.
+    async fn ends<F: Future<Output = ()>>(&mut self, held_back: impl Fn() -> F) {
+        held_back().await;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        tokio::time::sleep_until(since + self.length).await;
+        held_back().await;
+    }
+}
+
+/// How a walk came out.
+#[derive(Debug)]
+pub(super) enum WalkEnd {
+    /// It came to an end of its own.
+    Ended(Ended),
+    /// What was asked for is not to be had.
+    Unavailable(UnavailableReason),
+    /// Refused for what was asked.
+    Refused(String),
+    /// An outage outlasted the poll's patience.
+    OutOfPatience,
+    /// Told to stop.
+    Stopped,
+}
+
+/// A walk that is over.
+#[derive(Debug)]
+pub(super) struct Walked {
+    pub(super) walk: Walk,
+    pub(super) end: WalkEnd,
+    /// Our clock, seconds.
+    pub(super) started_at: i64,
+    /// Our clock, seconds.
+    pub(super) finished_at: i64,
+    /// Reddit's clock when it answered the first page, seconds: the window's end.
+    pub(super) served_at: i64,
+}
+
+/// Walks a listing down to where `reach` says, which is told Reddit's time (seconds) when the first
+/// page has come.
+pub(super) async fn walk(
+    discover: &Discover,
+    names: &[SubredditName],
+    priority: Priority,
+    reach: impl Fn(i64) -> i64,
+    stop: &CancellationToken,
+) -> Walked {
+    let started_at = (discover.now_ms)() / 1000;
+    // How far down to go is known with the first answer, which tells Reddit's time.
+    let mut walk = Walk::new(i64::MIN);
+    let mut served_at = None;
+    let mut patience = Patience::new(PATIENCE);
+    let end = loop {
+        let request = match walk.next() {
+            Ok(request) => request,
+            Err(ended) => break WalkEnd::Ended(ended),
+        };
+        let ask =
+            discover
+                .reddit
+                .new_page(names, request.after.as_deref(), request.limit, priority);
+        let answer = tokio::select! {
+            () = stop.cancelled() => break WalkEnd::Stopped,
+            answer = ask => answer,
+            () = patience.ends(|| discover.reddit.held_back()) => {
+                break WalkEnd::OutOfPatience;
+            }
+        };
+        match answer {
+            Ok(page) => {
+                if served_at.is_none() {
+                    served_at = Some(page.served_at);
+                    walk.aim(reach(page.served_at));
+                }
+                walk.take(into_page(page));
+                patience = Patience::new(PATIENCE);
+            }
+            // The source holds the next request back for as long as the answer calls for.
+            Err(SourceError::Wait { .. }) if patience.failed() => break WalkEnd::OutOfPatience,
+            Err(SourceError::Wait { .. }) => {}
+            Err(SourceError::Unavailable { reason, .. }) => break WalkEnd::Unavailable(reason),
+            Err(SourceError::Refused { detail, .. }) => break WalkEnd::Refused(detail),
+        }
+    };
+    let finished_at = (discover.now_ms)() / 1000;
+    Walked {
+        walk,
+        end,
+        started_at,
+        finished_at,
+        served_at: served_at.unwrap_or_else(|| discover.reddit.its_time()),
+    }
+}
+
+fn into_page(page: ListingPage) -> Page {
+    Page {
+        order: page.order,
+        items: page.items,
+        undecodable: page.undecodable,
+        after: page.after,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use tokio::time::timeout;
+
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_millis(200);
+
+    #[tokio::test]
+    async fn a_wait_while_requests_go_out_is_no_outage_however_long() {
+        let mut patience = Patience::new(SHORT);
+        assert!(timeout(LONG, patience.ends(pending)).await.is_err());
+        assert!(
+            !patience.failed(),
+            "the clock starts with the first failure"
+        );
+        // One failure, and then a long wait for the next grant.
+        assert!(timeout(LONG, patience.ends(pending)).await.is_err());
+        assert!(patience.failed(), "a failure that late ends it");
+    }
+
+    #[tokio::test]
+    async fn requests_that_are_held_back_for_too_long_end_the_walk() {
+        let mut patience = Patience::new(SHORT);
+        let begun = Instant::now();
+        patience.ends(|| async {}).await;
+        assert!(begun.elapsed() >= SHORT);
+        assert!(patience.failed());
+    }
+}
