@@ -226,6 +226,7 @@ impl Metrics {
             let repaired = &self.discover.gaps_repaired;
             repaired.with_label_values(&[by]).inc_by(0);
         }
+        self.discover.late.with_label_values(&["other"]).inc_by(0);
         for kind in ["repair", "sweep"] {
             for outcome in ["complete", "truncated", "failed"] {
                 let sweeps = &self.discover.sweeps;

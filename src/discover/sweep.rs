@@ -146,7 +146,14 @@ async fn sweep(discover: &Discover, stop: &CancellationToken) -> Result<bool, St
     if !stored.fresh.is_empty() {
         discover.work.notify_one();
     }
-    tell(discover, &due, &walked, outcome, &stored, &proven_before);
+    tell(
+        discover,
+        &due,
+        &walked,
+        (outcome, record.reason),
+        &stored,
+        &proven_before,
+    );
     Ok(true)
 }
 
@@ -235,7 +242,7 @@ fn tell(
     discover: &Discover,
     due: &SweepDue,
     walked: &Walked,
-    outcome: Outcome,
+    (outcome, reason): (Outcome, GapReason),
     stored: &PollStored,
     proven_before: &[(i64, i64)],
 ) {
@@ -261,14 +268,12 @@ fn tell(
         let counter = metrics.discover.late.with_label_values(&[subreddit]);
         counter.inc_by(late as u64);
     });
-    tracing::info!(
-        subreddit = %due.subreddit,
-        kind,
-        outcome,
-        pages = walked.walk.pages(),
-        fresh = stored.fresh.len(),
-        late,
-        gaps_closed = stored.gaps_repaired,
-        "A whole listing was walked"
-    );
+    if late > 0 {
+        tracing::info!(subreddit = %due.subreddit, late, "A sweep found what had appeared late");
+    }
+    if due.kind == SweepKind::Repair {
+        let gaps_closed = stored.gaps_repaired;
+        let reason = (gaps_closed == 0).then_some(reason.as_str());
+        tracing::info!(subreddit = %due.subreddit, outcome, gaps_closed, reason, "A listing was walked again for open gaps");
+    }
 }

@@ -97,6 +97,7 @@ impl Gauges {
                 .set(subreddit.open_gaps);
             // Series that exist from the start let a rate see their first step.
             discover.submissions.with_label_values(label).inc_by(0);
+            discover.late.with_label_values(label).inc_by(0);
             let unavailable = &self.metrics.ingest.unavailable;
             unavailable.with_label_values(label).inc_by(0);
             if let Some(complete) = subreddit.last_complete_at {
