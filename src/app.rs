@@ -10,6 +10,7 @@ mod stages;
 pub use stages::Role;
 
 use crate::config::{Config, ConfigError, display_url};
+use crate::liveness::{Ending, Limits, Liveness, Stuck, Watch};
 use crate::metrics::Metrics;
 use crate::observe::{Health, Live};
 use crate::queue::{Queue, QueueError};
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +37,8 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a command that can do without the queue waits for it.
 const QUEUE_LIMIT: Duration = Duration::from_secs(2);
 const START_PAUSE: Duration = Duration::from_millis(500);
+/// What a process that ends by itself needs after the grace period, to say so and close its files.
+const LEAVING: Duration = Duration::from_secs(10);
 /// The queue's name: the prefix of its keys, and the `queue` label.
 const QUEUE_NAME: &str = "freshet";
 
@@ -168,10 +172,7 @@ async fn patiently<T, E: std::error::Error>(
 ///
 /// # Errors
 /// What kept it from starting, or the stage that failed.
-pub async fn run(
-    plan: Plan,
-    started: Option<tokio::sync::oneshot::Sender<Running>>,
-) -> anyhow::Result<()> {
+pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyhow::Result<()> {
     let Plan {
         config,
         roles,
@@ -211,19 +212,25 @@ pub async fn run(
         None
     };
     let simulated = reddit.as_ref().map(Reddit::simulated);
+    let liveness = Liveness::new(Limits {
+        unready_after: config.liveness.unready_after,
+        exit_after: config.liveness.exit_after,
+    });
     let health = Arc::new(Health {
         store: store.clone(),
         queue: queue.clone(),
         metrics: Arc::clone(&metrics),
         live: Arc::new(Live::new(Arc::clone(&metrics), simulated)),
         stopping: AtomicBool::new(false),
-        works: roles.contains(&Role::Worker),
+        liveness: liveness.clone(),
         now_ms,
     });
     let stop = CancellationToken::new();
     let served = CancellationToken::new();
     let mut stages = Stages::default();
     stages.start(&config, &roles, &health, reddit, &stop);
+    let (hangs, mut hung) = oneshot::channel();
+    let _watch = watch_over(&config, &liveness, &metrics, hangs)?;
     let serve = crate::observe::serve(Arc::clone(&health), listener, served.clone());
     let mut serve = tokio::spawn(serve).fuse();
     let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
@@ -249,6 +256,8 @@ pub async fn run(
         () = signals.next() => None,
         () = stop.cancelled() => None,
         failure = stages.first_failure() => Some(failure),
+        // The watchdog outlives this.
+        Ok(stuck) = &mut hung => Some(anyhow!("{stuck}")),
         ended = &mut serve => Some(anyhow!("the HTTP server ended by itself: {ended:?}")),
     };
     let drained = drain(&config, &health, &stop, &mut stages, &mut signals).await;
@@ -262,6 +271,25 @@ pub async fn run(
         Some(failure) => Err(failure),
         None => drained.map(drop),
     }
+}
+
+/// Ends the process when a part of it makes no progress: in order if it still can.
+fn watch_over(
+    config: &Config,
+    liveness: &Liveness,
+    metrics: &Arc<Metrics>,
+    hangs: oneshot::Sender<Stuck>,
+) -> anyhow::Result<Watch> {
+    let ending = Ending {
+        ask: Box::new(move |stuck| {
+            // Nobody listens where it stops already.
+            let _ = hangs.send(stuck.clone());
+        }),
+        grace: config.shutdown.grace.saturating_add(LEAVING),
+        insist: Box::new(|| std::process::exit(1)),
+    };
+    let watching = liveness.watch(Arc::clone(metrics), ending);
+    watching.context("the watchdog cannot be started")
 }
 
 async fn watch(store: &Store, subreddits: &[SubredditName]) -> anyhow::Result<()> {
@@ -337,6 +365,7 @@ async fn drain(
 ) -> anyhow::Result<Drained> {
     let grace = config.shutdown.grace;
     health.stopping.store(true, Ordering::Relaxed);
+    health.liveness.rest();
     stop.cancel();
     tracing::info!(
         grace_seconds = grace.as_secs(),

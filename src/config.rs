@@ -87,6 +87,8 @@ pub struct Config {
     pub discover: DiscoverConfig,
     /// Fetching submissions.
     pub fetch: FetchConfig,
+    /// Getting on with the work.
+    pub liveness: LivenessConfig,
     /// Stopping.
     pub shutdown: ShutdownConfig,
 }
@@ -179,6 +181,15 @@ pub struct FetchConfig {
     pub concurrency: usize,
 }
 
+/// `liveness.…`
+#[derive(Debug, Clone)]
+pub struct LivenessConfig {
+    /// How long a part may make no progress before the process is not ready.
+    pub unready_after: Duration,
+    /// How long before it ends; longer than that.
+    pub exit_after: Duration,
+}
+
 /// `shutdown.…`
 #[derive(Debug, Clone)]
 pub struct ShutdownConfig {
@@ -260,10 +271,19 @@ impl Config {
             fetch: FetchConfig {
                 concurrency: settings.number("fetch.concurrency", 1, 4_000)? as usize,
             },
+            liveness: LivenessConfig {
+                unready_after: settings
+                    .duration("liveness.unready_after", Duration::from_secs(2))?,
+                exit_after: settings.duration("liveness.exit_after", Duration::from_secs(2))?,
+            },
             shutdown: ShutdownConfig {
                 grace: settings.duration("shutdown.grace", Duration::ZERO)?,
             },
         };
+        if config.liveness.exit_after <= config.liveness.unready_after {
+            let problem = "it must be longer than liveness.unready_after";
+            return Err(settings.invalid("liveness.exit_after", problem));
+        }
         Ok(config)
     }
 }

@@ -24,6 +24,7 @@ pub use sweep::{run as sweep, sweep_times};
 pub use walk::{Ended, OLD_RUN, Page, PageRequest, Walk};
 
 use crate::config::DiscoverConfig;
+use crate::liveness::Progress;
 use crate::metrics::Metrics;
 use crate::source::Reddit;
 use crate::store::Store;
@@ -47,4 +48,6 @@ pub struct Discover {
     pub work: Arc<Notify>,
     /// The clock, milliseconds since the epoch.
     pub now_ms: fn() -> i64,
+    /// Where it says that it gets on: pages come, or nothing is due, or what it asks is away.
+    pub progress: Progress,
 }

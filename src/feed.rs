@@ -5,6 +5,7 @@
 //! handed to the queue and is neither waiting nor running there after a while has been lost — the
 //! queue was wiped, or restored from an older state — and is fed again.
 
+use crate::liveness::Progress;
 use crate::queue::{Queue, QueueError};
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ const BUSY_LOOK: Duration = Duration::from_millis(25);
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
 const RECONCILE_AFTER_MS: i64 = 10_000;
 const RECONCILE_MOST: u32 = 10_000;
+/// How often a job is sent through the queue that only shows that jobs come through.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 const REAP_EVERY: Duration = Duration::from_secs(1);
 const REAP_MOST: usize = 20_000;
 
@@ -40,6 +43,8 @@ pub struct Feed {
     pub holder: String,
     /// Rung when new work was stored in this process.
     pub work: Arc<Notify>,
+    /// Where it says that it gets on: its turns end.
+    pub progress: Progress,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +60,7 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
     let mut lease_renewed: Option<Instant> = None;
     let mut reconciled = Instant::now();
     let mut reaped = Instant::now();
+    let mut beaten: Option<Instant> = None;
     let mut failing = false;
     let mut look = tokio::time::interval(IDLE_LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -87,9 +93,16 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
                 feed.queue.reap(REAP_MOST).await?;
                 reaped = Instant::now();
             }
+            if beaten.is_none_or(|at| at.elapsed() >= HEARTBEAT_EVERY) {
+                feed.queue.push_heartbeat(now_ms()).await?;
+                beaten = Some(Instant::now());
+            }
             top_up(&feed, now_ms()).await
         };
-        match turn.await {
+        let turned = feed.progress.during(turn).await;
+        // Also where it failed: what it needs is away.
+        feed.progress.made();
+        match turned {
             Ok(more) => {
                 if std::mem::take(&mut failing) {
                     tracing::info!("Feeding the queue works again");

@@ -10,6 +10,7 @@ mod record;
 
 pub use company::Company;
 
+use crate::liveness::Progress;
 use crate::metrics::Metrics;
 use crate::queue::{Fault, Handler, Outcome};
 use crate::source::Reddit;
@@ -50,6 +51,8 @@ pub struct Ingest {
     pub metrics: Arc<Metrics>,
     /// The clock, milliseconds since the epoch.
     pub now_ms: fn() -> i64,
+    /// Where a request says that it gets on.
+    pub progress: Progress,
 }
 
 /// Runs jobs by handing them to their company.
@@ -69,6 +72,13 @@ impl FetchHandler {
 impl Handler for FetchHandler {
     async fn run(&self, id: SubmissionId) -> Outcome {
         self.company.fetch(id).await
+    }
+
+    async fn heartbeat(&self, sent_ms: i64) {
+        let (store, done_ms) = (&self.ingest.store, (self.ingest.now_ms)());
+        if let Err(error) = store.record_heartbeat(sent_ms, done_ms).await {
+            tracing::debug!(%error, "A heartbeat could not be noted in the database");
+        }
     }
 
     async fn fault(&self, id: SubmissionId, fault: Fault) {

@@ -2,7 +2,8 @@
 //! none was missed.
 //!
 //! The folders are the pipeline: [`discover`] finds submissions, [`feed`] keeps the [`queue`]
-//! filled, [`ingest`] fetches them in company, [`store`] holds them, [`observe`] shows it all.
+//! filled, [`ingest`] fetches them in company, [`store`] holds them, [`observe`] shows it all,
+//! [`liveness`] ends what makes no progress.
 //! [`source`] talks to Reddit, [`simulator`] is one. [`app`] puts them together. ARCHITECTURE.md
 //! walks one submission through them.
 
@@ -12,6 +13,7 @@ pub mod config;
 pub mod discover;
 pub mod feed;
 pub mod ingest;
+pub mod liveness;
 pub mod metrics;
 pub mod observe;
 pub mod queue;

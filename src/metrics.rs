@@ -42,6 +42,12 @@ pub struct Metrics {
     registry: Registry,
     /// The bound on the `subreddit` label.
     pub watched: Watched,
+    /// `role`: scheduler, worker, http; those that run here.
+    pub last_progress: GaugeVec,
+    /// `path`: job, submission.
+    pub heartbeat: GaugeVec,
+    /// `path`.
+    pub heartbeat_seconds: GaugeVec,
     /// Talking to Reddit.
     pub api: ApiMetrics,
     /// Finding submissions.
@@ -166,6 +172,9 @@ impl Metrics {
             .set(1.0);
         let metrics = Metrics {
             watched: Watched::default(),
+            last_progress: r.gauges("freshet_last_progress_timestamp_seconds", "When each role of this process last made progress: did work, or had none to do, or waited for what it depends on.", &["role"]),
+            heartbeat: r.gauges("freshet_heartbeat_timestamp_seconds", "When the newest heartbeat was sent that came all the way: path job (feeder, queue, worker, database) or, in the demo, submission (posted, discovered, queued, fetched, stored); 0 before the first.", &["path"]),
+            heartbeat_seconds: r.gauges("freshet_heartbeat_seconds", "Seconds that the newest heartbeat was under way.", &["path"]),
             api: ApiMetrics {
                 requests: r.counters("freshet_api_requests_total", "Requests by source, endpoint and status: the HTTP status, or error where none came back.", &["source", "endpoint", "status"]),
                 request_seconds: r.histograms("freshet_api_request_seconds", "Seconds from a request to the end of its answer.", &["source", "endpoint"], SECONDS_REQUEST),
@@ -236,6 +245,8 @@ impl Metrics {
         for state in ["active", "paused", "unavailable"] {
             self.discover.subreddits.with_label_values(&[state]).set(0);
         }
+        // A worker that never noted any is found out by this.
+        self.heartbeat.with_label_values(&["job"]).set(0.0);
     }
 
     /// Every series, for a view of this process's own.

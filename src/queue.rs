@@ -26,7 +26,6 @@ mod sqlite_engine;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
@@ -37,7 +36,7 @@ pub use handler::{Fault, Handler, Outcome, WorkOptions};
 use crate::metrics::Metrics;
 use crate::submission::SubmissionId;
 use engine::Engine;
-use job::{Job, task_id};
+use job::{Job, heartbeat_task_id, task_id};
 
 /// The `queue` label of the metrics.
 const LABEL: &str = "fetch";
@@ -52,7 +51,6 @@ const MISSED_BEATS: usize = 3;
 pub struct Queue {
     engine: Engine,
     name: Arc<str>,
-    last_poll_ms: Arc<AtomicI64>,
 }
 
 /// How many jobs the queue holds.
@@ -84,7 +82,6 @@ impl Queue {
         Ok(Queue {
             engine: Engine::connect(url, name).await?,
             name: Arc::from(name),
-            last_poll_ms: Arc::default(),
         })
     }
 
@@ -120,6 +117,22 @@ impl Queue {
             })
             .collect();
         self.engine.push(&jobs, now_ms.div_euclid(1000)).await
+    }
+
+    /// Makes a job that does nothing but be noted by a worker, unless one waits or runs already.
+    ///
+    /// # Errors
+    /// As the engine answers.
+    pub async fn push_heartbeat(&self, now_ms: i64) -> Result<(), QueueError> {
+        let task = heartbeat_task_id(&self.name);
+        // Asked first, because that also clears away what a damaged queue still holds of one.
+        let absent = self.engine.absent(std::slice::from_ref(&task)).await?;
+        if absent.contains(&true) {
+            let job = Job::Heartbeat { sent_ms: now_ms };
+            let jobs = [(task, job.encode())];
+            self.engine.push(&jobs, now_ms.div_euclid(1000)).await?;
+        }
+        Ok(())
     }
 
     /// How many jobs wait and run. Costs the same however many have finished.
@@ -179,13 +192,6 @@ impl Queue {
         stop: CancellationToken,
     ) -> Result<(), QueueError> {
         worker::work(self, options, handler, metrics, stop).await
-    }
-
-    /// When a worker of this handle, or of a clone of it, last turned its loop, milliseconds since
-    /// the epoch; 0 before the first turn. It turns many times a second, and each half second while
-    /// the queue is away; a value of several seconds ago means that the process is stuck.
-    pub fn last_poll_ms(&self) -> i64 {
-        self.last_poll_ms.load(Ordering::Relaxed)
     }
 }
 

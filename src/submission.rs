@@ -14,6 +14,10 @@ pub use names::{InvalidName, SubmissionId, SubredditName};
 
 use serde_json::value::RawValue;
 
+/// Where the demo's simulated Reddit posts regularly, so that it can be seen whether submissions come
+/// through.
+pub const HEARTBEAT_SUBREDDIT: &str = "freshet_heartbeat";
+
 /// A submission's typed fields: what the columns of `submissions` hold.
 ///
 /// A field is `None` where the payload leaves it out, holds `null`, or holds something of a type

@@ -67,13 +67,14 @@ impl Stages {
         stop: &CancellationToken,
     ) {
         let (store, queue, metrics) = (&health.store, &health.queue, &health.metrics);
-        let now_ms = health.now_ms;
+        let (now_ms, liveness) = (health.now_ms, &health.liveness);
         let gauges = Gauges {
             store: store.clone(),
             queue: queue.clone(),
             live: Arc::clone(&health.live),
             metrics: Arc::clone(metrics),
             now_ms,
+            progress: liveness.part(Role::Http.as_str(), "gauges"),
         };
         self.add("gauges", gauges_stage(gauges, stop.clone()));
         let Some(reddit) = reddit else { return };
@@ -88,6 +89,7 @@ impl Stages {
                 holder: holder.clone(),
                 work: Arc::clone(&work),
                 now_ms,
+                progress: liveness.part(Role::Scheduler.as_str(), "discover"),
             };
             let feed = Feed {
                 store: store.clone(),
@@ -95,8 +97,13 @@ impl Stages {
                 max_waiting: config.queue.max_waiting,
                 holder,
                 work,
+                progress: liveness.part(Role::Scheduler.as_str(), "feed"),
             };
-            let (sweeper, stopping) = (discover.clone(), stop.clone());
+            let sweeper = Discover {
+                progress: liveness.part(Role::Scheduler.as_str(), "sweep"),
+                ..discover.clone()
+            };
+            let stopping = stop.clone();
             self.add("sweep", async move {
                 discover::sweep(sweeper, stopping).await;
                 Ok(())
@@ -114,17 +121,20 @@ impl Stages {
             self.add("prune", prune(store.clone(), now_ms, stop.clone()));
         }
         if roles.contains(&Role::Worker) {
+            let progress = liveness.part(Role::Worker.as_str(), "jobs");
             let (company, gathering) = Company::new(config.fetch.concurrency);
             let ingest = Ingest {
                 reddit,
                 store: store.clone(),
                 metrics: Arc::clone(metrics),
                 now_ms,
+                progress: progress.clone(),
             };
             let handler = Arc::new(FetchHandler::new(ingest.clone(), company));
             let options = WorkOptions {
                 concurrency: config.fetch.concurrency,
                 job_timeout: JOB_LIMIT,
+                progress,
                 ..WorkOptions::default()
             };
             let metrics = Arc::clone(metrics);

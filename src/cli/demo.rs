@@ -8,7 +8,7 @@ use crate::app::{self, Plan, Role, Running};
 use crate::config::{Config, RedditClient};
 use crate::observe::RecentLines;
 use crate::simulator::{Oddities, Simulator, SimulatorOptions};
-use crate::submission::SubredditName;
+use crate::submission::{HEARTBEAT_SUBREDDIT, SubredditName};
 use anyhow::{Context, bail};
 use secrecy::SecretString;
 use std::fs::{File, TryLockError};
@@ -31,6 +31,9 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
 /// Some past, so that there is something to see at once: enough that the busiest subreddit has more
 /// than a listing shows, which makes a gap.
 const HISTORY: Duration = Duration::from_secs(8 * 3600);
+
+/// How often the demo posts in [`HEARTBEAT_SUBREDDIT`].
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(20);
 
 /// Log lines that stay on the terminal after the live view.
 const LINES_LEFT: usize = 4;
@@ -70,6 +73,7 @@ pub(super) async fn run(
     let simulator = Simulator::start(SimulatorOptions {
         oddities: Oddities::realistic(),
         history: HISTORY,
+        heartbeat: Some((HEARTBEAT_SUBREDDIT.parse()?, HEARTBEAT_EVERY)),
         requests_per_minute: Some(config.reddit.requests_per_minute.get()),
         ..SimulatorOptions::world(world.seed, world.subreddits as usize, per_subreddit)
     })

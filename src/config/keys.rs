@@ -142,6 +142,16 @@ pub const KEYS: &[Key] = &[
         "Jobs in flight in one worker process",
     ),
     key(
+        "liveness.unready_after",
+        "60s",
+        "How long a part may make no progress before the process is not ready",
+    ),
+    key(
+        "liveness.exit_after",
+        "180s",
+        "How long a part may make no progress before the process ends with status 1",
+    ),
+    key(
         "shutdown.grace",
         "30s",
         "How long running work may take to end when the process is told to stop",

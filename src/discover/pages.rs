@@ -91,13 +91,14 @@ pub(super) async fn walk(
                 .new_page(names, request.after.as_deref(), request.limit, priority);
         let answer = tokio::select! {
             () = stop.cancelled() => break WalkEnd::Stopped,
-            answer = ask => answer,
+            answer = discover.progress.during(ask) => answer,
             () = patience.ends(|| discover.reddit.held_back()) => {
                 break WalkEnd::OutOfPatience;
             }
         };
         match answer {
             Ok(page) => {
+                discover.progress.made();
                 if served_at.is_none() {
                     served_at = Some(page.served_at);
                     walk.aim(reach(page.served_at));

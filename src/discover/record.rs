@@ -131,12 +131,15 @@ async fn persist(
     loop {
         let begun = Instant::now();
         let result = if only_try {
-            discover.store.try_poll(record).await
+            let trial = discover.store.try_poll(record);
+            discover.progress.during(trial).await
         } else {
-            discover.store.record_poll(record).await
+            let recording = discover.store.record_poll(record);
+            discover.progress.during(recording).await
         };
         match result {
             Err(error) if error.is_unavailable() && !stop.is_cancelled() => {
+                discover.progress.made();
                 tokio::time::sleep(STORE_PAUSE).await;
             }
             result => {

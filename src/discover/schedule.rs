@@ -39,7 +39,12 @@ async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &Cancellation
     let mut failing = false;
     while !stop.is_cancelled() {
         if planned.is_empty() {
-            match claim(discover).await {
+            let claimed = discover.progress.during(claim(discover)).await;
+            // While walks are under way, it is they that must get on.
+            if walks.is_empty() || claimed.is_err() {
+                discover.progress.made();
+            }
+            match claimed {
                 Ok(due) => {
                     if std::mem::take(&mut failing) {
                         tracing::info!("The database answers again");
@@ -63,7 +68,10 @@ async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &Cancellation
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            Some(ended) = walks.join_next(), if !walks.is_empty() => told(ended),
+            Some(ended) = walks.join_next(), if !walks.is_empty() => {
+                discover.progress.made();
+                told(ended);
+            }
             () = tokio::time::sleep(LOOK), if planned.is_empty() => {}
         }
     }

@@ -60,7 +60,10 @@ pub async fn run(discover: Discover, stop: CancellationToken) {
     let mut paused_until: Option<Instant> = None;
     let mut failing = false;
     loop {
-        tokio::select! { () = stop.cancelled() => break, _ = look.tick() => {} }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = discover.progress.during(look.tick()) => discover.progress.made(),
+        }
         if paused_until.is_some_and(|until| Instant::now() < until) {
             continue;
         }
@@ -73,7 +76,7 @@ pub async fn run(discover: Discover, stop: CancellationToken) {
                 None => Ok(true),
             }
         };
-        match turn.await {
+        match discover.progress.during(turn).await {
             Ok(written) => {
                 failing = false;
                 // What cannot be written would be walked for again and again.

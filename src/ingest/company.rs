@@ -55,6 +55,7 @@ impl Gathering {
             mut seats,
             concurrency,
         } = self;
+        let progress = ingest.progress.clone();
         let fetching = Arc::new(Fetching::new(ingest, draining));
         // While all slots wait for the budget, seats gather: the tighter the budget, the fuller the
         // requests.
@@ -71,9 +72,10 @@ impl Gathering {
                 biased;
                 slot = Arc::clone(&slots).acquire_owned(), if ready => {
                     let request = std::mem::take(&mut gathered);
-                    let fetching = Arc::clone(&fetching);
+                    let (fetching, progress) = (Arc::clone(&fetching), progress.clone());
                     requests.spawn(async move {
-                        answer(&fetching, request).await;
+                        // All that it waits for is away for a time at most, or ends by a limit.
+                        progress.during(answer(&fetching, request)).await;
                         drop(slot);
                     });
                 }

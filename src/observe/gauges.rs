@@ -2,6 +2,7 @@
 //! now and then. A label that empties is set to zero or goes, so none reports the past for ever.
 
 use super::status::Live;
+use crate::liveness::Progress;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::store::{Store, SubredditState};
@@ -30,6 +31,8 @@ pub struct Gauges {
     pub metrics: Arc<Metrics>,
     /// The clock, milliseconds since the epoch.
     pub now_ms: fn() -> i64,
+    /// Where it says that it gets on: its turns end.
+    pub progress: Progress,
 }
 
 /// Samples until told to stop.
@@ -39,29 +42,41 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
     let mut turn: u32 = 0;
     let mut marked = false;
     loop {
-        let stopping = tokio::select! { () = stop.cancelled() => true, _ = tick.tick() => false };
+        let waits = async {
+            tokio::select! { () = stop.cancelled() => true, _ = tick.tick() => false }
+        };
+        let stopping = gauges.progress.during(waits).await;
         if gauges.live.simulated() && !marked {
-            marked = gauges.store.mark_simulated().await.is_ok();
+            let mark = gauges.store.mark_simulated();
+            marked = gauges.progress.during(mark).await.is_ok();
         }
         if stopping {
             return;
         }
-        if let Err(error) = gauges.subreddits().await {
-            tracing::debug!(%error, "The watched list could not be sampled");
-        }
-        if turn.is_multiple_of(COUNT_EVERY)
-            && let Err(error) = gauges.backlog().await
-        {
-            tracing::debug!(%error, "The backlog could not be sampled");
-        }
-        if let Err(error) = gauges.queue().await {
-            tracing::debug!(%error, "The queue could not be sampled");
-        }
+        let count = turn.is_multiple_of(COUNT_EVERY);
+        gauges.progress.during(gauges.turn(count)).await;
+        // Also where it failed: what it reads is away.
+        gauges.progress.made();
         turn = turn.wrapping_add(1);
     }
 }
 
 impl Gauges {
+    async fn turn(&self, count: bool) {
+        if let Err(error) = self.subreddits().await {
+            tracing::debug!(%error, "The watched list could not be sampled");
+        }
+        if let Err(error) = self.heartbeats().await {
+            tracing::debug!(%error, "The heartbeats could not be sampled");
+        }
+        if count && let Err(error) = self.backlog().await {
+            tracing::debug!(%error, "The backlog could not be sampled");
+        }
+        if let Err(error) = self.queue().await {
+            tracing::debug!(%error, "The queue could not be sampled");
+        }
+    }
+
     /// The watched list: states, gaps, newest complete polls, and the bound on labels.
     ///
     /// # Errors
@@ -110,6 +125,18 @@ impl Gauges {
                     .with_label_values(label)
                     .set(complete as f64);
             }
+        }
+        Ok(())
+    }
+
+    async fn heartbeats(&self) -> Result<(), crate::store::StoreError> {
+        for beat in self.store.heartbeats().await? {
+            let label = &[beat.path.as_str()];
+            let seconds = |ms: i64| Duration::from_millis(ms.max(0).unsigned_abs()).as_secs_f64();
+            let (sent, took) = (&self.metrics.heartbeat, &self.metrics.heartbeat_seconds);
+            sent.with_label_values(label).set(seconds(beat.sent_ms));
+            let way_ms = beat.done_ms.saturating_sub(beat.sent_ms);
+            took.with_label_values(label).set(seconds(way_ms));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! `/metrics`, `/healthz`, `/readyz` and `/api/v1/…`: reading only.
 
 use super::status::{Live, Status};
+use crate::liveness::Liveness;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::store::Store;
@@ -19,10 +20,6 @@ use tokio_util::sync::CancellationToken;
 /// A dependency that takes longer than this to answer does not answer.
 const PING_LIMIT: Duration = Duration::from_secs(2);
 
-/// The worker's loop turns many times a second, and each half second while the queue is away: one
-/// that has not for so long is stuck.
-const STUCK_AFTER_MS: i64 = 10_000;
-
 /// What the endpoints read.
 #[derive(Debug)]
 pub struct Health {
@@ -36,8 +33,8 @@ pub struct Health {
     pub live: Arc<Live>,
     /// Set once the process stops: it answers, but is not ready any more.
     pub stopping: AtomicBool,
-    /// Whether this process runs jobs: then `/healthz` watches that it does.
-    pub works: bool,
+    /// Whether the parts of this process make progress.
+    pub liveness: Liveness,
     /// The clock, milliseconds since the epoch.
     pub now_ms: fn() -> i64,
 }
@@ -90,16 +87,8 @@ async fn metrics(State(health): State<Arc<Health>>) -> Response {
 }
 
 async fn alive(State(health): State<Arc<Health>>) -> Response {
-    let turned_ms = health.queue.last_poll_ms();
-    let still_ms = (health.now_ms)() - turned_ms;
-    // A worker that starts has not turned yet, one that stops turns no more.
-    let watched = health.works && turned_ms > 0 && !health.stopping.load(Ordering::Relaxed);
-    if watched && still_ms > STUCK_AFTER_MS {
-        let text = format!(
-            "the worker is stuck: it has not looked for jobs for {} s\n",
-            still_ms / 1000
-        );
-        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    if let Some(stuck) = health.liveness.stuck() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{stuck}\n")).into_response();
     }
     "alive\n".into_response()
 }
@@ -117,7 +106,11 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
         tokio::time::timeout(PING_LIMIT, queue)
     );
     let stopping = health.stopping.load(Ordering::Relaxed);
-    let process = if stopping { "stopping" } else { "ok" }.to_owned();
+    let process = match health.liveness.stuck() {
+        _ if stopping => "stopping".to_owned(),
+        Some(stuck) => stuck.to_string(),
+        None => "ok".to_owned(),
+    };
     let checks = BTreeMap::from([
         ("database", told(store)),
         ("queue", told(queue)),

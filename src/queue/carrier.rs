@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,14 +19,19 @@ use apalis_redis::RedisStorage;
 use apalis_sqlite::SqliteStorage;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use super::QueueError;
 use super::engine::Engine;
 use super::runs::Slots;
-use super::{QueueError, clock_ms};
+use crate::liveness::Progress;
 
 /// Jobs of one request at most.
 const FETCH_LIMIT: usize = 500;
+
+/// A request that takes so long is waited for: longer than an answer takes, and not longer than
+/// either engine takes to give one up.
+const WAITED_FOR: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_secs(60);
 
 /// The storage of either engine, chosen at run time without a box.
 enum Storage {
@@ -49,12 +54,13 @@ pub(super) struct Carrier {
     storage: Storage,
     engine: Engine,
     slots: Slots,
-    last_poll_ms: Arc<AtomicI64>,
+    progress: Progress,
     pulse: Arc<Pulse>,
     ticker: Interval,
     /// Whether to ask for jobs now: at each tick, and on while every request is filled.
     due: bool,
     asked: usize,
+    asked_at: Instant,
     fetch: Option<Request<Vec<Task<Vec<u8>>>>>,
     taken: VecDeque<Task<Vec<u8>>>,
     hand_back: Option<Request<()>>,
@@ -64,7 +70,7 @@ impl Carrier {
     pub(super) fn new(
         engine: Engine,
         slots: Slots,
-        last_poll_ms: Arc<AtomicI64>,
+        progress: Progress,
         pulse: Arc<Pulse>,
         poll_interval: Duration,
     ) -> Carrier {
@@ -78,11 +84,12 @@ impl Carrier {
             storage,
             engine,
             slots,
-            last_poll_ms,
+            progress,
             pulse,
             ticker,
             due: true,
             asked: 0,
+            asked_at: Instant::now(),
             fetch: None,
             taken: VecDeque::new(),
             hand_back: None,
@@ -100,6 +107,9 @@ impl Carrier {
             self.fetch = None;
             let tasks = tasks?;
             self.pulse.answered.store(true, Ordering::Relaxed);
+            if tasks.is_empty() && self.slots.all_free() {
+                self.progress.made();
+            }
             // A request that was filled has more behind it: no need to wait for the tick.
             self.due = tasks.len() >= self.asked;
             self.taken.extend(tasks);
@@ -116,6 +126,7 @@ impl Carrier {
     /// Asks for as many jobs as can start at once.
     fn ask(&mut self, worker: &WorkerContext) {
         self.asked = self.slots.free().min(FETCH_LIMIT);
+        self.asked_at = Instant::now();
         let (engine, worker, count) = (self.engine.clone(), worker.clone(), self.asked);
         self.fetch = Some(async move { engine.fetch(&worker, count).await }.boxed());
     }
@@ -152,7 +163,9 @@ impl Backend for Carrier {
         cx: &mut Context<'_>,
         worker: &WorkerContext,
     ) -> Poll<Result<(), QueueError>> {
-        self.last_poll_ms.store(clock_ms(), Ordering::Relaxed);
+        if self.fetch.is_some() && WAITED_FOR.contains(&self.asked_at.elapsed()) {
+            self.progress.made();
+        }
         // Until Pending, so that a wake-up is always booked: one that is lost would leave the
         // worker asleep until its next heartbeat.
         while self.ticker.poll_tick(cx).is_ready() {

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use crate::liveness::Progress;
 use crate::submission::SubmissionId;
 
 /// Gives jobs their meaning.
@@ -15,6 +16,10 @@ pub trait Handler: Send + Sync + 'static {
     /// Runs one job. Dropped at its next await when [`WorkOptions::job_timeout`] has passed, and
     /// for that it must never block its thread.
     fn run(&self, id: SubmissionId) -> impl Future<Output = Outcome> + Send;
+
+    /// Notes that a heartbeat came through which was pushed then (milliseconds since the epoch). Has
+    /// ten seconds; one that cannot be noted is followed by the next.
+    fn heartbeat(&self, sent_ms: i64) -> impl Future<Output = ()> + Send;
 
     /// Told that [`Handler::run`] gave no outcome of its own. Has ten seconds.
     fn fault(&self, id: SubmissionId, fault: Fault) -> impl Future<Output = ()> + Send;
@@ -96,6 +101,8 @@ pub struct WorkOptions {
     /// How often an idle worker looks for jobs; half of it is the mean wait of a job pushed to an
     /// idle queue.
     pub poll_interval: Duration,
+    /// Where it says that it gets on: jobs end, or there is none, or the queue is away.
+    pub progress: Progress,
 }
 
 impl Default for WorkOptions {
@@ -104,6 +111,7 @@ impl Default for WorkOptions {
             concurrency: 200,
             job_timeout: Duration::from_secs(60),
             poll_interval: Duration::from_millis(20),
+            progress: Progress::unwatched(),
         }
     }
 }

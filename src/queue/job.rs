@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::submission::{SubmissionId, fingerprint};
 
-/// The version that this build writes and reads. Jobs outlive deploys: what an older build left
-/// behind must stay readable, what a newer one wrote must be refused without harm.
-const VERSION: u32 = 1;
+/// The newest version that this build reads. Jobs outlive deploys: what an older build left behind
+/// must stay readable, what a newer one wrote must be refused without harm. So each sort of job is
+/// written as the first version that had it: an older worker takes the others, and drops this one.
+const VERSION: u32 = 2;
+const FETCH_VERSION: u32 = 1;
+const HEARTBEAT_VERSION: u32 = 2;
 
 /// What a worker is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,11 @@ pub(super) enum Job {
         /// When it was pushed, milliseconds since the epoch; `None` where the payload leaves it
         /// out, since a missing time is no reason to lose a job.
         pushed_ms: Option<i64>,
+    },
+    /// Note in the database that this job came through.
+    Heartbeat {
+        /// When it was pushed, milliseconds since the epoch.
+        sent_ms: i64,
     },
 }
 
@@ -52,6 +60,9 @@ enum Body {
         #[serde(default)]
         pushed_ms: Option<i64>,
     },
+    Heartbeat {
+        sent_ms: i64,
+    },
 }
 
 #[derive(Deserialize)]
@@ -62,27 +73,36 @@ struct VersionOnly {
 impl Job {
     /// The payload as it is stored.
     pub(super) fn encode(&self) -> String {
-        let Job::Fetch { id, pushed_ms } = self;
-        let body = Body::Fetch {
-            id: id.as_str().to_owned(),
-            pushed_ms: *pushed_ms,
+        let (v, body) = match self {
+            Job::Fetch { id, pushed_ms } => (
+                FETCH_VERSION,
+                Body::Fetch {
+                    id: id.as_str().to_owned(),
+                    pushed_ms: *pushed_ms,
+                },
+            ),
+            Job::Heartbeat { sent_ms } => {
+                let sent_ms = *sent_ms;
+                (HEARTBEAT_VERSION, Body::Heartbeat { sent_ms })
+            }
         };
-        serde_json::to_string(&Envelope { v: VERSION, body })
-            .expect("strings and numbers are always JSON")
+        serde_json::to_string(&Envelope { v, body }).expect("strings and numbers are always JSON")
     }
 
     /// Reads a payload of any origin; fields that this build does not know are passed over.
     pub(super) fn decode(payload: &[u8]) -> Result<Job, Malformed> {
         // The version first: another version may well have another shape.
         let VersionOnly { v } = serde_json::from_slice(payload)?;
-        if v != VERSION {
+        if !(1..=VERSION).contains(&v) {
             return Err(Malformed::Version(v));
         }
         let Envelope { body, .. } = serde_json::from_slice(payload)?;
-        let Body::Fetch { id, pushed_ms } = body;
-        Ok(Job::Fetch {
-            id: id.parse()?,
-            pushed_ms,
+        Ok(match body {
+            Body::Fetch { id, pushed_ms } => Job::Fetch {
+                id: id.parse()?,
+                pushed_ms,
+            },
+            Body::Heartbeat { sent_ms } => Job::Heartbeat { sent_ms },
         })
     }
 }
@@ -95,7 +115,6 @@ impl Job {
 /// job. The upper bits come from the queue's name, since the id is the key of the whole table in
 /// SQLite; the lower ones hold the submission's id, so that older submissions sort first.
 pub(super) fn task_id(queue: &str, id: &SubmissionId) -> String {
-    let hash = fingerprint(queue);
     // A leading one keeps "1" and "01" apart. 2 × 36^13 is below 2^69.
     let number = id.as_str().bytes().fold(1_u128, |number, byte| {
         let digit = match byte {
@@ -104,7 +123,17 @@ pub(super) fn task_id(queue: &str, id: &SubmissionId) -> String {
         };
         number * 36 + u128::from(digit)
     });
-    crockford((u128::from(hash >> 5) << 69) | number)
+    in_queue(queue, number)
+}
+
+/// The one task id of heartbeats in a queue: a second one is not pushed while the first is there.
+pub(super) fn heartbeat_task_id(queue: &str) -> String {
+    // The number of no submission.
+    in_queue(queue, 0)
+}
+
+fn in_queue(queue: &str, number: u128) -> String {
+    crockford((u128::from(fingerprint(queue) >> 5) << 69) | number)
 }
 
 /// The 26 characters of a ULID.
@@ -137,6 +166,19 @@ mod tests {
     }
 
     #[test]
+    fn an_older_worker_reads_fetches_and_refuses_heartbeats_by_their_version() {
+        let fetch = Job::Fetch {
+            id: id("1abc"),
+            pushed_ms: None,
+        };
+        assert!(fetch.encode().starts_with(r#"{"v":1,"#));
+        let beat = Job::Heartbeat { sent_ms: 7 };
+        let payload = beat.encode();
+        assert_eq!(payload, r#"{"v":2,"heartbeat":{"sent_ms":7}}"#);
+        assert_eq!(Job::decode(payload.as_bytes()).unwrap(), beat);
+    }
+
+    #[test]
     fn unknown_fields_and_a_missing_time_lose_no_job() {
         let job = Job::decode(br#"{"v":1,"fetch":{"id":"1abc","reason":"x"},"more":[1]}"#).unwrap();
         assert_eq!(
@@ -151,9 +193,10 @@ mod tests {
     #[test]
     fn what_is_no_job_is_told_apart() {
         assert!(matches!(
-            Job::decode(br#"{"v":2,"fetch":7}"#),
-            Err(Malformed::Version(2))
+            Job::decode(br#"{"v":3,"fetch":7}"#),
+            Err(Malformed::Version(3))
         ));
+        assert!(Job::decode(br#"{"v":0}"#).is_err());
         for text in ["", "null", "\u{0}", r#"{"v":1}"#, r#"{"v":1,"drop":{}}"#] {
             let result = Job::decode(text.as_bytes());
             assert!(matches!(result, Err(Malformed::Syntax(_))), "{text}");
@@ -178,8 +221,9 @@ mod tests {
             "007",
             "zzzzzzzzzzzzz",
         ];
-        let ids: HashSet<String> = texts.iter().map(|text| task_id("q", &id(text))).collect();
-        assert_eq!(ids.len(), texts.len());
+        let submissions = texts.iter().map(|text| task_id("q", &id(text)));
+        let ids: HashSet<String> = submissions.chain([heartbeat_task_id("q")]).collect();
+        assert_eq!(ids.len(), texts.len() + 1);
         for one in &ids {
             let parsed: apalis::prelude::TaskId = one.parse().unwrap();
             assert!(matches!(parsed, apalis::prelude::TaskId::Ulid(_)), "{one}");

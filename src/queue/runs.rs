@@ -18,12 +18,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::handler::{Fault, Handler};
+use super::handler::{Fault, Handler, WorkOptions};
 use super::{LABEL, clock_ms};
+use crate::liveness::Progress;
 use crate::metrics::Metrics;
 use crate::submission::SubmissionId;
 
-/// How long a handler may take to note a fault.
+/// How long a handler may take to note a fault or a heartbeat.
 const FAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Resolves when a run has ended, however it ended.
@@ -34,22 +35,19 @@ pub(super) struct Runs<H> {
     handler: Arc<H>,
     metrics: Arc<Metrics>,
     job_timeout: Duration,
+    progress: Progress,
     pub(super) slots: Slots,
     running: Mutex<HashMap<SubmissionId, (End, AbortHandle)>>,
 }
 
 impl<H: Handler> Runs<H> {
-    pub(super) fn new(
-        handler: Arc<H>,
-        metrics: Arc<Metrics>,
-        job_timeout: Duration,
-        slots: Slots,
-    ) -> Self {
+    pub(super) fn new(handler: Arc<H>, metrics: Arc<Metrics>, options: &WorkOptions) -> Self {
         Runs {
             handler,
             metrics,
-            job_timeout,
-            slots,
+            job_timeout: options.job_timeout,
+            progress: options.progress.clone(),
+            slots: Slots::new(options.concurrency),
             running: Mutex::default(),
         }
     }
@@ -115,7 +113,10 @@ impl<H: Handler> Runs<H> {
     async fn outcome(&self, id: &SubmissionId) -> &'static str {
         let run = AssertUnwindSafe(async { self.handler.run(id.clone()).await }).catch_unwind();
         let fault = match timeout(self.job_timeout, run).await {
-            Ok(Ok(outcome)) => return outcome.as_str(),
+            Ok(Ok(outcome)) => {
+                self.progress.made();
+                return outcome.as_str();
+            }
             Ok(Err(panic)) => Fault::Panicked(message(panic.as_ref())),
             Err(_) => Fault::TimedOut,
         };
@@ -128,6 +129,22 @@ impl<H: Handler> Runs<H> {
             tracing::warn!(submission = %id, fault = label, "A job's fault could not be noted");
         }
         label
+    }
+
+    /// Runs a heartbeat, in a slot like any job. It ends with the worker that took it, and is then
+    /// taken by another.
+    pub(super) async fn beat(self: Arc<Self>, sent_ms: i64) {
+        let _permit = match self.slots.try_take() {
+            Some(permit) => Some(permit),
+            None => self.slots.take().await,
+        };
+        let noted = AssertUnwindSafe(async { self.handler.heartbeat(sent_ms).await });
+        if !matches!(
+            timeout(FAULT_TIMEOUT, noted.catch_unwind()).await,
+            Ok(Ok(()))
+        ) {
+            tracing::warn!("A heartbeat could not be noted");
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SubmissionId, (End, AbortHandle)>> {
@@ -183,6 +200,11 @@ impl Slots {
     /// How many jobs could start now.
     pub(super) fn free(&self) -> usize {
         self.0.free.available_permits()
+    }
+
+    /// Whether no job runs.
+    pub(super) fn all_free(&self) -> bool {
+        self.free() >= self.0.size as usize
     }
 
     fn try_take(&self) -> Option<OwnedSemaphorePermit> {

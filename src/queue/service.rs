@@ -32,6 +32,7 @@ impl<H: Handler> Service<Task<Vec<u8>>> for JobService<H> {
     fn call(&mut self, task: Task<Vec<u8>>) -> Self::Future {
         match Job::decode(&task.args) {
             Ok(Job::Fetch { id, pushed_ms }) => self.0.start(id, pushed_ms).map(Ok).boxed(),
+            Ok(Job::Heartbeat { sent_ms }) => Arc::clone(&self.0).beat(sent_ms).map(Ok).boxed(),
             Err(error) => {
                 tracing::warn!(
                     %error,

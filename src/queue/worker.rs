@@ -20,9 +20,9 @@ use tower::layer::util::Identity;
 
 use super::carrier::{Carrier, Pulse};
 use super::handler::{Handler, Outcome, WorkOptions};
-use super::runs::{Runs, Slots};
+use super::runs::Runs;
 use super::service::JobService;
-use super::{LABEL, Queue, QueueError, clock_ms};
+use super::{LABEL, Queue, QueueError};
 use crate::metrics::Metrics;
 
 /// The pause after the first fault, doubled after each further one.
@@ -49,13 +49,9 @@ pub(super) async fn work<H: Handler>(
     stop: CancellationToken,
 ) -> Result<(), QueueError> {
     start_at_zero(&metrics);
-    let slots = Slots::new(options.concurrency);
-    let runs = Arc::new(Runs::new(
-        handler,
-        metrics,
-        options.job_timeout,
-        slots.clone(),
-    ));
+    let progress = options.progress.clone();
+    let runs = Arc::new(Runs::new(handler, metrics, &options));
+    let slots = runs.slots.clone();
     let _abort = AbortOnDrop(Arc::clone(&runs));
     let mut outage = Outage::default();
     // The name of the last life, until what it held is put back.
@@ -64,12 +60,12 @@ pub(super) async fn work<H: Handler>(
         let started = Instant::now();
         let result = async {
             if let Some(name) = &held {
-                showing_life(queue, queue.engine.release(name)).await?;
+                progress.during(queue.engine.release(name)).await?;
             }
             if stop.is_cancelled() {
                 return Ok(());
             }
-            showing_life(queue, queue.engine.prepare()).await?;
+            progress.during(queue.engine.prepare()).await?;
             let name = format!("freshet-{}-{}", std::process::id(), uuid::Uuid::new_v4());
             held = Some(name.clone());
             live(queue, &options, &runs, &name, &stop, &mut outage).await?;
@@ -87,6 +83,7 @@ pub(super) async fn work<H: Handler>(
             }
             return Ok(());
         }
+        let away = result.as_ref().is_err_and(QueueError::is_unavailable);
         match result {
             Ok(()) => tracing::warn!("The worker ended unasked and starts anew"),
             Err(error) => outage.note(&error, started.elapsed()),
@@ -94,7 +91,8 @@ pub(super) async fn work<H: Handler>(
         let pause = outage.pause();
         tokio::select! {
             () = stop.cancelled() => {}
-            () = showing_life(queue, sleep(pause)) => {}
+            () = progress.during(sleep(pause)), if away => progress.made(),
+            () = sleep(pause), if !away => {}
         }
     }
 }
@@ -113,7 +111,7 @@ async fn live<H: Handler>(
     let carrier = Carrier::new(
         queue.engine.clone(),
         runs.slots.clone(),
-        Arc::clone(&queue.last_poll_ms),
+        options.progress.clone(),
         Arc::clone(&pulse),
         options.poll_interval,
     );
@@ -162,20 +160,6 @@ fn ended_as(
         Err(_) => Err(QueueError::Failed {
             source: "the worker's loop panicked".into(),
         }),
-    }
-}
-
-/// Awaits `future` and shows meanwhile that the loop lives.
-async fn showing_life<F: Future>(queue: &Queue, future: F) -> F::Output {
-    tokio::pin!(future);
-    let mut ticker = interval(Duration::from_millis(500));
-    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            output = &mut future => return output,
-            _ = ticker.tick() => queue.last_poll_ms.store(clock_ms(), Ordering::Relaxed),
-        }
     }
 }
 

@@ -40,6 +40,8 @@ pub struct SimulatorOptions {
     pub account: Option<(String, String)>,
     /// How long each answer takes at least, in real time.
     pub latency: Duration,
+    /// Where a submission appears regularly, from the start on, and how often.
+    pub heartbeat: Option<(SubredditName, Duration)>,
 }
 
 /// What the listings of the real service hold at most (an undocumented constant of its code).
@@ -64,6 +66,7 @@ impl Default for SimulatorOptions {
             credentials: None,
             account: None,
             latency: Duration::ZERO,
+            heartbeat: None,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! commands given, never on when or how often someone looked. Knows nothing of HTTP.
 
 mod arrivals;
+mod heartbeat;
 mod home;
 mod item;
 mod life;
@@ -44,6 +45,8 @@ pub(super) struct World {
     coming: Vec<super::corpus::Object>,
     corpus_gap_ms: f64,
     corpus_next_ms: f64,
+    /// Where one is posted regularly, and after how many milliseconds the next.
+    heartbeat: Option<(SubredditName, i64)>,
     now_ms: i64,
 }
 
@@ -61,6 +64,8 @@ enum Event {
     Arrival(usize),
     /// The corpus's next object appears.
     CorpusArrival,
+    /// A heartbeat is posted.
+    Heartbeat,
     /// Something happens to a submission.
     Life(usize, life::Change),
 }
@@ -85,6 +90,7 @@ impl World {
             coming: Vec::new(),
             corpus_gap_ms: 0.0,
             corpus_next_ms: 0.0,
+            heartbeat: None,
             now_ms: starts_at_ms.saturating_sub(super::clock::millis(options.history)),
         };
         for (name, per_hour) in options.subreddits {
@@ -96,6 +102,9 @@ impl World {
             world.add_corpus(corpus, mode, starts_at_ms);
         }
         world.advance_to(starts_at_ms);
+        if let Some((name, every)) = options.heartbeat {
+            world.start_heartbeat(name, every);
+        }
         world
     }
 
@@ -162,6 +171,7 @@ impl World {
                     }
                     self.plan_corpus_arrival();
                 }
+                Event::Heartbeat => self.beat(due.at_ms),
                 Event::Life(item, change) => {
                     // What no longer fits (an edit after a removal) falls away.
                     let _fitted = self.change(item, change, due.at_ms);

@@ -33,6 +33,8 @@ fn other(key: &Key) -> &'static str {
         "discover.sweep_interval" => "23h",
         "discover.concurrency" => "13",
         "fetch.concurrency" => "24",
+        "liveness.unready_after" => "26s",
+        "liveness.exit_after" => "1m 27s",
         "shutdown.grace" => "25s",
         new => panic!("a value for the new key {new} is missing here"),
     }
@@ -64,6 +66,8 @@ fn decided(config: &Config, key: &Key) -> String {
         "discover.sweep_interval" => span(config.discover.sweep_interval),
         "discover.concurrency" => config.discover.concurrency.to_string(),
         "fetch.concurrency" => config.fetch.concurrency.to_string(),
+        "liveness.unready_after" => span(config.liveness.unready_after),
+        "liveness.exit_after" => span(config.liveness.exit_after),
         "shutdown.grace" => span(config.shutdown.grace),
         new => panic!("what the new key {new} decides is missing here"),
     }
@@ -110,7 +114,8 @@ fn every_key_decides_its_own_value_and_no_other() {
         let expected = default
             .replace("VERSION", env!("CARGO_PKG_VERSION"))
             .replace("USERNAME", "someone");
-        let expected = expected.replace("60s", "1m").replace("24h", "1day");
+        let expected = expected.replace("180s", "3m").replace("60s", "1m");
+        let expected = expected.replace("24h", "1day");
         assert_eq!(decided(&without, key), expected, "{}", key.name);
     }
 }
@@ -380,6 +385,7 @@ async fn values_that_could_only_fail_later_are_refused_by_their_key() {
             "reddit.user_agent",
         ),
         ("--discover-concurrency", "17", "discover.concurrency"),
+        ("--liveness-exit-after", "60s", "liveness.exit_after"),
     ] {
         let line = [&["run"], &key[..], &[flag, value]].concat();
         home.run(&line).await.ended_with(2).says(&[words]);

@@ -60,6 +60,13 @@ const CONTRACT: &[(&str, &str, &[&str])] = &[
         &["subreddit"],
     ),
     ("freshet_workers", "gauge", &[]),
+    (
+        "freshet_last_progress_timestamp_seconds",
+        "gauge",
+        &["role"],
+    ),
+    ("freshet_heartbeat_timestamp_seconds", "gauge", &["path"]),
+    ("freshet_heartbeat_seconds", "gauge", &["path"]),
     ("freshet_build_info", "gauge", &["revision", "version"]),
 ];
 
@@ -180,6 +187,45 @@ async fn plain_text_can_be_asked_for() {
     assert!(!home.path().join("freshet-demo.db").exists());
 }
 
+#[tokio::test]
+async fn heartbeats_come_through_as_jobs_and_as_submissions() {
+    let home = Home::new();
+    let demo = demo(&home, &["--subreddits", "1", "--per-hour", "1"]);
+    let begun = Instant::now();
+    let sent = async |path: &str| {
+        let metrics = demo.metrics().await;
+        metrics.gauge("freshet_heartbeat_timestamp_seconds", ("path", path))
+    };
+    for path in ["job", "submission"] {
+        let mut first = None;
+        loop {
+            let at = sent(path).await.filter(|at| *at > 0.0);
+            first = first.or(at);
+            if at > first {
+                break;
+            }
+            assert!(begun.elapsed() < 2 * PATIENCE, "{path}: {first:?}");
+            sleep(Duration::from_millis(500)).await;
+        }
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+        let age = now - sent(path).await.unwrap();
+        assert!((0.0..60.0).contains(&age), "{path}: {age}");
+        let took = demo.metrics().await;
+        let took = took.gauge("freshet_heartbeat_seconds", ("path", path));
+        assert!(took.is_some_and(|it| it < 60.0), "{path}: {took:?}");
+    }
+    let stored = home
+        .run(&[
+            "status",
+            "--json",
+            "--database-url",
+            "sqlite://freshet-demo.db",
+        ])
+        .await
+        .ended_with(0);
+    assert!(stored.stdout.contains("freshet_heartbeat"), "{stored:?}");
+}
+
 async fn demo_ended(home: &Home, listen: &str) -> Finished {
     let ended = home.run(&["demo", "--http-listen", listen]).await;
     ended.ended_with(1)
@@ -228,7 +274,8 @@ async fn each_demo_starts_afresh() {
                 it["fetched"].as_i64() > Some(0)
             })
             .await;
-        assert_eq!(status["subreddits"].as_array().unwrap().len(), 2);
+        // And that of the heartbeat.
+        assert_eq!(status["subreddits"].as_array().unwrap().len(), 3);
         demo.signal("KILL");
         assert!(!demo.end(PATIENCE).await.success());
     }

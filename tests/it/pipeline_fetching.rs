@@ -4,6 +4,7 @@
 use crate::support::discovery::{START_MS, World, our_clock};
 use crate::support::pipeline::until;
 use freshet::ingest::{Company, FetchHandler, Ingest, MOST_ATTEMPTS, OMITTED_RETRY_MS, PATIENCE};
+use freshet::liveness::Progress;
 use freshet::queue::{self, Handler, Outcome};
 use freshet::simulator::{Endpoint, Fault, Publication, SimulatorOptions};
 use freshet::store::Status;
@@ -49,6 +50,7 @@ async fn run_due(
         store: world.store.clone(),
         metrics: std::sync::Arc::clone(&world.metrics),
         now_ms: our_clock,
+        progress: Progress::unwatched(),
     };
     let (company, gathering) = Company::new(200);
     let stop = CancellationToken::new();
@@ -241,6 +243,7 @@ async fn a_job_that_panics_is_tried_again_after_a_pause_and_set_aside_after_six_
         store: world.store.clone(),
         metrics: std::sync::Arc::clone(&world.metrics),
         now_ms: our_clock,
+        progress: Progress::unwatched(),
     };
     let (company, _gathering) = Company::new(1);
     let handler = FetchHandler::new(ingest, company);
@@ -342,6 +345,7 @@ async fn a_job_that_runs_out_of_time_is_left_to_its_request_and_to_the_feeder() 
         store: world.store.clone(),
         metrics: std::sync::Arc::clone(&world.metrics),
         now_ms: our_clock,
+        progress: Progress::unwatched(),
     };
     let (company, _gathering) = Company::new(1);
     let handler = FetchHandler::new(ingest, company);

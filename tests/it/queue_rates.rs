@@ -27,6 +27,8 @@ impl Handler for Counter {
         Outcome::Unchanged
     }
 
+    async fn heartbeat(&self, _: i64) {}
+
     async fn fault(&self, _: SubmissionId, _: Fault) {}
 }
 

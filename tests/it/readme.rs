@@ -46,15 +46,10 @@ fn every_command_that_is_named_exists() {
 
 #[test]
 fn every_metric_that_is_named_exists() {
-    let metrics = freshet::metrics::Metrics::new();
-    let declared: Vec<String> = metrics
-        .gather()
-        .iter()
-        .map(|family| family.name().to_owned())
-        .collect();
+    let declared = include_str!("../../src/metrics.rs");
     for word in README.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
         if word.starts_with("freshet_") && !word.ends_with('_') {
-            assert!(declared.iter().any(|name| name == word), "{word}");
+            assert!(declared.contains(&format!("\"{word}\"")), "{word}");
         }
     }
 }

@@ -7,6 +7,7 @@ mod client;
 mod control;
 mod corpus;
 mod faults;
+mod heartbeat;
 mod info;
 mod lives;
 mod oddities;

@@ -11,6 +11,7 @@ mod dead;
 mod faults;
 mod fetches;
 mod fixtures;
+mod heartbeats;
 mod polls;
 mod proofs;
 mod random;

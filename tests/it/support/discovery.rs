@@ -4,6 +4,7 @@
 
 use freshet::config::{Config, DiscoverConfig, Inputs};
 use freshet::discover::{Discover, run, sweep, sweep_times};
+use freshet::liveness::Progress;
 use freshet::metrics::Metrics;
 use freshet::simulator::{Simulator, SimulatorOptions};
 use freshet::source::{Budget, Reddit, RedditOptions};
@@ -137,6 +138,7 @@ impl World {
             holder: format!("scheduler-{}", uuid::Uuid::new_v4()),
             work: Arc::default(),
             now_ms: our_clock,
+            progress: Progress::unwatched(),
         }
     }
 

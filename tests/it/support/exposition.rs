@@ -69,6 +69,14 @@ impl Exposition {
         Exposition(families)
     }
 
+    /// The value of the series with this label; none where there is none.
+    pub fn gauge(&self, name: &str, (label, value): (&str, &str)) -> Option<f64> {
+        let samples = &self.0.get(name)?.samples;
+        let mut samples = samples.iter();
+        let found = samples.find(|sample| sample.labels.get(label).is_some_and(|it| it == value));
+        found.map(|sample| sample.value)
+    }
+
     /// What a family counted; 0 where it is not there.
     pub fn total(&self, name: &str) -> f64 {
         self.0.get(name).map_or(0.0, Family::total)

@@ -91,6 +91,7 @@ pub struct Recorder {
     deed: Box<dyn Fn(&SubmissionId) -> Deed + Send + Sync>,
     pub starts: Mutex<HashMap<SubmissionId, usize>>,
     pub faults: Mutex<Vec<(SubmissionId, Fault)>>,
+    pub heartbeats: Mutex<Vec<i64>>,
     pub gate: Semaphore,
     pub running: AtomicUsize,
     pub most_running: AtomicUsize,
@@ -103,6 +104,7 @@ impl Recorder {
             deed: Box::new(deed),
             starts: Mutex::default(),
             faults: Mutex::default(),
+            heartbeats: Mutex::default(),
             gate: Semaphore::new(0),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
@@ -163,6 +165,11 @@ impl Handler for Recorder {
             Deed::Hang => std::future::pending().await,
         }
         Outcome::Stored
+    }
+
+    async fn heartbeat(&self, sent_ms: i64) {
+        self.heartbeats.lock().unwrap().push(sent_ms);
+        self.changed.send_replace(());
     }
 
     async fn fault(&self, id: SubmissionId, fault: Fault) {

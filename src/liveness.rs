@@ -1,0 +1,157 @@
+//! Whether the parts of this process get on with their work, and what happens when one does not.
+//!
+//! Each part says so by its [`Progress`]: it did work, or it looked and found none to do, or it waits
+//! for a dependency, whose absence no restart would mend. A watchdog on a thread of its own, which a
+//! blocked runtime does not block, makes the process unready after a while without, and ends it after
+//! a longer one, so that its supervisor starts it anew. Refuses to know what the work is.
+
+mod watchdog;
+
+pub use watchdog::{Ending, Watch};
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::time::{MissedTickBehavior, interval_at};
+
+/// While a part waits for a dependency, it shows this often that it still can.
+const WAITING: Duration = Duration::from_millis(500);
+
+/// How long a part may be without progress.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Then the process is not ready any more.
+    pub unready_after: Duration,
+    /// Then it ends.
+    pub exit_after: Duration,
+}
+
+/// All parts of this process; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Liveness(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    limits: Limits,
+    parts: Mutex<Vec<Progress>>,
+    /// As the watchdog last saw it.
+    stuck: Mutex<Option<Stuck>>,
+    /// The process stops, and nothing need go on.
+    resting: AtomicBool,
+}
+
+/// A part that makes no progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// Its role: `scheduler`, `worker`, `http`.
+    pub role: &'static str,
+    /// What it is within its role.
+    pub part: &'static str,
+    /// For how long.
+    pub still: Duration,
+    /// Its last progress, seconds since the epoch.
+    pub since: i64,
+}
+
+impl std::fmt::Display for Stuck {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Stuck { role, part, .. } = self;
+        let since = chrono::DateTime::from_timestamp(self.since, 0).unwrap_or_default();
+        let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        let seconds = self.still.as_secs();
+        write!(
+            formatter,
+            "the {role} ({part}) has made no progress for {seconds} s, since {since}"
+        )
+    }
+}
+
+impl Liveness {
+    /// Of no part yet.
+    pub fn new(limits: Limits) -> Liveness {
+        Liveness(Arc::new(Inner {
+            limits,
+            parts: Mutex::default(),
+            stuck: Mutex::default(),
+            resting: AtomicBool::new(false),
+        }))
+    }
+
+    /// A part that must make progress from now on.
+    pub fn part(&self, role: &'static str, part: &'static str) -> Progress {
+        let progress = Progress::new(role, part);
+        lock(&self.0.parts).push(progress.clone());
+        progress
+    }
+
+    /// The part that has been without progress for longest, if that is too long.
+    pub fn stuck(&self) -> Option<Stuck> {
+        lock(&self.0.stuck).clone()
+    }
+
+    /// The process stops: from now on nothing need make progress.
+    pub fn rest(&self) {
+        self.0.resting.store(true, Ordering::Relaxed);
+        *lock(&self.0.stuck) = None;
+    }
+}
+
+/// Where one part says that it gets on; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Progress(Arc<Part>);
+
+#[derive(Debug)]
+struct Part {
+    role: &'static str,
+    name: &'static str,
+    /// The zero of `last_ms`. The clock is monotonic: a wall clock that is set moves nothing.
+    start: Instant,
+    last_ms: AtomicU64,
+}
+
+impl Progress {
+    fn new(role: &'static str, name: &'static str) -> Progress {
+        Progress(Arc::new(Part {
+            role,
+            name,
+            start: Instant::now(),
+            last_ms: AtomicU64::new(0),
+        }))
+    }
+
+    /// Of a part that nobody watches.
+    pub fn unwatched() -> Progress {
+        Progress::new("none", "unwatched")
+    }
+
+    /// Work was done, or there was none to do, or a dependency is away.
+    pub fn made(&self) {
+        let now_ms = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.last_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Awaits a call of a dependency that has limits of its own, or is to be waited for however long.
+    /// As long as the waiting task is alive, that counts as progress; the call itself does not.
+    pub async fn during<F: Future>(&self, call: F) -> F::Output {
+        tokio::pin!(call);
+        let mut showing = interval_at(tokio::time::Instant::now() + WAITING, WAITING);
+        showing.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut call => return output,
+                _ = showing.tick() => self.made(),
+            }
+        }
+    }
+
+    /// How long ago it last made progress.
+    pub fn still(&self) -> Duration {
+        let last = Duration::from_millis(self.0.last_ms.load(Ordering::Relaxed));
+        self.0.start.elapsed().saturating_sub(last)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,170 @@
+//! The watchdog, and what `/healthz` and `/readyz` say of it.
+
+use crate::support::jobs::{On, Place, now_ms};
+use crate::support::pipeline::until;
+use freshet::liveness::{Ending, Limits, Liveness, Progress, Stuck, Watch};
+use freshet::metrics::Metrics;
+use freshet::observe::{Health, Live, serve};
+use freshet::store::Store;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const LIMITS: Limits = Limits {
+    unready_after: Duration::from_secs(1),
+    exit_after: Duration::from_secs(3),
+};
+
+/// What a watchdog did.
+#[derive(Default)]
+struct Told {
+    asked: Mutex<Option<Stuck>>,
+    insisted: AtomicBool,
+}
+
+fn watch(liveness: &Liveness, metrics: &Arc<Metrics>) -> (Arc<Told>, Watch) {
+    let told = Arc::new(Told::default());
+    let (ask, insist) = (Arc::clone(&told), Arc::clone(&told));
+    let ending = Ending {
+        ask: Box::new(move |stuck| *ask.asked.lock().unwrap() = Some(stuck.clone())),
+        grace: Duration::from_millis(200),
+        insist: Box::new(move || insist.insisted.store(true, Ordering::SeqCst)),
+    };
+    let watch = liveness.watch(Arc::clone(metrics), ending).unwrap();
+    (told, watch)
+}
+
+/// A part that gets on until told to hang.
+fn working(progress: Progress) -> Arc<AtomicBool> {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&hangs);
+    tokio::spawn(async move {
+        loop {
+            if !seen.load(Ordering::SeqCst) {
+                progress.made();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    hangs
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_hangs_makes_the_process_unready_and_then_ends_it() {
+    let place = Place::new(On::Sqlite).await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("store.db").display());
+    let metrics = Arc::new(Metrics::new());
+    let liveness = Liveness::new(LIMITS);
+    let _one = working(liveness.part("worker", "jobs"));
+    let hangs = working(liveness.part("scheduler", "feed"));
+    let health = Arc::new(Health {
+        store: Store::connect(&url, 1).await.unwrap(),
+        queue: place.queue.clone(),
+        metrics: Arc::clone(&metrics),
+        live: Arc::new(Live::new(Arc::clone(&metrics), None)),
+        stopping: AtomicBool::new(false),
+        liveness: liveness.clone(),
+        now_ms,
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(serve(health, listener, stop.clone()));
+    let get = async |path: &str| {
+        let answer = reqwest::get(format!("http://{address}{path}")).await;
+        let answer = answer.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (told, _watch) = watch(&liveness, &metrics);
+    tokio::time::sleep(2 * LIMITS.unready_after).await;
+    assert_eq!(get("/readyz").await.0, 200);
+    assert_eq!(get("/healthz").await, (200, "alive\n".to_owned()));
+    let shown = |role: &str| metrics.last_progress.with_label_values(&[role]).get();
+    let now = now_ms() as f64 / 1000.0;
+    for role in ["scheduler", "worker"] {
+        let age = now - shown(role);
+        assert!((-2.0..2.0).contains(&age), "{role}: {age}");
+    }
+
+    hangs.store(true, Ordering::SeqCst);
+    until("it is unready", PATIENCE, async || {
+        get("/readyz").await.0 == 503
+    })
+    .await;
+    for path in ["/readyz", "/healthz"] {
+        let (code, text) = get(path).await;
+        assert_eq!(code, 503, "{text}");
+        let said = "the scheduler (feed) has made no progress for ";
+        assert!(text.contains(said) && text.contains(", since 20"), "{text}");
+    }
+    assert_eq!(*told.asked.lock().unwrap(), None);
+    // It may get on after all.
+    hangs.store(false, Ordering::SeqCst);
+    until("it is ready", PATIENCE, async || {
+        get("/readyz").await.0 == 200
+    })
+    .await;
+    hangs.store(true, Ordering::SeqCst);
+    until("it ends", PATIENCE, async || {
+        told.insisted.load(Ordering::SeqCst)
+    })
+    .await;
+    let stuck = told.asked.lock().unwrap().clone().unwrap();
+    assert_eq!((stuck.role, stuck.part), ("scheduler", "feed"));
+    assert!(stuck.still >= LIMITS.exit_after, "{stuck}");
+    assert!(shown("scheduler") < shown("worker") - 2.0);
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn to_wait_is_no_standstill_as_long_as_the_waiting_task_lives() {
+    let waiting = Progress::unwatched();
+    let shown = waiting.clone();
+    let wait = tokio::spawn(async move { waiting.during(std::future::pending::<()>()).await });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(shown.still() < Duration::from_secs(2));
+    wait.abort();
+
+    let blocked = Progress::unwatched();
+    let shown = blocked.clone();
+    let block = tokio::spawn(async move {
+        // A task that holds its thread.
+        let hold = async { std::thread::sleep(Duration::from_secs(3)) };
+        blocked.during(hold).await;
+    });
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(shown.still() > Duration::from_secs(2));
+    block.await.unwrap();
+
+    let quick = Progress::unwatched();
+    for _ in 0..30 {
+        quick
+            .during(tokio::time::sleep(Duration::from_millis(50)))
+            .await;
+    }
+    assert!(
+        quick.still() > Duration::from_secs(1),
+        "calls alone are none"
+    );
+}
+
+#[tokio::test]
+async fn a_process_that_stops_or_has_ended_is_left_alone() {
+    let metrics = Arc::new(Metrics::new());
+    let (resting, ended) = (Liveness::new(LIMITS), Liveness::new(LIMITS));
+    let _hang = (resting.part("worker", "jobs"), ended.part("worker", "jobs"));
+    let (resting_told, _watch) = watch(&resting, &metrics);
+    resting.rest();
+    let (ended_told, watch) = watch(&ended, &metrics);
+    drop(watch);
+    tokio::time::sleep(LIMITS.exit_after + Duration::from_secs(2)).await;
+    for told in [resting_told, ended_told] {
+        assert_eq!(*told.asked.lock().unwrap(), None);
+        assert!(!told.insisted.load(Ordering::SeqCst));
+    }
+    assert_eq!((resting.stuck(), ended.stuck()), (None, None));
+}
