@@ -33,7 +33,7 @@ mod windows;
 
 pub use backlog::{Attempt, FailNext, FetchCounts};
 pub use claims::{Claim, Claimed};
-pub use codes::{GapCause, GapReason, GapState, Status, SubredditState, SweepKind, WindowOutcome};
+pub use codes::{GapCause, GapReason, GapState, Status, SubredditState, WindowOutcome};
 pub use dead::{DeadFetch, DeadFilter};
 pub use error::StoreError;
 pub use fetches::{FetchRecord, FetchStored};
@@ -45,7 +45,7 @@ pub use postgres::Postgres;
 pub use reading::{StoredSubmission, Totals};
 pub use sqlite::Sqlite;
 pub use subreddits::{Added, Subreddit};
-pub use sweeps::{SweepDue, SweepRecord, SweepTimes};
+pub use sweeps::{SweepDue, SweepRecord};
 pub use windows::{PollWindow, WindowRecord};
 
 use statement::{Dialects, on_engine};

@@ -45,11 +45,7 @@ pub(super) fn member(
                 now_ms,
             ));
         }
-        WalkEnd::Ended(_)
-            if alone
-                && silenced(claimed.last_submission_at, walk)
-                && !lasts(claimed, served_at) =>
-        {
+        WalkEnd::Ended(_) if alone && silenced(claimed, walk) && !lasts(claimed, served_at) => {
             let mut record = failed(config, claimed, alone, walked, now_ms);
             record.update.failures = claimed.failures.saturating_add(1);
             return Some(record);
@@ -71,7 +67,7 @@ pub(super) fn member(
             outcome,
         })
     };
-    let silenced = silenced(claimed.last_submission_at, walk);
+    let silenced = silenced(claimed, walk);
     let posts_per_hour = if silenced && !alone {
         claimed.posts_per_hour
     } else {
@@ -147,8 +143,10 @@ pub(super) fn member(
 
 /// Whether a listing shows nothing at all of a subreddit that is known to have posted. Now and then
 /// Reddit serves that for minutes.
-pub(super) fn silenced(last_submission_at: Option<i64>, walk: &Walk) -> bool {
-    last_submission_at.is_some() && walk.listed().is_empty() && walk.undecodable().is_empty()
+fn silenced(claimed: &Claimed, walk: &Walk) -> bool {
+    claimed.last_submission_at.is_some()
+        && walk.listed().is_empty()
+        && walk.undecodable().is_empty()
 }
 
 /// Whether a subreddit has been [`silenced`] for so long that it is believed to be empty.

@@ -117,7 +117,7 @@ pub(super) async fn write(
         }
     }
     // The claims are left to run out: given back, they would be due at once, again and again.
-    tracing::error!(%error, subreddits = record.members.len(), "A poll could not be recorded; its windows stay open");
+    tracing::error!(%error, subreddits = record.members.len(), "A walk could not be recorded; its windows stay open");
     None
 }
 

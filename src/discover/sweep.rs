@@ -1,141 +1,208 @@
-//! Walks whole listings beside the polls: for open gaps while they can still be reached, and now and
+//! Walks whole listings beside the polls: again for open gaps while they can be reached, and now and
 //! then for what was approved late or reappeared below every window.
 //!
-//! One process at a time sweeps, one listing at a time, so that a sweep never stands in a poll's way.
-//! It proves as a poll does, but moves no watermark.
+//! One process at a time repairs and one sweeps, one listing at a time, so that neither stands in a
+//! poll's way. Both prove as a poll does, but move no watermark.
 
 use super::Discover;
 use super::count::count_walk;
-use super::member::{milliseconds, silenced};
+use super::member::milliseconds;
 use super::pages::{WalkEnd, Walked, walk};
 use super::prove::{listed_since, new_name, seconds};
 use super::record::write;
 use super::walk::Ended;
-use crate::config::DiscoverConfig;
 use crate::source::Priority;
 use crate::store::{
-    GapReason, Interval, PollRecord, PollStored, StoreError, SweepDue, SweepKind, SweepRecord,
-    SweepTimes,
+    GapReason, Interval, PollRecord, PollStored, StoreError, SweepDue, SweepRecord, WindowOutcome,
 };
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-const LEASE: &str = "sweep";
 /// A killed process's sweeps are taken over after this long.
 const LEASE_MS: i64 = 20_000;
 const LEASE_RENEWAL: Duration = Duration::from_secs(5);
 /// How often the database is asked for what is due.
 const LOOK: Duration = Duration::from_millis(500);
-/// Until what went wrong is tried again.
+/// Until what an outage broke off is tried again.
 const AGAIN: Duration = Duration::from_secs(300);
 
-/// What one sweep found out.
+/// What a listing is walked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// It came down to where it was to reach.
-    Complete,
-    /// It proved something, but not all.
-    Truncated,
-    /// It brought nothing.
-    Failed,
+enum Kind {
+    /// Open gaps, with the fetches: they cannot wait for long.
+    Repair,
+    /// Whatever appeared late, after everything else.
+    Sweep,
 }
 
-impl Outcome {
+impl Kind {
+    /// The metrics' label and the lease's name.
     fn as_str(self) -> &'static str {
         match self {
-            Outcome::Complete => "complete",
-            Outcome::Truncated => "truncated",
-            Outcome::Failed => "failed",
+            Kind::Repair => "repair",
+            Kind::Sweep => "sweep",
         }
     }
 }
 
-/// Sweeps until told to stop. A walk that is under way then is dropped, and due again.
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Nothing was due, or it is done.
+    Done,
+    /// Reddit did not answer: another process may fare better.
+    CutOff,
+    /// What came of it could not be written at all.
+    Unwritten,
+}
+
+/// Repairs and sweeps until told to stop. A walk that is under way then is dropped, and due again.
 pub async fn run(discover: Discover, stop: CancellationToken) {
+    tokio::join!(
+        turns(&discover, Kind::Repair, &stop),
+        turns(&discover, Kind::Sweep, &stop),
+    );
+}
+
+async fn turns(discover: &Discover, kind: Kind, stop: &CancellationToken) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut renewed: Option<Instant> = None;
+    let mut lease = Lease::new(discover, kind);
     let mut paused_until: Option<Instant> = None;
     let mut failing = false;
     loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            _ = discover.progress.during(look.tick()) => discover.progress.made(),
-        }
+        tokio::select! { () = stop.cancelled() => break, _ = look.tick() => {} }
         if paused_until.is_some_and(|until| Instant::now() < until) {
             continue;
         }
         let turn = async {
-            if renewed.is_none_or(|at| at.elapsed() >= LEASE_RENEWAL) {
-                renewed = hold(&discover).await?.then(Instant::now);
-            }
-            match renewed {
-                Some(_) => sweep(&discover, &stop).await,
-                None => Ok(true),
+            if lease.held().await? {
+                turn(discover, kind, &mut lease, stop).await
+            } else {
+                Ok(Turn::Done)
             }
         };
-        match discover.progress.during(turn).await {
-            Ok(written) => {
+        match turn.await {
+            Ok(ended) => {
                 failing = false;
                 // What cannot be written would be walked for again and again.
-                paused_until = (!written).then(|| Instant::now() + AGAIN);
+                paused_until = (ended == Turn::Unwritten).then(|| Instant::now() + AGAIN);
+                if ended == Turn::CutOff {
+                    lease.release().await;
+                }
+            }
+            Err(error) if error.is_unavailable() => {
+                tracing::debug!(%error, kind = kind.as_str(), "The database is not there to be asked what is to be walked");
             }
             Err(error) => {
-                renewed = None;
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::debug!(%error, "What is to be swept cannot be read; trying again until it can");
+                    tracing::warn!(%error, kind = kind.as_str(), "It cannot be read what listing is to be walked next");
                 }
             }
         }
     }
-    if renewed.is_some()
-        && let Err(error) = discover.store.release_lease(LEASE, &discover.holder).await
-    {
-        tracing::debug!(%error, "The lease on sweeping was left to run out");
+    lease.release().await;
+}
+
+/// The right to be the one process that does this.
+struct Lease<'a> {
+    discover: &'a Discover,
+    name: &'static str,
+    asked: Option<Instant>,
+    held: bool,
+}
+
+impl<'a> Lease<'a> {
+    fn new(discover: &'a Discover, kind: Kind) -> Lease<'a> {
+        Lease {
+            discover,
+            name: kind.as_str(),
+            asked: None,
+            held: false,
+        }
     }
-}
 
-async fn hold(discover: &Discover) -> Result<bool, StoreError> {
-    let now_ms = (discover.now_ms)();
-    let lease = discover
-        .store
-        .acquire_lease(LEASE, &discover.holder, now_ms, LEASE_MS);
-    lease.await
-}
+    /// Whether it is held, as it was known lately.
+    async fn held(&mut self) -> Result<bool, StoreError> {
+        if self
+            .asked
+            .is_none_or(|asked| asked.elapsed() >= LEASE_RENEWAL)
+        {
+            self.held = false;
+            self.asked = Some(Instant::now());
+            let Discover { store, holder, .. } = self.discover;
+            let now_ms = (self.discover.now_ms)();
+            self.held = store
+                .acquire_lease(self.name, holder, now_ms, LEASE_MS)
+                .await?;
+        }
+        Ok(self.held)
+    }
 
-/// Renews the lease while a walk waits for its turns. Where it is lost all the same, two walk the
-/// same listing, which does no harm.
-async fn keep_holding(discover: &Discover) -> Infallible {
-    loop {
-        tokio::time::sleep(LEASE_RENEWAL).await;
-        if let Err(error) = hold(discover).await {
-            tracing::debug!(%error, "The lease on sweeping could not be renewed");
+    /// Renews it while a walk waits for its turns. Where it is lost all the same, two walk the same
+    /// listing, which does no harm.
+    async fn keep(&mut self) -> Infallible {
+        loop {
+            tokio::time::sleep(LEASE_RENEWAL).await;
+            if let Err(error) = self.held().await {
+                tracing::debug!(%error, lease = self.name, "A lease could not be renewed");
+            }
+        }
+    }
+
+    /// Leaves it to others for a while.
+    async fn release(&mut self) {
+        if !std::mem::take(&mut self.held) {
+            return;
+        }
+        let Discover { store, holder, .. } = self.discover;
+        if let Err(error) = store.release_lease(self.name, holder).await {
+            tracing::debug!(%error, lease = self.name, "A lease was left to run out");
         }
     }
 }
 
-/// Walks the listing that is due, if any; false where its result could not be written.
-async fn sweep(discover: &Discover, stop: &CancellationToken) -> Result<bool, StoreError> {
-    let times = sweep_times(&discover.config);
-    let due = discover.store.due_sweep(times, (discover.now_ms)()).await?;
-    let Some(due) = due else { return Ok(true) };
-    let proven_before = discover.store.coverage(&due.subreddit).await?;
-    let priority = match due.kind {
-        SweepKind::Repair => Priority::Fetch,
-        SweepKind::Sweep => Priority::Backfill,
+/// The listing that is to be walked now.
+async fn due(discover: &Discover, kind: Kind) -> Result<Option<SweepDue>, StoreError> {
+    let now_ms = (discover.now_ms)();
+    let interval = discover.config.sweep_interval;
+    match kind {
+        Kind::Repair => discover.store.due_repair(now_ms).await,
+        Kind::Sweep if interval.is_zero() => Ok(None),
+        Kind::Sweep => {
+            let interval_ms = milliseconds(interval);
+            discover.store.due_sweep(interval_ms, now_ms).await
+        }
+    }
+}
+
+/// Walks the listing that is due, if any.
+async fn turn(
+    discover: &Discover,
+    kind: Kind,
+    lease: &mut Lease<'_>,
+    stop: &CancellationToken,
+) -> Result<Turn, StoreError> {
+    let Some(due) = due(discover, kind).await? else {
+        return Ok(Turn::Done);
+    };
+    let priority = match kind {
+        Kind::Repair => Priority::Fetch,
+        Kind::Sweep => Priority::Backfill,
     };
     let names = std::slice::from_ref(&due.subreddit);
     let walked = tokio::select! {
         walked = walk(discover, names, priority, |_| due.reach, stop) => walked,
-        never = keep_holding(discover) => match never {},
+        never = lease.keep() => match never {},
     };
     if matches!(walked.end, WalkEnd::Stopped) {
-        return Ok(true);
+        return Ok(Turn::Done);
     }
+    let proven_before = discover.store.coverage(&due.subreddit).await?;
     let now_ms = (discover.now_ms)();
-    let (record, outcome) = judge(&due, &walked, times.interval_ms, now_ms);
+    let (record, outcome) = judge(discover, due, kind, &walked, now_ms);
     let poll = PollRecord {
         listed: walked.walk.listed(),
         undecodable: walked.walk.undecodable(),
@@ -144,139 +211,151 @@ async fn sweep(discover: &Discover, stop: &CancellationToken) -> Result<bool, St
         now_ms,
     };
     let Some(stored) = write(discover, &poll, stop).await else {
-        return Ok(false);
+        let postponed = discover.store.postpone_sweep(&record, now_ms).await;
+        return Ok(match postponed {
+            Ok(()) => Turn::Done,
+            Err(_) => Turn::Unwritten,
+        });
     };
     if !stored.fresh.is_empty() {
         discover.work.notify_one();
     }
     tell(
         discover,
-        &due,
+        kind,
+        &record,
         &walked,
-        (outcome, record.reason),
+        outcome,
         &stored,
         &proven_before,
     );
-    Ok(true)
-}
-
-/// When what is due. New gaps are left to the polls for an interval, which close most of them.
-pub fn sweep_times(config: &DiscoverConfig) -> SweepTimes {
-    SweepTimes {
-        interval_ms: (!config.sweep_interval.is_zero())
-            .then(|| milliseconds(config.sweep_interval)),
-        repair_after: seconds(config.interval),
-        repair_again_after: seconds(AGAIN),
-    }
+    Ok(match walked.end {
+        WalkEnd::OutOfPatience => Turn::CutOff,
+        _ => Turn::Done,
+    })
 }
 
 /// What a walk proves and leaves.
 fn judge(
-    due: &SweepDue,
+    discover: &Discover,
+    due: SweepDue,
+    kind: Kind,
     walked: &Walked,
-    interval_ms: Option<i64>,
     now_ms: i64,
-) -> (SweepRecord, Outcome) {
+) -> (SweepRecord, WindowOutcome) {
     let walk = &walked.walk;
-    let whole = due.kind == SweepKind::Sweep;
-    let (ground, reason, outcome) = match &walked.end {
+    let (ground, reason) = match &walked.end {
         WalkEnd::Ended(_) if new_name(walk, &due.subreddit, true).is_some() => {
-            (None, GapReason::Unavailable, Outcome::Failed)
+            (None, GapReason::Unavailable)
         }
-        WalkEnd::Ended(_) if silenced(due.last_submission_at, walk) => {
-            (None, GapReason::Unanswered, Outcome::Failed)
-        }
-        WalkEnd::Ended(Ended::Older) => (
-            Some(walk.ground()),
-            GapReason::Unanswered,
-            Outcome::Complete,
-        ),
-        // All that there ever was is in it.
+        WalkEnd::Ended(Ended::Older) => (Some(walk.ground()), GapReason::Unanswered),
+        // Nothing is claimed below the oldest: what is removed keeps its place in the listing, so
+        // this end may be the cap's.
         WalkEnd::Ended(Ended::End) => {
             let items = walk.listed().iter();
-            let oldest = items.map(|item| item.submission.created_utc).min();
-            let ground = oldest.into_iter().chain(due.oldest_gap).min();
-            (ground, GapReason::Unanswered, Outcome::Complete)
+            match items.map(|item| item.submission.created_utc).min() {
+                Some(oldest) => (Some(oldest), GapReason::BeyondListing),
+                // Now and then Reddit serves nothing at all for minutes.
+                None => (None, GapReason::Unanswered),
+            }
         }
-        WalkEnd::Ended(Ended::Cap) if whole => (
-            listed_since(walk),
-            GapReason::BeyondListing,
-            Outcome::Complete,
-        ),
-        WalkEnd::Ended(Ended::Cap | Ended::PageLimit) => (
-            listed_since(walk),
-            GapReason::BeyondListing,
-            Outcome::Truncated,
-        ),
-        WalkEnd::Ended(Ended::AnchorVanished) => (
-            listed_since(walk),
-            GapReason::AnchorVanished,
-            Outcome::Truncated,
-        ),
-        WalkEnd::Unavailable(_) => (None, GapReason::Unavailable, Outcome::Failed),
+        WalkEnd::Ended(Ended::Cap | Ended::PageLimit) => {
+            (listed_since(walk), GapReason::BeyondListing)
+        }
+        WalkEnd::Ended(Ended::AnchorVanished) => (listed_since(walk), GapReason::AnchorVanished),
+        WalkEnd::Unavailable(_) => (listed_since(walk), GapReason::Unavailable),
         WalkEnd::Refused(_) | WalkEnd::OutOfPatience | WalkEnd::Stopped => {
-            (None, GapReason::Unanswered, Outcome::Failed)
+            (listed_since(walk), GapReason::Unanswered)
         }
     };
     // What is newer is for the polls to prove.
     let end = due.covered_until.min(walked.served_at);
-    let next = interval_ms.filter(|_| whole).map(|interval| {
-        let wait = match outcome {
-            Outcome::Complete => interval,
-            Outcome::Truncated | Outcome::Failed => interval.min(milliseconds(AGAIN)),
+    let proven = ground
+        .map(|start| Interval { start, end })
+        .filter(|proven| !proven.is_empty());
+    let came_down = ground.is_some_and(|ground| ground <= due.reach)
+        || (kind == Kind::Sweep && reason == GapReason::BeyondListing);
+    let outcome = match ground {
+        Some(_) if came_down => WindowOutcome::Complete,
+        Some(_) => WindowOutcome::Truncated,
+        None => WindowOutcome::Failed,
+    };
+    let next = (kind == Kind::Sweep).then(|| {
+        let interval = discover.config.sweep_interval;
+        let broken_off = match &walked.end {
+            WalkEnd::Ended(ended) => *ended == Ended::AnchorVanished,
+            WalkEnd::OutOfPatience | WalkEnd::Refused(_) | WalkEnd::Stopped => true,
+            WalkEnd::Unavailable(_) => false,
         };
-        now_ms.saturating_add(wait)
+        let wait = if broken_off {
+            interval.min(AGAIN)
+        } else {
+            interval
+        };
+        now_ms.saturating_add(milliseconds(wait))
     });
     let record = SweepRecord {
-        subreddit: due.subreddit.clone(),
-        proven: ground
-            .map(|start| Interval { start, end })
-            .filter(|proven| !proven.is_empty()),
-        reach: due.reach,
-        covered_until: due.covered_until,
+        due,
+        proven,
         reason,
         next_sweep_ms: next,
     };
     (record, outcome)
 }
 
-/// Counts and logs what a sweep brought.
+/// Counts and logs what a walk brought.
 fn tell(
     discover: &Discover,
-    due: &SweepDue,
+    kind: Kind,
+    record: &SweepRecord,
     walked: &Walked,
-    (outcome, reason): (Outcome, GapReason),
+    outcome: WindowOutcome,
     stored: &PollStored,
     proven_before: &[(i64, i64)],
 ) {
     let metrics = &discover.metrics;
-    let (kind, outcome) = (due.kind.as_str(), outcome.as_str());
-    metrics
-        .discover
-        .sweeps
-        .with_label_values(&[kind, outcome])
+    let sweeps = &metrics.discover.sweeps;
+    sweeps
+        .with_label_values(&[kind.as_str(), outcome.as_str()])
         .inc();
     let fresh = count_walk(metrics, walked, stored, "sweep");
-    // Older than where watching began, or in a gap, is not late: nobody claimed to have it.
+    // In a gap, or older than where watching began, it is not late: nobody claimed to have it. And
+    // what lies within the overlap, the next poll would have found.
+    let window = record.due.covered_until - seconds(discover.config.overlap);
+    let is_late = |created: i64| {
+        let above = proven_before.partition_point(|(start, _)| *start <= created);
+        let interval = above.checked_sub(1).and_then(|at| proven_before.get(at));
+        created < window && interval.is_some_and(|(_, end)| created < *end)
+    };
     let late = fresh
         .iter()
-        .filter(|item| {
-            let created = item.submission.created_utc;
-            proven_before
-                .iter()
-                .any(|(start, end)| (*start..*end).contains(&created))
-        })
+        .filter(|item| is_late(item.submission.created_utc))
         .count();
-    metrics.watched.label(due.subreddit.as_str(), |subreddit| {
+    let subreddit = &record.due.subreddit;
+    metrics.watched.label(subreddit.as_str(), |subreddit| {
         let counter = metrics.discover.late.with_label_values(&[subreddit]);
         counter.inc_by(late as u64);
     });
     if late > 0 {
-        tracing::info!(subreddit = %due.subreddit, late, "A sweep found what had appeared late");
+        tracing::info!(%subreddit, late, "A sweep found what had appeared late");
     }
-    if due.kind == SweepKind::Repair {
-        let gaps_closed = stored.gaps_repaired;
-        let reason = (gaps_closed == 0).then_some(reason.as_str());
-        tracing::info!(subreddit = %due.subreddit, outcome, gaps_closed, reason, "A listing was walked again for open gaps");
+    if stored.gaps_repaired > 0 {
+        let gaps = stored.gaps_repaired;
+        tracing::info!(%subreddit, gaps, "Gaps were closed by walking the listing again");
+    }
+    let kind = kind.as_str();
+    match &walked.end {
+        WalkEnd::Refused(detail) => {
+            tracing::warn!(%subreddit, kind, detail, "Reddit refused a listing that was walked again");
+        }
+        _ => tracing::debug!(
+            %subreddit,
+            kind,
+            %outcome,
+            reason = %record.reason,
+            pages = walked.walk.pages(),
+            fresh = stored.fresh.len(),
+            "A listing was walked again"
+        ),
     }
 }

@@ -117,16 +117,6 @@ words! {
 }
 
 words! {
-    /// What a whole listing is walked for; the `kind` label of `freshet_sweeps_total`.
-    SweepKind {
-        /// An open gap.
-        Repair = "repair",
-        /// Whatever appeared late, now and then.
-        Sweep = "sweep",
-    }
-}
-
-words! {
     /// What became of a gap.
     GapState {
         /// May still miss submissions.

@@ -57,6 +57,9 @@ struct GapRow {
     reason: Option<String>,
 }
 
+/// Seconds that a new gap is left to the polls, which close most of them.
+const REPAIR_AFTER: i64 = 60;
+
 /// What became of gaps in one transaction.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct GapsChanged {
@@ -97,14 +100,15 @@ const TOUCHING: Dialects = Dialects {
      ORDER BY g.id",
 };
 const INSERT: Dialects = Dialects::same(
-    "INSERT INTO gaps (subreddit, gap_start, gap_end, cause, state, opened_at)
-     VALUES ($1, $2, $3, $4, 'open', $5)",
+    "INSERT INTO gaps (subreddit, gap_start, gap_end, cause, state, opened_at, reason, next_try_at)
+     VALUES ($1, $2, $3, $4, 'open', $5, $6, $7)",
 );
 /// What grew at its newer end has not been tried.
 const MOVE: Dialects = Dialects::same(
     "UPDATE gaps SET gap_start = $2, gap_end = $3,
          tried_at = CASE WHEN $3 > gap_end THEN NULL ELSE tried_at END,
-         reason = CASE WHEN $3 > gap_end THEN NULL ELSE reason END
+         reason = CASE WHEN $3 > gap_end AND cause <> 'cap' THEN NULL ELSE reason END,
+         next_try_at = CASE WHEN $3 > gap_end AND cause <> 'cap' THEN $4 ELSE next_try_at END
      WHERE id = $1",
 );
 const REPAIR: Dialects = Dialects::same(
@@ -176,13 +180,17 @@ impl Transaction {
     ) -> Result<(), StoreError> {
         match change {
             GapChange::Insert { interval, cause } => {
+                // The walk that left it has seen all that the listing shows.
+                let reached = cause == GapCause::Cap;
                 in_transaction!(self, INSERT, |sql, connection| {
                     let query = sqlx::query(sql)
                         .bind(subreddit)
                         .bind(interval.start)
                         .bind(interval.end)
                         .bind(cause.as_str())
-                        .bind(now);
+                        .bind(now)
+                        .bind(reached.then_some(GapReason::BeyondListing.as_str()))
+                        .bind((!reached).then_some(now + REPAIR_AFTER));
                     query.execute(connection).await?;
                 });
             }
@@ -190,7 +198,8 @@ impl Transaction {
                 let query = sqlx::query(sql)
                     .bind(row)
                     .bind(interval.start)
-                    .bind(interval.end);
+                    .bind(interval.end)
+                    .bind(now + REPAIR_AFTER);
                 query.execute(connection).await?;
             }),
             GapChange::Repair { row } => in_transaction!(self, REPAIR, |sql, connection| {

@@ -191,13 +191,13 @@ impl Store {
 
         let names = poll.members.iter().map(|member| &member.claim.subreddit);
         let names: Vec<&str> = names
-            .chain(poll.sweep.map(|sweep| &sweep.subreddit))
+            .chain(poll.sweep.map(|sweep| &sweep.due.subreddit))
             .map(SubredditName::as_str)
             .collect();
         let tokens = transaction.lock_subreddits(&names).await?;
         let (held, lost) = split(poll.members, &tokens);
         let fresh = transaction
-            .discover(&batch.newest, poll.now_ms, &mut deltas)
+            .discover(&batch.newest, poll, &mut deltas)
             .await?;
         let objects = poll.undecodable.iter().chain(&too_deep);
         deltas.undecodable = transaction.keep_undecodable(objects).await?;
@@ -226,7 +226,7 @@ impl Store {
         let mut gaps = transaction.record_members(&held, &found, now).await?;
         if let Some(sweep) = poll
             .sweep
-            .filter(|sweep| tokens.contains_key(sweep.subreddit.as_str()))
+            .filter(|sweep| tokens.contains_key(sweep.due.subreddit.as_str()))
         {
             gaps.repaired += transaction.record_sweep(sweep, now).await?;
         }
@@ -293,9 +293,10 @@ impl Transaction {
     async fn discover(
         &mut self,
         listed: &[Content<'_>],
-        now_ms: i64,
+        poll: &PollRecord<'_>,
         deltas: &mut Deltas,
     ) -> Result<HashSet<String>, StoreError> {
+        let now_ms = poll.now_ms;
         if listed.is_empty() {
             return Ok(HashSet::new());
         }
@@ -330,7 +331,9 @@ impl Transaction {
             .filter(|row| fresh.contains(row.id()) || revived.contains(row.id()))
             .map(|row| (row.id(), row.subreddit()))
             .collect();
-        deltas.fetches += self.add_fetches(&due, now_ms).await?;
+        // What a sweep finds is old, and may be much.
+        let priority = if poll.sweep.is_some() { 1 } else { 0 };
+        deltas.fetches += self.add_fetches(&due, priority, now_ms).await?;
         Ok(fresh)
     }
 

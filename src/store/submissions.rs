@@ -42,10 +42,10 @@ const SET_STATUS: Dialects = Dialects {
 };
 const ADD_FETCHES: Dialects = Dialects {
     postgres: "INSERT INTO fetches (id, subreddit, priority, due_ms)
-     SELECT value->>0, value->>1, 0, $2 FROM json_array_elements($1::text::json)
+     SELECT value->>0, value->>1, $3, $2 FROM json_array_elements($1::text::json)
      ON CONFLICT (id) DO NOTHING",
     sqlite: "INSERT INTO fetches (id, subreddit, priority, due_ms)
-     SELECT value->>0, value->>1, 0, $2 FROM json_each($1) WHERE true
+     SELECT value->>0, value->>1, $3, $2 FROM json_each($1) WHERE true
      ON CONFLICT (id) DO NOTHING",
 };
 const END_FETCHES: Dialects = Dialects {
@@ -171,6 +171,7 @@ impl Transaction {
     pub async fn add_fetches(
         &mut self,
         rows: &[(&str, Option<String>)],
+        priority: i16,
         due_ms: i64,
     ) -> Result<i64, StoreError> {
         if rows.is_empty() {
@@ -178,7 +179,7 @@ impl Transaction {
         }
         let rows = json(rows)?;
         Ok(in_transaction!(self, ADD_FETCHES, |sql, connection| {
-            let query = sqlx::query(sql).bind(rows).bind(due_ms);
+            let query = sqlx::query(sql).bind(rows).bind(due_ms).bind(priority);
             query.execute(connection).await?.rows_affected() as i64
         }))
     }

@@ -3,7 +3,7 @@
 
 use crate::support::discovery::{START_MS, World};
 use crate::support::pipeline::until;
-use freshet::simulator::{Endpoint, Fault, Oddities, Publication, SimulatorOptions};
+use freshet::simulator::{Endpoint, Fault, Oddities, Publication, Removal, SimulatorOptions};
 use freshet::store::{Gap, GapReason, GapState, Interval};
 use freshet::submission::SubredditName;
 use std::time::Duration;
@@ -27,6 +27,21 @@ async fn still(settings: &[(&'static str, &str)]) -> World {
     world.watch(&[kettles()]).await;
     world.start_scheduler();
     world.start_sweeper();
+    world.settle(|| {}).await;
+    world
+}
+
+/// Polled once: a subreddit with more in its first window than a listing shows.
+async fn busy(name: &SubredditName) -> World {
+    let options = SimulatorOptions {
+        subreddits: vec![(kettles(), 0.0)],
+        oddities: Oddities::none(),
+        ..SimulatorOptions::default()
+    };
+    let mut world = World::new(options, &[], 0).await;
+    publish(&world, 1_500, START_MS / 1000 - 3600);
+    world.watch(std::slice::from_ref(name)).await;
+    world.start_scheduler();
     world.settle(|| {}).await;
     world
 }
@@ -77,9 +92,10 @@ fn pages(world: &World) -> usize {
 async fn lose(world: &World) {
     world
         .execute(
-            "INSERT INTO gaps (subreddit, gap_start, gap_end, cause, state, opened_at)
+            "INSERT INTO gaps (subreddit, gap_start, gap_end, cause, state, opened_at,
+                 next_try_at)
              SELECT name, covered_until - 3600, covered_until - 3000, 'anchor_vanished', 'open',
-                    polled_at FROM subreddits",
+                    polled_at, polled_at + 60 FROM subreddits",
         )
         .await;
     world
@@ -144,22 +160,17 @@ async fn a_gap_that_the_listing_still_shows_is_closed_without_being_asked() {
 }
 
 #[tokio::test]
-async fn a_gap_that_the_listing_no_longer_shows_stays_open_with_the_reason_and_is_not_walked_for_again()
- {
-    let options = SimulatorOptions {
-        subreddits: vec![(kettles(), 0.0)],
-        oddities: Oddities::none(),
-        ..SimulatorOptions::default()
-    };
-    let mut world = World::new(options, &[], 0).await;
-    publish(&world, 1_500, START_MS / 1000 - 3600);
-    world.watch(&[kettles()]).await;
-    world.start_scheduler();
-    world.settle(|| {}).await;
-    let opened = gaps(&world).await;
-    assert_eq!(opened.len(), 1, "{opened:?}");
-    assert_eq!((opened[0].state, opened[0].reason), (GapState::Open, None));
-
+async fn a_gap_that_the_cap_left_is_not_walked_for_and_one_that_scrolled_out_only_once() {
+    let mut world = busy(&kettles()).await;
+    let capped = gaps(&world).await;
+    assert_eq!(capped.len(), 1, "{capped:?}");
+    assert_eq!(capped[0].state, GapState::Open);
+    assert_eq!(capped[0].reason, Some(GapReason::BeyondListing));
+    world
+        .execute(
+            "UPDATE gaps SET cause = 'anchor_vanished', reason = NULL, next_try_at = opened_at + 60",
+        )
+        .await;
     world.start_sweeper();
     world.advance(2 * MINUTE);
     world.settle(|| {}).await;
@@ -168,11 +179,69 @@ async fn a_gap_that_the_listing_no_longer_shows_stays_open_with_the_reason_and_i
     assert_eq!(tried[0].reason, Some(GapReason::BeyondListing));
     assert_eq!(tried[0].tried_at, Some(world.now_ms() / 1000));
     swept(&world, "repair", "truncated", 1).await;
-    for _ in 0..5 {
-        world.advance(10 * MINUTE);
-        world.settle(|| {}).await;
-    }
+    poll_on(&world, HOUR).await;
     swept(&world, "repair", "truncated", 1).await;
+}
+
+#[tokio::test]
+async fn what_is_removed_keeps_its_place_so_an_end_proves_nothing_below_it() {
+    let mut world = busy(&kettles()).await;
+    let control = world.simulator.control();
+    let mut truth = control.truth();
+    truth.sort_by_key(|truth| -truth.created_utc);
+    for truth in truth
+        .iter()
+        .take(1_000)
+        .filter(|truth| truth.created_utc % 5 < 3)
+    {
+        control
+            .remove(&truth.id.parse().unwrap(), Removal::Moderator)
+            .unwrap();
+    }
+    world.start_sweeper();
+    poll_on(&world, 7 * HOUR).await;
+    swept(&world, "sweep", "complete", 1).await;
+    assert_eq!(gaps(&world).await[0].state, GapState::Open);
+    let missing = truth.iter().skip(1_000).map(|truth| truth.created_utc);
+    let coverage = world.store.coverage(&kettles()).await.unwrap();
+    for created in missing {
+        assert!(
+            !coverage
+                .iter()
+                .any(|(start, end)| (start..end).contains(&&created))
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_empty_listing_proves_nothing_even_where_no_submission_was_ever_counted() {
+    let mut world = busy(&"all".parse().unwrap()).await;
+    let capped = world.store.gaps(None, None).await.unwrap();
+    assert_eq!(capped.len(), 1, "{capped:?}");
+    let control = world.simulator.control().clone();
+    for truth in control.truth() {
+        control
+            .remove(&truth.id.parse().unwrap(), Removal::Moderator)
+            .unwrap();
+    }
+    world.start_sweeper();
+    poll_on(&world, 6 * HOUR).await;
+    swept(&world, "sweep", "failed", 1).await;
+    assert_eq!(
+        world.store.gaps(None, None).await.unwrap()[0].state,
+        GapState::Open
+    );
+}
+
+#[tokio::test]
+async fn two_processes_sweep_once() {
+    let mut world = still(&[]).await;
+    world.start_sweeper();
+    lose(&world).await;
+    poll_on(&world, HOUR).await;
+    swept(&world, "repair", "complete", 1).await;
+    poll_on(&world, 5 * HOUR).await;
+    swept(&world, "sweep", "complete", 1).await;
 }
 
 #[tokio::test]

@@ -127,8 +127,8 @@ impl Plan {
         world.watch(&names).await;
         for _ in 0..self.schedulers {
             world.start_scheduler();
+            world.start_sweeper();
         }
-        world.start_sweeper();
         world
     }
 

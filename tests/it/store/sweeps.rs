@@ -3,27 +3,25 @@
 use super::conformance;
 use super::fixtures::{NOW, World, gap, interval, member, name, seen};
 use freshet::store::{
-    Gap, GapCause, GapReason, GapState, PollRecord, PollStored, SweepDue, SweepKind, SweepRecord,
-    SweepTimes,
+    Gap, GapCause, GapReason, GapState, PollRecord, PollStored, SweepDue, SweepRecord,
 };
 
 conformance!(
     a_subreddit_is_swept_an_interval_after_it_was_added_and_then_after_each_sweep,
-    open_gaps_come_first_and_not_before_the_polls_had_their_turn,
-    what_is_paused_unavailable_or_never_proven_is_not_swept,
+    a_gap_is_walked_for_after_the_polls_had_their_turn,
+    gaps_that_were_never_tried_come_first,
+    what_is_paused_or_never_proven_is_not_swept,
     a_sweep_stores_proves_repairs_and_moves_no_watermark,
-    what_it_could_not_reach_stays_open_with_the_reason,
-    a_gap_that_grows_is_tried_again,
+    what_is_tried_in_vain_is_tried_again_ever_more_seldom,
+    what_the_listing_no_longer_shows_stays_open_and_is_left_alone,
+    a_gap_that_the_cap_left_is_never_walked_for,
+    a_gap_that_grows_is_walked_for_again,
+    what_cannot_be_recorded_is_postponed,
     a_sweep_of_a_removed_subreddit_keeps_what_was_listed_and_nothing_else,
     a_clock_set_back_delays_no_sweep,
 );
 
 const HOUR_MS: i64 = 3_600_000;
-const TIMES: SweepTimes = SweepTimes {
-    interval_ms: Some(HOUR_MS),
-    repair_after: 60,
-    repair_again_after: 300,
-};
 
 /// Watched since NOW, and proven up to then.
 async fn covered(world: &World, subreddit: &str) {
@@ -43,19 +41,22 @@ async fn gap_in_rust(world: &World, cause: GapCause) {
 }
 
 async fn due(world: &World, now_ms: i64) -> Option<SweepDue> {
-    world.store.due_sweep(TIMES, now_ms).await.unwrap()
+    world.store.due_sweep(HOUR_MS, now_ms).await.unwrap()
 }
 
-async fn due_kind(world: &World, now_ms: i64) -> Option<SweepKind> {
-    due(world, now_ms).await.map(|due| due.kind)
+async fn due_repair(world: &World, now_ms: i64) -> Option<SweepDue> {
+    world.store.due_repair(now_ms).await.unwrap()
 }
 
+/// A walk for the gaps of r/rust that came to nothing.
 fn swept(reason: GapReason) -> SweepRecord {
     SweepRecord {
-        subreddit: name("rust"),
+        due: SweepDue {
+            subreddit: name("rust"),
+            reach: i64::MIN,
+            covered_until: NOW / 1000,
+        },
         proven: None,
-        reach: i64::MIN,
-        covered_until: NOW / 1000,
         reason,
         next_sweep_ms: None,
     }
@@ -82,9 +83,7 @@ async fn a_subreddit_is_swept_an_interval_after_it_was_added_and_then_after_each
     covered(&world, "rust").await;
     assert_eq!(due(&world, NOW + HOUR_MS - 1000).await, None);
     let sweep = due(&world, NOW + HOUR_MS).await.unwrap();
-    assert_eq!(sweep.subreddit, name("rust"));
-    assert_eq!((sweep.kind, sweep.reach), (SweepKind::Sweep, i64::MIN));
-    assert_eq!(sweep.covered_until, NOW / 1000);
+    assert_eq!(sweep, swept(GapReason::Unanswered).due);
 
     let done = SweepRecord {
         next_sweep_ms: Some(NOW + 2 * HOUR_MS),
@@ -93,48 +92,50 @@ async fn a_subreddit_is_swept_an_interval_after_it_was_added_and_then_after_each
     record(&world, &done, NOW + HOUR_MS).await;
     assert_eq!(due(&world, NOW + 2 * HOUR_MS - 1).await, None);
     assert!(due(&world, NOW + 2 * HOUR_MS).await.is_some());
-    let never = SweepTimes {
-        interval_ms: None,
-        ..TIMES
-    };
-    let due = world.store.due_sweep(never, NOW + 9 * HOUR_MS).await;
-    assert_eq!(due.unwrap(), None);
 }
 
-async fn open_gaps_come_first_and_not_before_the_polls_had_their_turn(world: World) {
-    covered(&world, "askreddit").await;
+async fn a_gap_is_walked_for_after_the_polls_had_their_turn(world: World) {
     gap_in_rust(&world, GapCause::AnchorVanished).await;
-    assert_eq!(due(&world, NOW + 60_000).await, None);
-    let repair = due(&world, NOW + 61_000).await.unwrap();
-    assert_eq!(repair.subreddit, name("rust"));
-    assert_eq!((repair.kind, repair.reach), (SweepKind::Repair, 100));
-    assert_eq!(repair.oldest_gap, Some(100));
-    assert_eq!(
-        due_kind(&world, NOW + 2 * HOUR_MS).await,
-        Some(SweepKind::Repair)
-    );
+    assert_eq!(due_repair(&world, NOW + 59_000).await, None);
+    let repair = due_repair(&world, NOW + 60_000).await.unwrap();
+    assert_eq!((repair.subreddit, repair.reach), (name("rust"), 100));
+    assert_eq!(repair.covered_until, NOW / 1000);
     // Above the watermark it is for the polls.
     let claim = world.claim_later("rust").await;
-    let mut record = member(&claim);
-    record.gap = gap(NOW / 1000, NOW / 1000 + 50, GapCause::Error);
-    world.record(record).await;
-    let repair = due(&world, NOW + 61_000).await.unwrap();
+    let mut failed = member(&claim);
+    failed.gap = gap(50, NOW / 1000 + 50, GapCause::Error);
+    world.record(failed).await;
+    let repair = due_repair(&world, NOW + 2 * HOUR_MS).await.unwrap();
     assert_eq!(repair.reach, 100);
 }
 
-async fn what_is_paused_unavailable_or_never_proven_is_not_swept(world: World) {
+async fn gaps_that_were_never_tried_come_first(world: World) {
+    gap_in_rust(&world, GapCause::AnchorVanished).await;
+    record(&world, &swept(GapReason::Unanswered), NOW + 60_000).await;
+    let claim = world.claimed("askreddit").await;
+    let mut newer = member(&claim);
+    newer.update.covered_until = Some(NOW / 1000);
+    newer.gap = gap(300, 400, GapCause::PageLimit);
+    world.record(newer).await;
+    let first = due_repair(&world, NOW + HOUR_MS).await.unwrap();
+    assert_eq!(first.subreddit, name("askreddit"));
+}
+
+async fn what_is_paused_or_never_proven_is_not_swept(world: World) {
     world.claimed("askreddit").await;
     assert_eq!(due(&world, NOW + HOUR_MS).await, None);
-    gap_in_rust(&world, GapCause::Cap).await;
+    gap_in_rust(&world, GapCause::AnchorVanished).await;
     world.store.pause_subreddit(&name("rust")).await.unwrap();
     assert_eq!(due(&world, NOW + HOUR_MS).await, None);
+    assert_eq!(due_repair(&world, NOW + HOUR_MS).await, None);
     let resumed = world.store.resume_subreddit(&name("rust"), NOW).await;
     assert!(resumed.unwrap());
     assert!(due(&world, NOW + HOUR_MS).await.is_some());
+    assert!(due_repair(&world, NOW + HOUR_MS).await.is_some());
 }
 
 async fn a_sweep_stores_proves_repairs_and_moves_no_watermark(world: World) {
-    gap_in_rust(&world, GapCause::AnchorVanished).await;
+    gap_in_rust(&world, GapCause::Cap).await;
     let before = world.store.subreddits().await.unwrap().remove(0);
     let done = SweepRecord {
         proven: Some(interval(50, 500)),
@@ -153,21 +154,30 @@ async fn a_sweep_stores_proves_repairs_and_moves_no_watermark(world: World) {
     assert_eq!(after.covered_until, before.covered_until);
     assert_eq!(after.next_poll_ms, before.next_poll_ms);
     assert_eq!(after.claim_token, before.claim_token);
+    // What it finds waits behind what polls find.
+    let priority = "SELECT CAST(max(priority) AS bigint) FROM fetches";
+    assert_eq!(world.number(priority).await, 1);
     // Recorded again after a lost answer.
     let again = record(&world, &done, NOW + 1000).await;
     assert_eq!((again.fresh, again.gaps_repaired), (vec![], 0));
 }
 
-async fn what_it_could_not_reach_stays_open_with_the_reason(world: World) {
-    gap_in_rust(&world, GapCause::Cap).await;
-    record(&world, &swept(GapReason::Unanswered), NOW + 61_000).await;
-    assert_eq!(gaps(&world).await[0].reason, Some(GapReason::Unanswered));
-    assert_eq!(due(&world, NOW + 361_000).await, None);
-    assert_eq!(
-        due_kind(&world, NOW + 362_000).await,
-        Some(SweepKind::Repair)
-    );
+async fn what_is_tried_in_vain_is_tried_again_ever_more_seldom(world: World) {
+    gap_in_rust(&world, GapCause::AnchorVanished).await;
+    let mut now_ms = NOW + 60_000;
+    for wait in [300, 600, 1200, 2400, 4800, 9600, 19_200, 21_600, 21_600] {
+        assert!(due_repair(&world, now_ms).await.is_some());
+        record(&world, &swept(GapReason::Unanswered), now_ms).await;
+        let tried = gaps(&world).await.remove(0);
+        assert_eq!(tried.reason, Some(GapReason::Unanswered));
+        assert_eq!(tried.tried_at, Some(now_ms / 1000));
+        assert_eq!(due_repair(&world, now_ms + wait * 1000 - 1000).await, None);
+        now_ms += wait * 1000;
+    }
+}
 
+async fn what_the_listing_no_longer_shows_stays_open_and_is_left_alone(world: World) {
+    gap_in_rust(&world, GapCause::AnchorVanished).await;
     // The upper half was reached.
     let half = SweepRecord {
         proven: Some(interval(150, 500)),
@@ -181,24 +191,44 @@ async fn what_it_could_not_reach_stays_open_with_the_reason(world: World) {
     );
     assert_eq!(left.reason, Some(GapReason::BeyondListing));
     assert_eq!(left.tried_at, Some(NOW / 1000 + 400));
-    assert_eq!(due(&world, NOW + HOUR_MS - 1000).await, None, "never again");
+    assert_eq!(due_repair(&world, NOW + 99 * HOUR_MS).await, None);
+    // An outage later changes nothing of it.
+    record(&world, &swept(GapReason::Unanswered), NOW + HOUR_MS).await;
+    assert_eq!(gaps(&world).await, [left]);
 }
 
-async fn a_gap_that_grows_is_tried_again(world: World) {
+async fn a_gap_that_the_cap_left_is_never_walked_for(world: World) {
     gap_in_rust(&world, GapCause::Cap).await;
+    assert_eq!(gaps(&world).await[0].reason, Some(GapReason::BeyondListing));
+    assert_eq!(due_repair(&world, NOW + 99 * HOUR_MS).await, None);
+}
+
+async fn a_gap_that_grows_is_walked_for_again(world: World) {
+    gap_in_rust(&world, GapCause::AnchorVanished).await;
     record(&world, &swept(GapReason::BeyondListing), NOW + 61_000).await;
-    assert_eq!(due(&world, NOW + 400_000).await, None);
+    assert_eq!(due_repair(&world, NOW + 400_000).await, None);
     let claim = world.claim_later("rust").await;
     let mut more = member(&claim);
-    more.gap = gap(200, 250, GapCause::Cap);
+    more.gap = gap(200, 250, GapCause::AnchorVanished);
     world.record(more).await;
     let grown = gaps(&world).await.remove(0);
     assert_eq!((grown.interval, grown.reason), (interval(100, 250), None));
-    assert!(due(&world, NOW + 400_000).await.is_some());
+    assert!(due_repair(&world, NOW + 400_000).await.is_some());
+}
+
+async fn what_cannot_be_recorded_is_postponed(world: World) {
+    gap_in_rust(&world, GapCause::AnchorVanished).await;
+    let mut walked = swept(GapReason::Unanswered);
+    walked.next_sweep_ms = Some(NOW + 3 * HOUR_MS);
+    let now_ms = NOW + 2 * HOUR_MS;
+    world.store.postpone_sweep(&walked, now_ms).await.unwrap();
+    assert_eq!(due_repair(&world, now_ms).await, None);
+    assert_eq!(due(&world, now_ms).await, None);
+    assert!(due_repair(&world, now_ms + 300_000).await.is_some());
 }
 
 async fn a_sweep_of_a_removed_subreddit_keeps_what_was_listed_and_nothing_else(world: World) {
-    gap_in_rust(&world, GapCause::Cap).await;
+    gap_in_rust(&world, GapCause::AnchorVanished).await;
     world.store.remove_subreddit(&name("rust")).await.unwrap();
     let done = SweepRecord {
         proven: Some(interval(50, 500)),
@@ -211,7 +241,7 @@ async fn a_sweep_of_a_removed_subreddit_keeps_what_was_listed_and_nothing_else(w
 }
 
 async fn a_clock_set_back_delays_no_sweep(world: World) {
-    gap_in_rust(&world, GapCause::Cap).await;
+    gap_in_rust(&world, GapCause::AnchorVanished).await;
     let later = NOW + 100 * HOUR_MS;
     let done = SweepRecord {
         next_sweep_ms: Some(later + HOUR_MS),
@@ -220,11 +250,6 @@ async fn a_clock_set_back_delays_no_sweep(world: World) {
     record(&world, &done, later).await;
     // Tried, and due, at what is now far ahead.
     let now_ms = NOW + 2 * HOUR_MS;
-    assert_eq!(due_kind(&world, now_ms).await, Some(SweepKind::Repair));
-    let closed = SweepRecord {
-        proven: Some(interval(50, 500)),
-        ..swept(GapReason::Unanswered)
-    };
-    record(&world, &closed, now_ms).await;
-    assert_eq!(due_kind(&world, now_ms).await, Some(SweepKind::Sweep));
+    assert!(due_repair(&world, now_ms).await.is_some());
+    assert!(due(&world, now_ms).await.is_some());
 }

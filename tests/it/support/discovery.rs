@@ -3,7 +3,7 @@
 //! A world lives on one thread: its clock is the thread's.
 
 use freshet::config::{Config, DiscoverConfig, Inputs};
-use freshet::discover::{Discover, run, sweep, sweep_times};
+use freshet::discover::{Discover, run, sweep};
 use freshet::liveness::Progress;
 use freshet::metrics::Metrics;
 use freshet::simulator::{Simulator, SimulatorOptions};
@@ -51,7 +51,7 @@ pub struct World {
     url: String,
     config: DiscoverConfig,
     schedulers: Vec<(CancellationToken, JoinHandle<()>)>,
-    sweeper: Option<(CancellationToken, JoinHandle<()>)>,
+    sweepers: Vec<(CancellationToken, JoinHandle<()>)>,
     _folder: TempDir,
 }
 
@@ -91,7 +91,7 @@ impl World {
             url,
             config: Config::load(inputs).unwrap().discover,
             schedulers: Vec::new(),
-            sweeper: None,
+            sweepers: Vec::new(),
             _folder: folder,
         }
     }
@@ -122,11 +122,11 @@ impl World {
         self.schedulers.push((stop, task));
     }
 
-    /// Starts the one that walks whole listings; [`World::settle`] waits for it too then.
+    /// Starts one that walks whole listings; [`World::settle`] waits for that too then.
     pub fn start_sweeper(&mut self) {
         let stop = CancellationToken::new();
         let task = tokio::spawn(sweep(self.discover(), stop.clone()));
-        self.sweeper = Some((stop, task));
+        self.sweepers.push((stop, task));
     }
 
     fn discover(&self) -> Discover {
@@ -169,8 +169,8 @@ impl World {
                 row.state != SubredditState::Paused && row.next_poll_ms <= our_clock()
             };
             let row = watched.iter().find(due);
-            let sweep = match (row, &self.sweeper) {
-                (None, Some(_)) => self.due_sweep().await,
+            let sweep = match row {
+                None if !self.sweepers.is_empty() => self.due_sweep().await,
                 _ => None,
             };
             if row.is_none() && sweep.is_none() {
@@ -187,8 +187,14 @@ impl World {
 
     /// The listing that is to be swept now.
     pub async fn due_sweep(&self) -> Option<SweepDue> {
-        let times = sweep_times(&self.config);
-        self.store.due_sweep(times, our_clock()).await.unwrap()
+        let repair = self.store.due_repair(our_clock()).await.unwrap();
+        let interval = self.config.sweep_interval;
+        if repair.is_some() || interval.is_zero() {
+            return repair;
+        }
+        let interval_ms = i64::try_from(interval.as_millis()).unwrap();
+        let sweep = self.store.due_sweep(interval_ms, our_clock()).await;
+        sweep.unwrap()
     }
 
     /// The ids of all stored submissions.
@@ -214,7 +220,7 @@ impl World {
 
     /// Stops every scheduler.
     pub async fn stop(&mut self) {
-        for (stop, task) in self.schedulers.drain(..).chain(self.sweeper.take()) {
+        for (stop, task) in self.schedulers.drain(..).chain(self.sweepers.drain(..)) {
             stop.cancel();
             task.await.unwrap();
         }
