@@ -6,6 +6,6 @@
 pub mod reddit;
 
 pub use reddit::{
-    Budget, BudgetError, InfoPage, ListingPage, Login, Priority, Reddit, RedditOptions,
+    Budget, BudgetError, InfoPage, ListingPage, Login, Priority, Received, Reddit, RedditOptions,
     SourceError, UnavailableReason, WaitCause,
 };

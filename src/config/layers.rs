@@ -3,13 +3,19 @@
 use super::{ConfigError, KEYS, Key};
 use std::collections::HashMap;
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// Nobody writes more by hand; a device or a dump that was named by mistake is not read to its end.
+const LONGEST_FILE: u64 = 1024 * 1024;
 
 /// Where values may come from, handed in so that tests need no real environment.
 #[derive(Debug, Default)]
 pub struct Inputs {
     /// `--config`, which must exist; else `FRESHET_CONFIG`; else `freshet.toml` if it exists.
     pub file: Option<PathBuf>,
+    /// The text of that file, where it need not be read.
+    pub file_text: Option<String>,
     /// Environment variables; only those that start with `FRESHET_` are looked at.
     pub environment: Vec<(String, String)>,
     /// Flags that were given: key and value.
@@ -30,6 +36,7 @@ impl Inputs {
             .collect();
         Inputs {
             file,
+            file_text: None,
             environment,
             flags,
             defaults: &[],
@@ -78,7 +85,7 @@ impl Settings {
             settings.set(name, (*value).to_owned(), Origin::Default)?;
         }
         if let Some(path) = file_to_read(&inputs) {
-            settings.read_file(&path)?;
+            settings.read_file(&path, inputs.file_text)?;
         }
         settings.read_environment(&inputs.environment)?;
         for (name, value) in inputs.flags {
@@ -94,12 +101,15 @@ impl Settings {
             .map(|(value, origin)| (value.as_str(), origin))
     }
 
-    fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+    fn read_file(&mut self, path: &Path, text: Option<String>) -> Result<(), ConfigError> {
         let wrong = |problem: String| ConfigError::File {
             path: path.to_owned(),
             problem,
         };
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let text = match text {
+            Some(text) => text,
+            None => read_text(path).map_err(|error| wrong(error.to_string()))?,
+        };
         let sections: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             // The error's own text quotes the line, which may hold a secret.
             let line = error.span().map_or(1, |span| {
@@ -164,7 +174,7 @@ impl Settings {
         let Some(key) = KEYS.iter().find(|key| key.file == Some(name)) else {
             return Err(unknown(name, origin));
         };
-        let text = std::fs::read_to_string(&value).map_err(|error| ConfigError::Invalid {
+        let text = read_text(Path::new(&value)).map_err(|error| ConfigError::Invalid {
             key: key.name,
             problem: format!("the file {value} that should hold it cannot be read: {error}"),
             origin: origin.clone(),
@@ -188,6 +198,17 @@ impl Settings {
         self.0.insert(key.name, (value, origin));
         Ok(())
     }
+}
+
+/// The text of a small file, which may be a pipe or a device.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    if file.take(LONGEST_FILE + 1).read_to_string(&mut text)? as u64 > LONGEST_FILE {
+        let problem = format!("it is longer than {LONGEST_FILE} bytes");
+        return Err(std::io::Error::other(problem));
+    }
+    Ok(text)
 }
 
 fn file_to_read(inputs: &Inputs) -> Option<PathBuf> {

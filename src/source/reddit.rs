@@ -11,6 +11,7 @@ mod gate;
 mod info;
 mod listing;
 mod options;
+mod received;
 mod transport;
 
 pub use budget::{Budget, BudgetError, Priority};
@@ -18,6 +19,7 @@ pub use decisions::{SourceError, UnavailableReason, WaitCause};
 pub use info::InfoPage;
 pub use listing::ListingPage;
 pub use options::{InvalidOptions, Login, RedditOptions};
+pub use received::Received;
 
 use crate::metrics::Metrics;
 use crate::submission::{SubmissionId, SubredditName};

@@ -4,6 +4,11 @@ use super::lenient::Scalar;
 use super::{Kind, Observation, Submission, SubmissionId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::ops::RangeInclusive;
+
+/// What can be a time: from the epoch to the end of the year 9999, the last that every calendar can
+/// write. Sums with it stay far from every limit.
+const TIMES: RangeInclusive<i64> = 0..=253_402_300_799;
 
 /// An object that holds no submission that we can name and date: kept as it is, counted, shown.
 #[derive(Debug, Clone)]
@@ -14,6 +19,20 @@ pub struct Undecodable {
     pub reason: String,
     /// When the answer that held it was asked for, milliseconds since the epoch.
     pub observed_ms: i64,
+}
+
+/// Parsers quote what they did not expect, and that may be a whole text.
+const LONGEST_REASON: usize = 200;
+
+impl Undecodable {
+    /// An object and why it is none, which is cut to a few words.
+    pub fn new(raw: Box<RawValue>, reason: &str, observed_ms: i64) -> Undecodable {
+        Undecodable {
+            raw,
+            reason: reason.chars().take(LONGEST_REASON).collect(),
+            observed_ms,
+        }
+    }
 }
 
 /// Reads a submission object (the `data` of a listing's child, or a line of a dump).
@@ -29,11 +48,7 @@ pub fn decode(raw: Box<RawValue>, observed_ms: i64) -> Result<Observation, Undec
             raw,
             observed_ms,
         }),
-        Err(reason) => Err(Undecodable {
-            raw,
-            reason,
-            observed_ms,
-        }),
+        Err(reason) => Err(Undecodable::new(raw, &reason, observed_ms)),
     }
 }
 
@@ -104,6 +119,7 @@ fn read(raw: &RawValue) -> Result<Submission, String> {
     };
     let created_utc = Scalar::read(fields.created_utc)
         .integer()
+        .filter(|at| TIMES.contains(at))
         .ok_or_else(|| format!("created_utc of {id} is not a time"))?;
     let text = |value| Scalar::read(value).text();
     let integer = |value| Scalar::read(value).integer();
@@ -270,6 +286,9 @@ mod tests {
             r#"{"id":"a1"}"#,
             r#"{"id":"a b","created_utc":1}"#,
             r#"{"id":5,"created_utc":1}"#,
+            r#"{"id":"a","created_utc":-1}"#,
+            r#"{"id":"a","created_utc":253402300800}"#,
+            r#"{"id":"a","created_utc":9223372036854775807}"#,
         ] {
             let refused = observe(json).unwrap_err();
             assert_eq!(refused.raw.get(), json);

@@ -25,6 +25,9 @@ const USUAL_LIFETIME: Duration = Duration::from_secs(3_600);
 /// A token is renewed while a tenth of its life, and at least this, is left.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// Reddit's are below 2,000 characters. It goes into a header of every request.
+const LONGEST_TOKEN: usize = 8 * 1024;
+
 /// After a renewal that failed while the old token still served.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
 
@@ -175,7 +178,7 @@ struct Body {
 }
 
 /// The header and how long it lasts, or why there is none.
-fn read(answer: &Answer) -> Result<(HeaderValue, Duration), SourceError> {
+pub(super) fn read(answer: &Answer) -> Result<(HeaderValue, Duration), SourceError> {
     let code = answer.status.as_u16();
     let wait = |cause, detail: String| {
         Err(SourceError::Wait {
@@ -210,10 +213,11 @@ fn read(answer: &Answer) -> Result<(HeaderValue, Duration), SourceError> {
     }
     let header = body
         .access_token
-        .filter(|it| !it.is_empty())
+        .filter(|it| (1..=LONGEST_TOKEN).contains(&it.len()))
         .and_then(|it| HeaderValue::try_from(format!("Bearer {it}")).ok());
     let Some(mut header) = header else {
-        return wait(WaitCause::BrokenBody, format!("{answered} and no token"));
+        let detail = format!("{answered} and no token that can be sent");
+        return wait(WaitCause::BrokenBody, detail);
     };
     header.set_sensitive(true);
     Ok((header, lifetime(body.expires_in.as_ref())))

@@ -2,6 +2,8 @@
 //!
 //! The envelope is roux's; each child is decoded alone, so that an odd one costs itself.
 
+mod count;
+
 use super::decisions::{SourceError, WaitCause};
 use super::transport::Answer;
 use crate::submission::{Observation, SubredditName, Undecodable, decode};
@@ -10,6 +12,12 @@ use roux::response::{BasicThing, Listing};
 use roux::util::FeedOption;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+/// Bytes of a body whose children are counted before they are kept: 32 MB of `[0,0,0,…` would become
+/// gigabytes of them. What is shorter is not worth another look; usual pages have 0.4 MB.
+const LARGE: usize = 1024 * 1024;
+/// Reddit gives out a hundred.
+const MOST_CHILDREN: usize = 10_000;
 
 /// One page of a listing.
 #[derive(Debug, Clone)]
@@ -76,6 +84,13 @@ pub(super) fn below(base: &Url, segments: &[&str]) -> Result<Url, SourceError> {
 
 /// Reads a page; no child of any shape is an error.
 pub(super) fn read(answer: &Answer) -> Result<ListingPage, SourceError> {
+    if answer.body.len() > LARGE {
+        let count = count::children(&answer.body).map_err(|error| broken(answer, &error))?;
+        if count > MOST_CHILDREN {
+            let detail = format!("HTTP 200 with a listing of {count} children");
+            return Err(SourceError::wait(WaitCause::BrokenBody, detail));
+        }
+    }
     // The children stay raw at first: roux's own element type would lose the page for a child
     // without data.
     let envelope: BasicThing<Listing<Box<RawValue>>> =
@@ -109,28 +124,20 @@ fn read_child(
     let thing: BasicThing<Box<RawValue>> = match serde_json::from_str(child.get()) {
         Ok(thing) => thing,
         Err(error) => {
-            let refused = Undecodable {
-                reason: format!("it is no thing with a kind and data: {error}"),
-                raw: child,
-                observed_ms: asked_ms,
-            };
-            return (None, Err(refused));
+            let reason = format!("it is no thing with a kind and data: {error}");
+            return (None, Err(Undecodable::new(child, &reason, asked_ms)));
         }
     };
     let name = fullname(thing.kind.as_deref(), &thing.data);
     let decoded = match thing.kind.as_deref() {
         Some("t3") => decode(thing.data, asked_ms),
-        kind => Err(Undecodable {
-            reason: match kind {
-                Some(kind) => format!(
-                    "its kind is {:?}, not t3",
-                    kind.chars().take(20).collect::<String>()
-                ),
+        kind => {
+            let reason = match kind {
+                Some(kind) => format!("its kind is {kind:?}, not t3"),
                 None => "it has no kind".to_owned(),
-            },
-            raw: thing.data,
-            observed_ms: asked_ms,
-        }),
+            };
+            Err(Undecodable::new(thing.data, &reason, asked_ms))
+        }
     };
     let name = match &decoded {
         Ok(item) => Some(item.submission.id.fullname()),

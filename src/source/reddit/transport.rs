@@ -10,6 +10,7 @@ use super::options::{InvalidOptions, RedditOptions};
 use crate::metrics::Metrics;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect, retry};
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -52,7 +53,7 @@ pub(super) struct Transport {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    /// Decompressed; bytes that are no UTF-8 cost themselves and nothing else.
+    /// Decompressed, and made text by [`text`].
     pub(super) body: String,
     /// By our clock, milliseconds since the epoch.
     pub(super) asked_ms: i64,
@@ -174,8 +175,7 @@ impl Transport {
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+        Ok(text(bytes))
     }
 
     /// Tells budget and gauge what the headers of an API answer say. Those of the token endpoint
@@ -225,8 +225,21 @@ impl Answer {
     }
 }
 
+/// Bytes that are no text cost themselves and nothing else: what is no UTF-8, and control characters
+/// that JSON may hold nowhere, become U+FFFD.
+pub(super) fn text(bytes: Vec<u8>) -> String {
+    let text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    let stray = |it: char| it < ' ' && !matches!(it, '\t' | '\n' | '\r');
+    if text.bytes().any(|byte| stray(byte.into())) {
+        text.replace(stray, "\u{fffd}")
+    } else {
+        text
+    }
+}
+
 /// When an answer was made, seconds since the epoch, where it tells.
-fn date(headers: &HeaderMap) -> Option<i64> {
+pub(super) fn date(headers: &HeaderMap) -> Option<i64> {
     let text = headers.get(DATE)?.to_str().ok()?;
     let date = chrono::DateTime::parse_from_rfc2822(text).ok()?;
     Some(date.timestamp())
@@ -239,21 +252,39 @@ pub(super) fn now_ms() -> i64 {
 
 fn failed(error: reqwest::Error) -> SourceError {
     let (cause, detail) = if error.is_timeout() {
-        (WaitCause::Timeout, "no whole answer within the time limit")
+        let detail = "no whole answer within the time limit".to_owned();
+        (WaitCause::Timeout, detail)
     } else if error.is_body() || error.is_decode() {
-        (
-            WaitCause::BrokenBody,
-            "the answer's body ends or breaks off early",
-        )
+        let detail = "the answer's body ends or breaks off early".to_owned();
+        (WaitCause::BrokenBody, detail)
     } else if error.is_connect() {
-        (WaitCause::Network, "no connection")
+        let why = refusal(&error).map_or(String::new(), |why| format!(": {why}"));
+        (WaitCause::Network, format!("no connection{why}"))
+    } else if causes(&error).any(|it| it.to_string() == HEAD_TOO_LARGE) {
+        let detail = "the answer's headers are too many or too long".to_owned();
+        (WaitCause::Network, detail)
     } else {
-        (WaitCause::Network, "the connection broke before an answer")
+        let detail = "the connection broke before an answer".to_owned();
+        (WaitCause::Network, detail)
     };
     SourceError::Wait {
         cause,
         retry_after: None,
-        detail: detail.to_owned(),
+        detail,
         source: Some(Arc::new(error.without_url())),
     }
+}
+
+/// As hyper says it, whose error type is not reqwest's to show.
+const HEAD_TOO_LARGE: &str = "message head is too large";
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |it| Error::source(*it))
+}
+
+/// Why there is no connection, as the system or TLS says it: refused, unknown host, a certificate
+/// that is not to be trusted. Neither has heard a secret by then.
+fn refusal(error: &reqwest::Error) -> Option<String> {
+    let lowest = causes(error).filter_map(|it| it.downcast_ref::<std::io::Error>());
+    lowest.last().map(ToString::to_string)
 }
