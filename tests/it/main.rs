@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod architecture;
+mod bad_input;
+mod bad_pages;
+mod bad_wire;
 mod binary_config;
 mod binary_demo;
 mod binary_jobs;
@@ -16,6 +19,8 @@ mod binary_subreddits;
 mod binary_view;
 mod budget_local;
 mod budget_shared;
+#[path = "../../fuzz/src/lib.rs"]
+mod fuzzed;
 mod liveness;
 mod pipeline_fetching;
 mod pipeline_polls;
