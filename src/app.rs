@@ -193,6 +193,13 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
     let listen = listener
         .local_addr()
         .context("the listener has no address")?;
+    if !listen.ip().is_loopback() {
+        tracing::warn!(
+            %listen,
+            "http.listen is reachable from other machines, and asks nobody who they are: let only those \
+             reach it who may read everything there, or put a proxy before it that asks"
+        );
+    }
     let open = async {
         let store = open_store(&config).await?;
         watch(&store, &subreddits).await?;

@@ -22,6 +22,12 @@ pub(super) async fn run(arguments: SimulateArguments) -> anyhow::Result<()> {
         subreddits = count,
         "SIMULATED Reddit: made up, and reachable with any client id"
     );
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "--listen is reachable from other machines, and whoever reaches it may change this world"
+        );
+    }
     let stop = CancellationToken::new();
     let mut signals = crate::app::Stop::listen().context("signals cannot be listened for")?;
     let serve = Simulator::serve(options, listener, stop.clone());

@@ -12,5 +12,6 @@ pub mod pipeline;
 pub mod postgres;
 pub mod redis;
 pub mod rough;
+pub mod tls;
 pub mod wire;
 pub mod world;

@@ -1,0 +1,129 @@
+//! A server that cannot prove who it is hears nothing: no request, no password.
+
+use crate::support::binary::Home;
+use crate::support::tls::{Authority, Secured};
+use freshet::queue::Queue;
+use freshet::store::Store;
+use std::error::Error;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Longer than any of these takes to be refused.
+const SOON: Duration = Duration::from_secs(30);
+
+fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
+}
+
+/// What the program logs of a Reddit at this server, when it trusts this authority; and whether
+/// anything reached the server.
+async fn reddit(server: &Secured, trusted: Option<&Authority>, words: &str) {
+    let home = Home::new();
+    let url = format!("https://localhost:{}", server.port);
+    let mut command = home.command(&["run", "rust", "--http-listen", "127.0.0.1:0"]);
+    command
+        .env("FRESHET_REDDIT__CLIENT_ID", "the-client")
+        .env("FRESHET_REDDIT__CLIENT_SECRET", "the-secret");
+    command
+        .env("FRESHET_REDDIT__API_URL", &url)
+        .env("FRESHET_REDDIT__AUTH_URL", &url);
+    if let Some(authority) = trusted {
+        command.env("SSL_CERT_FILE", home.write("authority.pem", &authority.pem));
+    }
+    let run = crate::support::binary::Process::start(&mut command);
+    run.said(words).await;
+}
+
+#[tokio::test]
+async fn a_reddit_that_cannot_prove_its_name_gets_no_request() {
+    let authority = Authority::new();
+    let busy =
+        b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let honest = Secured::start(&authority, "localhost", None, busy).await;
+    reddit(
+        &honest,
+        None,
+        "no connection: invalid peer certificate: UnknownIssuer",
+    )
+    .await;
+    assert_eq!(honest.heard(), "", "who vouches for it is not known");
+    let impostor = Secured::start(&authority, "elsewhere.example", None, busy).await;
+    reddit(
+        &impostor,
+        Some(&authority),
+        "certificate not valid for name",
+    )
+    .await;
+    assert_eq!(impostor.heard(), "", "it has another name");
+    reddit(&honest, Some(&authority), "server error 503").await;
+    assert!(
+        honest.heard().contains("/api/v1/access_token"),
+        "{}",
+        honest.heard()
+    );
+}
+
+#[tokio::test]
+async fn a_postgres_that_cannot_prove_its_name_gets_no_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let file = folder.path().join("authority.pem");
+    std::fs::write(&file, &authority.pem).unwrap();
+    let connect = async |server: &Secured, mode: &str, trust: bool| {
+        let root = if trust {
+            format!("&sslrootcert={}", file.display())
+        } else {
+            String::new()
+        };
+        let url = format!(
+            "postgres://someone:sesame@localhost:{}/db?sslmode={mode}{root}",
+            server.port
+        );
+        let error = timeout(SOON, Store::connect(&url, 1))
+            .await
+            .unwrap()
+            .unwrap_err();
+        in_full(&error)
+    };
+    // It asks in the open whether TLS may begin: eight bytes.
+    let honest = Secured::start(&authority, "localhost", Some((8, b"S")), b"").await;
+    let unknown = connect(&honest, "verify-full", false).await;
+    assert!(unknown.contains("UnknownIssuer"), "{unknown}");
+    assert_eq!(honest.heard(), "");
+    let impostor = Secured::start(&authority, "elsewhere.example", Some((8, b"S")), b"").await;
+    let wrong = connect(&impostor, "verify-full", true).await;
+    assert!(wrong.contains("not valid for name"), "{wrong}");
+    assert_eq!(impostor.heard(), "");
+    connect(&honest, "verify-full", true).await;
+    assert!(honest.heard().contains("someone"), "{}", honest.heard());
+    let plain = Secured::start(&authority, "localhost", Some((8, b"N")), b"").await;
+    let plain = connect(&plain, "verify-full", true).await;
+    assert!(plain.contains("TLS"), "{plain}");
+}
+
+#[tokio::test]
+async fn a_redis_that_cannot_prove_its_name_gets_no_password() {
+    let authority = Authority::new();
+    let server = Secured::start(&authority, "localhost", None, b"").await;
+    for ending in ["", "#insecure"] {
+        let url = format!("rediss://:sesame@localhost:{}/{ending}", server.port);
+        let error = timeout(SOON, Queue::connect(&url, "test")).await.unwrap();
+        let error = in_full(&error.map(drop).unwrap_err());
+        let refused = if ending.is_empty() {
+            "UnknownIssuer"
+        } else {
+            "nsecure"
+        };
+        assert!(
+            error.contains(refused) && !error.contains("sesame"),
+            "{error}"
+        );
+    }
+    assert_eq!(server.heard(), "");
+}
