@@ -11,10 +11,125 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-const CLIENT_SECRET: &str = "client-secret-sesame";
-const PASSWORD: &str = "account-password-sesame";
-const DATABASE_PASSWORD: &str = "database-password-sesame";
-const QUEUE_PASSWORD: &str = "queue-password-sesame";
+const CLIENT_ID: &str = "the-client-id";
+/// None is written alike in a URL, in a form, in JSON and as it is.
+const CLIENT_SECRET: &str = "client/secret+\"sesame\"";
+const PASSWORD: &str = "account p&ssword=sesame";
+const DATABASE_PASSWORD: &str = "database/p@ssword%sesame";
+const QUEUE_PASSWORD: &str = "queue/p@ssword%sesame";
+
+/// Every byte that may need it, as in a URL.
+fn escaped(secret: &str) -> String {
+    let escape = |byte: u8| match byte {
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    secret.bytes().map(escape).collect()
+}
+
+/// A secret in every spelling in which it could get out.
+fn spellings(secret: &str) -> Vec<String> {
+    let list = format!("{:?}", secret.as_bytes());
+    let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let mut spellings = vec![
+        secret.to_owned(),
+        escaped(secret),
+        escaped(secret).to_lowercase(),
+        form,
+        serde_json::to_string(secret)
+            .unwrap()
+            .trim_matches('"')
+            .to_owned(),
+        list.trim_matches(['[', ']']).to_owned(),
+        secret.bytes().map(|byte| format!("{byte:02x}")).collect(),
+    ];
+    // Within longer base64, wherever it begins: the characters that are made of it alone.
+    for before in 0..3 {
+        let text = format!("{}{secret}", "x".repeat(before));
+        let whole = text.len() * 8 / 6;
+        for engine in [
+            &base64::engine::general_purpose::STANDARD,
+            &base64::engine::general_purpose::URL_SAFE,
+        ] {
+            let coded = base64::Engine::encode(engine, &text);
+            spellings.push(coded[(before * 8).div_ceil(6)..whole].to_owned());
+        }
+    }
+    spellings
+}
+
+#[test]
+fn a_secret_is_recognised_in_every_spelling() {
+    let found = |text: &str| spellings(CLIENT_SECRET).iter().any(|it| text.contains(it));
+    let engine = &base64::engine::general_purpose::STANDARD;
+    for before in ["", "a", "ab", "abc", "the-client-id:"] {
+        let text = format!("{before}{CLIENT_SECRET} and more");
+        assert!(found(&base64::Engine::encode(engine, &text)), "{before}");
+        assert!(found(&serde_json::to_string(&text).unwrap()));
+        assert!(found(&format!("{:?}", text.as_bytes())));
+        assert!(found(&escaped(&text)));
+    }
+    assert!(!found("client/secret"));
+}
+
+/// Mistakes of configuration: the program ends at once and says which, but never what was set.
+async fn mistakes(shown: &mut Vec<String>) {
+    let wrong = [
+        [(
+            "DATABASE__URL",
+            format!("mysql://root:{}@db/x", escaped(DATABASE_PASSWORD)),
+        )]
+        .to_vec(),
+        [(
+            "DATABASE__URL",
+            format!("postgres://root:{DATABASE_PASSWORD}@db:x/x"),
+        )]
+        .to_vec(),
+        [("QUEUE__URL", format!("redis://:{QUEUE_PASSWORD}@[cache"))].to_vec(),
+        [("QUEUE__URL", QUEUE_PASSWORD.to_owned())].to_vec(),
+        [("REDDIT__CLIENT_SECRET", CLIENT_SECRET.to_owned())].to_vec(),
+        [("REDDIT__CLIENT_SECRET", format!("{CLIENT_SECRET}\nagain"))].to_vec(),
+        [("REDDIT__CLIENT_ID", format!("{CLIENT_ID}:{CLIENT_SECRET}"))].to_vec(),
+        [("REDDIT__PASSWORD", PASSWORD.to_owned())].to_vec(),
+        [(
+            "REDDIT__API_URL",
+            format!("https://me:{}@reddit/", escaped(PASSWORD)),
+        )]
+        .to_vec(),
+        [(
+            "REDDIT__API_URL",
+            format!("https://reddit/?p={}", escaped(PASSWORD)),
+        )]
+        .to_vec(),
+        [
+            ("REDDIT__PASSWORD", PASSWORD.to_owned()),
+            ("REDDIT__PASSWORD_FILE", "nowhere".to_owned()),
+        ]
+        .to_vec(),
+    ];
+    let home = Home::new();
+    for variables in wrong {
+        let mut command = home.command(&["run"]);
+        command
+            .env("FRESHET_LOG", "trace")
+            .env("FRESHET_HTTP__LISTEN", "127.0.0.1:0");
+        for (name, value) in &variables {
+            command.env(format!("FRESHET_{name}"), value);
+        }
+        let ended = super::support::binary::finish(&mut command)
+            .await
+            .ended_with(2);
+        shown.extend([ended.stdout, ended.stderr]);
+    }
+    let secret = format!(
+        "client_secret = \"{}\nclient_id = 1\n",
+        CLIENT_SECRET.replace('"', "")
+    );
+    home.write("freshet.toml", &format!("[reddit]\n{secret}"));
+    let ended = home.run(&["status"]).await.ended_with(2);
+    assert!(ended.stderr.contains("line 2"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("sesame"), "{}", ended.stderr);
+}
 
 /// A wire to the simulated Reddit that notes the tokens that are given out.
 async fn listen_in(world: &World, tokens: Arc<Mutex<Vec<String>>>) -> String {
@@ -50,7 +165,7 @@ async fn listen_in(world: &World, tokens: Arc<Mutex<Vec<String>>>) -> String {
 async fn no_secret_is_shown_whatever_goes_wrong() {
     let world = World::start(SimulatorOptions {
         subreddits: vec![("rust".parse().unwrap(), 200.0)],
-        credentials: Some(("the-client-id".to_owned(), CLIENT_SECRET.to_owned())),
+        credentials: Some((CLIENT_ID.to_owned(), CLIENT_SECRET.to_owned())),
         gzip: false,
         account: Some(("someone".to_owned(), PASSWORD.to_owned())),
         ..SimulatorOptions::default()
@@ -65,10 +180,16 @@ async fn no_secret_is_shown_whatever_goes_wrong() {
     set.arg("SET").arg("requirepass").arg(QUEUE_PASSWORD);
     let () = set.query_async(&mut admin).await.unwrap();
     let database = fresh_database().await;
-    let database = database.replace("postgres@", &format!("postgres:{DATABASE_PASSWORD}@"));
+    let database = database.replace(
+        "postgres@",
+        &format!("postgres:{}@", escaped(DATABASE_PASSWORD)),
+    );
     let database_wire = Wire::to(port(&database)).await;
     let queue = redis.url();
-    let queue = queue.replace("redis://", &format!("redis://:{QUEUE_PASSWORD}@"));
+    let queue = queue.replace(
+        "redis://",
+        &format!("redis://:{}@", escaped(QUEUE_PASSWORD)),
+    );
     let queue_wire = Wire::to(port(&queue)).await;
 
     let home = Home::new();
@@ -81,7 +202,7 @@ async fn no_secret_is_shown_whatever_goes_wrong() {
         ("FRESHET_QUEUE__URL", queue.as_str()),
         ("FRESHET_REDDIT__API_URL", reddit.as_str()),
         ("FRESHET_REDDIT__AUTH_URL", reddit.as_str()),
-        ("FRESHET_REDDIT__CLIENT_ID", "the-client-id"),
+        ("FRESHET_REDDIT__CLIENT_ID", CLIENT_ID),
         (
             "FRESHET_REDDIT__CLIENT_SECRET_FILE",
             secret.to_str().unwrap(),
@@ -140,7 +261,8 @@ async fn no_secret_is_shown_whatever_goes_wrong() {
         shown.extend([ended.stdout, ended.stderr]);
     }
     let mut command = home.command(&["run"]);
-    let wrong = queue.replace(QUEUE_PASSWORD, &format!("{QUEUE_PASSWORD}-wrong"));
+    let right = escaped(QUEUE_PASSWORD);
+    let wrong = queue.replace(&right, &format!("{right}-wrong"));
     command.envs(variables).env("FRESHET_QUEUE__URL", wrong);
     let ended = super::support::binary::finish(&mut command).await;
     let ended = ended
@@ -148,18 +270,38 @@ async fn no_secret_is_shown_whatever_goes_wrong() {
         .says(&["queue.url", "Check the user and the password"]);
     shown.push(ended.stderr);
 
+    // A key that Reddit refuses, and the text that explains every flag.
+    let mut command = home.command(&["run"]);
+    command
+        .envs(variables)
+        .env("FRESHET_REDDIT__USERNAME", "else");
+    let refused = super::support::binary::Process::start(&mut command);
+    refused.said("wrong username or password").await;
+    shown.extend([refused.stdout(), refused.stderr()]);
+    for line in [&["--help"][..], &["run", "--help"], &["help", "status"]] {
+        let mut command = home.command(line);
+        let ended = super::support::binary::finish(command.envs(variables)).await;
+        shown.push(ended.ended_with(0).stdout);
+    }
+    mistakes(&mut shown).await;
+
     let mut secrets = tokens.lock().unwrap().clone();
     assert!(secrets.len() > 1 && secrets.iter().all(|it| it.len() > 8));
-    let basic = base64::Engine::encode(
-        &base64::engine::general_purpose::STANDARD,
-        format!("the-client-id:{CLIENT_SECRET}"),
+    secrets.push(format!("{CLIENT_ID}:{CLIENT_SECRET}"));
+    secrets.extend(
+        [
+            CLIENT_ID,
+            CLIENT_SECRET,
+            PASSWORD,
+            DATABASE_PASSWORD,
+            QUEUE_PASSWORD,
+        ]
+        .map(str::to_owned),
     );
-    secrets.push(basic);
-    secrets.extend([CLIENT_SECRET, PASSWORD, DATABASE_PASSWORD, QUEUE_PASSWORD].map(str::to_owned));
-    for secret in &secrets {
+    for spelling in secrets.iter().flat_map(|secret| spellings(secret)) {
         for text in &shown {
-            let line = text.lines().find(|line| line.contains(secret.as_str()));
-            assert!(line.is_none(), "{secret} in {line:?}");
+            let line = text.lines().find(|line| line.contains(&spelling));
+            assert!(line.is_none(), "{spelling} in {line:?}");
         }
     }
 }

@@ -94,3 +94,65 @@ async fn no_secret_is_ever_written_anywhere() {
     }
     assert!(outputs.iter().any(|it| it.contains("REDACTED")));
 }
+
+/// The credentials that a request carries: in its headers, its address, its body.
+fn carried(asked: &crate::support::canned::Asked) -> (Vec<&str>, String) {
+    let headers = asked.headers.iter();
+    let kinds = headers.filter(|(_, value)| {
+        let value = value.to_str().unwrap_or_default();
+        value.starts_with("Basic ") || value.contains("secret")
+    });
+    let kinds = kinds.map(|(name, _)| name.as_str()).collect();
+    (kinds, format!("{}?{}", asked.path, asked.query))
+}
+
+#[tokio::test]
+async fn credentials_go_to_the_configured_hosts_alone_and_only_in_a_header() {
+    use crate::support::canned::{listing, token};
+    for status in [200, 301, 302, 303, 307, 308] {
+        let stranger = Server::start(|_| listing(&[], None)).await;
+        let elsewhere = stranger.url.join("/r/rust/new").unwrap().to_string();
+        let answer = move |good: Answer| match status {
+            200 => good,
+            status => Answer::html(status, "Moved").with("location", &elsewhere),
+        };
+        let moved = answer.clone();
+        let api = Server::raw(move |_| answer(listing(&[], None))).await;
+        for token_moves in [false, true] {
+            let moved = moved.clone();
+            let auth = Server::raw(move |_| {
+                let good = token("secret-token", 3_600);
+                if token_moves { moved(good) } else { good }
+            })
+            .await;
+            let mut options = auth.options();
+            options.api_url = api.url.clone();
+            let reddit = auth.reddit_with(options);
+            let before = api.asked().len();
+            let _ = page(&reddit).await;
+            assert_eq!(auth.asked().len(), 1);
+            for asked in auth.asked() {
+                let (headers, address) = carried(&asked);
+                assert_eq!(headers, ["authorization"]);
+                assert!(
+                    asked.headers["authorization"]
+                        .to_str()
+                        .unwrap()
+                        .starts_with("Basic ")
+                );
+                assert_eq!(address, "/api/v1/access_token?");
+                assert_eq!(asked.body, "grant_type=client_credentials");
+            }
+            let gets_a_token = status == 200 || !token_moves;
+            assert_eq!(api.asked().len() - before, usize::from(gets_a_token));
+        }
+        for asked in api.asked() {
+            let (headers, address) = carried(&asked);
+            assert_eq!(headers, ["authorization"]);
+            assert_eq!(asked.headers["authorization"], "Bearer secret-token");
+            assert_eq!(address, "/r/rust/new?raw_json=1&limit=100");
+            assert_eq!(asked.body, "");
+        }
+        assert!(stranger.asked().is_empty(), "HTTP {status} was followed");
+    }
+}
