@@ -20,7 +20,8 @@ const SOON: Duration = Duration::from_secs(10);
 /// Every kept input of the fuzz targets, which holds what they once found.
 #[test]
 fn inputs_that_were_kept_are_judged_well() {
-    let judges: [(&str, fn(&[u8])); 6] = [
+    type Judge = fn(&[u8]);
+    let judges: [(&str, Judge); 6] = [
         ("listing", fuzzed::listing),
         ("info", fuzzed::info),
         ("token", fuzzed::token),
