@@ -85,9 +85,16 @@ async fn once(rough: Rough, endpoint: &'static str) {
         "{rough:?} of {endpoint}: {:?}",
         begun.elapsed()
     );
-    let items = ask()
-        .await
-        .unwrap_or_else(|error| panic!("after {rough:?} of {endpoint}: {error}"));
+    // On a machine that is busy the good answer may take longer than the limit.
+    let items = loop {
+        match ask().await {
+            Ok(items) => break items,
+            Err(error) => assert!(
+                begun.elapsed() < PATIENCE,
+                "after {rough:?} of {endpoint}: {error}"
+            ),
+        }
+    };
     assert_eq!(items.len(), 1, "after {rough:?} of {endpoint}");
 }
 
