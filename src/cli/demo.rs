@@ -25,6 +25,7 @@ const QUEUE: &str = "freshet-demo-queue.db";
 pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("reddit.requests_per_minute", "600"),
     ("discover.interval", "10s"),
+    ("discover.first_window", "8h"),
     ("discover.sweep_interval", "2m"),
 ];
 

@@ -10,6 +10,11 @@ use std::time::Duration;
 /// after this many seconds without proof at the latest.
 pub const ALONE_EVERY: i64 = 1800;
 
+/// Nobody removes nine of ten: a listing that shows so few at its end shows all there is.
+const SURELY_ALL: i64 = 100;
+/// Submissions that should be there and are not, from which on an end is doubted.
+const HIDDEN_MANY: i64 = 30;
+
 /// After how many seconds this one is: not all in the same minute, so that the many that became
 /// silent together leave room in the budget.
 pub fn alone_every(name: &SubredditName) -> i64 {
@@ -55,7 +60,10 @@ pub fn judge(
     let start = |overlap| window_start(claimed, overlap, served_at, config);
     let whole_start = start(config.overlap);
     let short_start = start(short_overlap(config));
-    let ground = walk.ground();
+    let (ended, ground) = match ended {
+        Ended::End if may_hide_more(walk, short_start, served_at) => (Ended::Cap, i64::MAX),
+        ended => (ended, walk.ground()),
+    };
     // A shared listing drops members that are gone or renamed without a word, so silence proves
     // nothing: only an item of its own shows that a member was in it.
     let present = alone || walk.listed().iter().any(|item| belongs(item, claimed));
@@ -81,6 +89,20 @@ pub fn judge(
             .clamp(short_start, served_at.max(short_start)),
         cause,
     }
+}
+
+/// Whether what a listing's end shows may be the cap's. Items that were removed are not shown, and
+/// keep their places among the 1,000 all the same. It is so where more than a page was shown and, at
+/// the pace of what was, much more should lie between the oldest and the window's start.
+fn may_hide_more(walk: &Walk, start: i64, served_at: i64) -> bool {
+    let shown = i64::try_from(walk.listed().len()).unwrap_or(i64::MAX);
+    let times = walk.listed().iter().map(|item| item.submission.created_utc);
+    let Some(oldest) = times.min().filter(|_| shown > SURELY_ALL) else {
+        return false;
+    };
+    let span = served_at.saturating_sub(oldest).max(1);
+    let expected = shown.saturating_mul(oldest.saturating_sub(start)) / span;
+    expected >= HIDDEN_MANY
 }
 
 /// How far down a walk that was cut short has listed everything: one second after the newest

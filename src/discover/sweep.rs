@@ -73,7 +73,10 @@ async fn turns(discover: &Discover, kind: Kind, stop: &CancellationToken) {
     let mut paused_until: Option<Instant> = None;
     let mut failing = false;
     loop {
-        tokio::select! { () = stop.cancelled() => break, _ = look.tick() => {} }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = discover.progress.during(look.tick()) => discover.progress.made(),
+        }
         if paused_until.is_some_and(|until| Instant::now() < until) {
             continue;
         }
@@ -84,7 +87,7 @@ async fn turns(discover: &Discover, kind: Kind, stop: &CancellationToken) {
                 Ok(Turn::Done)
             }
         };
-        match turn.await {
+        match discover.progress.during(turn).await {
             Ok(ended) => {
                 failing = false;
                 // What cannot be written would be walked for again and again.

@@ -243,3 +243,31 @@ async fn a_watermark_in_the_future_does_not_keep_polls_from_the_ground_below_the
     assert!(window.window_start < window.window_end, "{window:?}");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn an_end_above_which_much_was_removed_is_taken_for_the_cap() {
+    let mut world = still(1).await;
+    let name = &names(1)[0];
+    let control = world.simulator.control().clone();
+    // A second each, and 60 % of the listing's thousand are removed: 400 are shown, and no more.
+    for back in 0..1_500 {
+        let publication = Publication {
+            created_utc: Some(START_MS / 1000 - 1 - back),
+            ..Publication::to(name)
+        };
+        let id = control.publish(publication).unwrap();
+        if back % 5 < 3 && back < 1_000 {
+            control.remove(&id, Removal::Moderator).unwrap();
+        }
+    }
+    world.start_scheduler();
+    world.settle(|| {}).await;
+    let window = last_window(&world, name).await.window;
+    assert_eq!(window.outcome, WindowOutcome::Truncated, "{window:?}");
+    assert_eq!(window.listed, 400);
+    let gaps = open_gaps(&world, name).await;
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(gaps[0].interval.start, window.window_start);
+    assert!(gaps[0].interval.end >= START_MS / 1000 - 1_000, "{gaps:?}");
+    world.stop().await;
+}

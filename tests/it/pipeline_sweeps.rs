@@ -11,6 +11,9 @@ use std::time::Duration;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// The first window holds all there is.
+const HOUR_LONG: &[(&str, &str)] = &[("discover.first_window", "1h")];
+
 fn kettles() -> SubredditName {
     "kettles".parse().unwrap()
 }
@@ -108,7 +111,7 @@ async fn lose(world: &World) {
 
 #[tokio::test]
 async fn what_was_approved_below_every_window_is_found_by_the_next_sweep_and_counted_apart() {
-    let world = still(&[]).await;
+    let world = still(HOUR_LONG).await;
     let control = world.simulator.control();
     let held = control
         .publish(Publication {
@@ -144,7 +147,7 @@ async fn what_was_approved_below_every_window_is_found_by_the_next_sweep_and_cou
 
 #[tokio::test]
 async fn a_gap_that_the_listing_still_shows_is_closed_without_being_asked() {
-    let world = still(&[]).await;
+    let world = still(HOUR_LONG).await;
     lose(&world).await;
     world.advance(2 * MINUTE);
     world.settle(|| {}).await;
@@ -235,7 +238,7 @@ async fn an_empty_listing_proves_nothing_even_where_no_submission_was_ever_count
 
 #[tokio::test]
 async fn two_processes_sweep_once() {
-    let mut world = still(&[]).await;
+    let mut world = still(HOUR_LONG).await;
     world.start_sweeper();
     lose(&world).await;
     poll_on(&world, HOUR).await;
@@ -246,7 +249,7 @@ async fn two_processes_sweep_once() {
 
 #[tokio::test]
 async fn a_repair_that_gets_no_answer_is_tried_again_five_minutes_later() {
-    let world = still(&[]).await;
+    let world = still(HOUR_LONG).await;
     lose(&world).await;
     // The poll before it takes one page.
     world.advance(2 * MINUTE);
@@ -301,7 +304,7 @@ async fn a_sweep_of_a_listing_that_ends_proves_all_that_there_ever_was_and_moves
 
 #[tokio::test]
 async fn no_sweeps_are_made_where_the_interval_is_zero_and_gaps_are_still_closed() {
-    let world = still(&[("discover.sweep_interval", "0s")]).await;
+    let world = still(&[HOUR_LONG[0], ("discover.sweep_interval", "0s")]).await;
     world.advance(48 * HOUR);
     world.settle(|| {}).await;
     swept(&world, "sweep", "complete", 0).await;
