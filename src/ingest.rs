@@ -14,7 +14,7 @@ use crate::liveness::Progress;
 use crate::metrics::Metrics;
 use crate::queue::{Fault, Handler, Outcome};
 use crate::source::Reddit;
-use crate::store::{FailNext, Store};
+use crate::store::{Failure, FailureKind, Store};
 use crate::submission::SubmissionId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +53,8 @@ pub struct Ingest {
     pub now_ms: fn() -> i64,
     /// Where a request says that it gets on.
     pub progress: Progress,
+    /// Who tries, unique to this process: what a job's history calls it.
+    pub holder: String,
 }
 
 /// Runs jobs by handing them to their company.
@@ -92,8 +94,17 @@ impl Handler for FetchHandler {
             }
         };
         tracing::error!(%id, reason, "A job failed; it is tried again, and set aside if it keeps failing");
-        let next = FailNext::RetryAt((self.ingest.now_ms)() + FAILED_RETRY_MS);
-        if let Err(error) = self.ingest.store.fail_fetch(&id, &reason, next).await {
+        let now_ms = (self.ingest.now_ms)();
+        let failure = Failure {
+            kind: FailureKind::Panicked,
+            reason: &reason,
+            now_ms,
+        };
+        let noted = self
+            .ingest
+            .store
+            .fail_fetch(&id, failure, now_ms + FAILED_RETRY_MS);
+        if let Err(error) = noted.await {
             // The feeder finds out that the queue no longer holds it.
             tracing::warn!(%id, %error, "The failure could not be noted in the database");
         }

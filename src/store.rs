@@ -9,6 +9,7 @@
 //! Columns ending `_at`, `_utc`, `_start`, `_end`, `_until` are whole seconds since the epoch; those
 //! ending `_ms` are milliseconds.
 
+mod attempts;
 mod backlog;
 mod claims;
 mod codes;
@@ -31,10 +32,13 @@ mod subreddits;
 mod sweeps;
 mod windows;
 
-pub use backlog::{Attempt, FailNext, FetchCounts};
+pub use attempts::{Attempt, Failure, PastAttempt};
+pub use backlog::FetchCounts;
 pub use claims::{Claim, Claimed};
-pub use codes::{GapCause, GapReason, GapState, Status, SubredditState, WindowOutcome};
-pub use dead::{DeadFetch, DeadFilter};
+pub use codes::{
+    FailureKind, GapCause, GapReason, GapState, Status, SubredditState, WindowOutcome,
+};
+pub use dead::{DeadFilter, FetchJob};
 pub use error::StoreError;
 pub use fetches::{FetchRecord, FetchStored};
 pub use gaps::{Gap, GapRecord};

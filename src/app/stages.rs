@@ -122,6 +122,12 @@ impl Stages {
         }
         if roles.contains(&Role::Worker) {
             let progress = liveness.part(Role::Worker.as_str(), "jobs");
+            let (process, unique) = (
+                std::process::id(),
+                uuid::Uuid::new_v4().simple().to_string(),
+            );
+            let holder = format!("worker-{process}-{}", unique.get(..8).unwrap_or(&unique));
+            tracing::info!(holder, "This worker's name in the history of jobs");
             let (company, gathering) = Company::new(config.fetch.concurrency);
             let ingest = Ingest {
                 reddit,
@@ -129,6 +135,7 @@ impl Stages {
                 metrics: Arc::clone(metrics),
                 now_ms,
                 progress: progress.clone(),
+                holder,
             };
             let handler = Arc::new(FetchHandler::new(ingest.clone(), company));
             let options = WorkOptions {

@@ -168,7 +168,7 @@ pub(super) enum JobsAction {
         #[arg(long)]
         json: bool,
     },
-    /// Everything that is known about one
+    /// Everything that is known about one, with its failed attempts
     Show {
         /// As in its address, with or without t3_
         #[arg(value_name = "ID")]

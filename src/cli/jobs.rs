@@ -5,10 +5,12 @@ use super::arguments::{DeadSelection, JobsAction};
 use super::report::{age, align_right, table};
 use crate::app::{now_ms, open_store};
 use crate::config::Config;
-use crate::store::{DeadFetch, DeadFilter, Store};
+use crate::store::{DeadFilter, FetchJob, PastAttempt, Store};
 use crate::submission::SubmissionId;
 use anyhow::{Context, bail};
+use comfy_table::Table;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Taken at a time, so that no transaction is long.
 const STEP: u32 = 1000;
@@ -77,7 +79,7 @@ async fn each(
     Ok(count)
 }
 
-fn as_json(dead: &DeadFetch) -> Value {
+fn as_json(dead: &FetchJob) -> Value {
     json!({
         "id": dead.id.as_str(),
         "subreddit": dead.subreddit,
@@ -85,10 +87,11 @@ fn as_json(dead: &DeadFetch) -> Value {
         "omissions": dead.omissions,
         "reason": dead.reason,
         "dead_at": dead.dead_at,
+        "history": dead.history,
     })
 }
 
-fn list(dead: &[DeadFetch], limit: u32, json: bool) -> anyhow::Result<()> {
+fn list(dead: &[FetchJob], limit: u32, json: bool) -> anyhow::Result<()> {
     if json {
         let dead: Vec<Value> = dead.iter().map(as_json).collect();
         println!("{}", serde_json::to_string_pretty(&dead)?);
@@ -106,7 +109,7 @@ fn list(dead: &[DeadFetch], limit: u32, json: bool) -> anyhow::Result<()> {
             dead.id.to_string(),
             dead.subreddit.clone().unwrap_or_default(),
             dead.attempts.to_string(),
-            age(now - dead.dead_at),
+            dead.dead_at.map_or(String::new(), |at| age(now - at)),
             dead.reason.clone().unwrap_or_default(),
         ]);
     }
@@ -118,17 +121,12 @@ fn list(dead: &[DeadFetch], limit: u32, json: bool) -> anyhow::Result<()> {
 }
 
 async fn show(store: &Store, id: &SubmissionId, json: bool) -> anyhow::Result<()> {
-    let filter = DeadFilter {
-        ids: Some(vec![id.clone()]),
-        ..DeadFilter::default()
-    };
-    let found = store.dead_fetches(&filter, 1).await.context(WHAT)?;
-    let Some(dead) = found.first() else {
-        bail!("the job of {id} was not set aside; see: freshet jobs dead");
+    let Some(job) = store.fetch_job(id).await.context("the job")? else {
+        bail!("{id} has no job: it was fetched, given up, or never found");
     };
     let listed = store.submission(id).await.context("the submission")?;
     if json {
-        let mut value = as_json(dead);
+        let mut value = as_json(&job);
         if let Some(listed) = &listed {
             value["status"] = listed.status.as_str().into();
             value["title"] = listed.title.clone().into();
@@ -141,14 +139,17 @@ async fn show(store: &Store, id: &SubmissionId, json: bool) -> anyhow::Result<()
     }
     let now = now_ms() / 1000;
     println!("Job         {id}");
-    println!("Set aside   {}", age(now - dead.dead_at));
+    match job.dead_at {
+        Some(at) => println!("Set aside   {}", age(now - at)),
+        None => println!("Set aside   no; it waits for its turn or runs"),
+    }
     println!(
         "Reason      {}",
-        dead.reason.as_deref().unwrap_or("none was noted")
+        job.reason.as_deref().unwrap_or("none was noted")
     );
     println!(
         "Attempts    {}, left out of {} answers",
-        dead.attempts, dead.omissions
+        job.attempts, job.omissions
     );
     if let Some(listed) = listed {
         println!(
@@ -165,5 +166,32 @@ async fn show(store: &Store, id: &SubmissionId, json: bool) -> anyhow::Result<()
             listed.permalink.as_deref().unwrap_or_default()
         );
     }
+    if !job.history.is_empty() {
+        println!("\n{}", story(&job.history, now));
+    }
     Ok(())
+}
+
+/// The attempts that failed, one below the other.
+fn story(history: &[PastAttempt], now: i64) -> Table {
+    let mut rows = table(&["STARTED", "BY", "LASTED", "WHAT HAPPENED"]);
+    align_right(&mut rows, &[2]);
+    if rows.width().is_none() {
+        // Not on a terminal.
+        rows.set_width(80);
+    }
+    for attempt in history {
+        let started = attempt.started_ms;
+        let lasted = started
+            .zip(attempt.ended_ms)
+            .map(|(from, to)| Duration::from_millis((to - from).max(0).unsigned_abs()));
+        let reason = attempt.reason.clone();
+        rows.add_row([
+            started.map_or("unknown".to_owned(), |at| age(now - at / 1000)),
+            attempt.by.clone().unwrap_or_default(),
+            lasted.map_or("–".to_owned(), |it| format!("{:.1} s", it.as_secs_f64())),
+            reason.unwrap_or("did not end: its process was killed or cut off".to_owned()),
+        ]);
+    }
+    rows
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::queue::Outcome;
 use crate::source::{InfoPage, Priority, SourceError};
-use crate::store::{Attempt, FailNext, FetchStored, StoreError};
+use crate::store::{Attempt, Failure, FailureKind, FetchStored, StoreError};
 use crate::submission::{Observation, SubmissionId};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -42,7 +42,7 @@ impl Fetching {
     /// Runs the jobs of these ids; an outcome for each.
     pub(super) async fn run(&self, ids: &[SubmissionId]) -> Outcomes {
         let all = |outcome: Outcome| ids.iter().map(|id| (id.clone(), outcome)).collect();
-        let attempts = match self.persist(|| self.ingest.store.start_attempts(ids)).await {
+        let attempts = match self.start(ids).await {
             Ok(attempts) => attempts,
             Err(error) => {
                 let error = told(&error);
@@ -67,6 +67,24 @@ impl Fetching {
         outcomes
     }
 
+    /// Counts an attempt for each job, before the work.
+    async fn start(&self, ids: &[SubmissionId]) -> Result<Vec<Attempt>, StoreError> {
+        let Ingest {
+            store,
+            holder,
+            now_ms,
+            ..
+        } = &self.ingest;
+        let now_ms = now_ms();
+        self.persist(|| store.start_attempts(ids, holder, now_ms))
+            .await
+    }
+
+    fn count_dead(&self, kind: FailureKind, jobs: usize) {
+        let dead = &self.ingest.metrics.ingest.dead;
+        dead.with_label_values(&[kind.as_str()]).inc_by(jobs as u64);
+    }
+
     /// Jobs that were in flight each time their process died run one after another, each counted
     /// just before it runs; those whose turn does not come soon are handed back, uncharged.
     async fn run_suspects(&self, suspects: Vec<Attempt>) -> Outcomes {
@@ -80,12 +98,15 @@ impl Fetching {
                 None => format!("never came to an end in {MOST_ATTEMPTS} attempts"),
             };
             tracing::error!(id = %attempt.id, reason, "A job is set aside");
-            let next = FailNext::Dead {
-                now: (self.ingest.now_ms)() / 1000,
-            };
+            let (id, now) = (&attempt.id, (self.ingest.now_ms)() / 1000);
             let noted = self
-                .persist(|| self.ingest.store.fail_fetch(&attempt.id, &reason, next))
+                .persist(|| self.ingest.store.set_aside(id, &reason, now))
                 .await;
+            if noted.is_ok() {
+                // That of an attempt which an older build lost is not known.
+                let kind = attempt.failed_before.unwrap_or(FailureKind::NeverEnded);
+                self.count_dead(kind, 1);
+            }
             outcomes.push((
                 attempt.id.clone(),
                 noted.map_or(Outcome::Returned, |()| Outcome::Failed),
@@ -107,7 +128,7 @@ impl Fetching {
                 continue;
             }
             let id = std::slice::from_ref(&id);
-            match self.persist(|| self.ingest.store.start_attempts(id)).await {
+            match self.start(id).await {
                 Ok(attempt) if attempt.is_empty() => {
                     outcomes.extend(id.iter().cloned().map(|id| (id, Outcome::Obsolete)));
                 }
@@ -175,8 +196,12 @@ impl Fetching {
         let mut outcomes = Outcomes::new();
         for id in &judged.unreadable {
             outcomes.push(
-                self.fail(id, "its answer is no submission with an id and a time")
-                    .await,
+                self.fail(
+                    id,
+                    FailureKind::Unreadable,
+                    "its answer is no submission with an id and a time",
+                )
+                .await,
             );
         }
         match self.write(attempts, &judged).await {
@@ -244,7 +269,10 @@ impl Fetching {
         }
         for (attempt, error) in refused {
             let reason = format!("it could not be stored: {error}");
-            outcomes.push(self.fail(&attempt.id, &reason).await);
+            outcomes.push(
+                self.fail(&attempt.id, FailureKind::NotStored, &reason)
+                    .await,
+            );
         }
         outcomes
     }
@@ -267,11 +295,22 @@ impl Fetching {
     }
 
     /// Notes that a job failed by its own fault; it is tried again, and set aside in the end.
-    async fn fail(&self, id: &SubmissionId, reason: &str) -> (SubmissionId, Outcome) {
+    async fn fail(
+        &self,
+        id: &SubmissionId,
+        kind: FailureKind,
+        reason: &str,
+    ) -> (SubmissionId, Outcome) {
         tracing::error!(%id, reason, "A job failed; it is tried again, and set aside if it keeps failing");
-        let next = FailNext::RetryAt((self.ingest.now_ms)() + FAILED_RETRY_MS);
+        let now_ms = (self.ingest.now_ms)();
+        let due_ms = now_ms + FAILED_RETRY_MS;
+        let failure = Failure {
+            kind,
+            reason,
+            now_ms,
+        };
         if let Err(error) = self
-            .persist(|| self.ingest.store.fail_fetch(id, reason, next))
+            .persist(|| self.ingest.store.fail_fetch(id, failure, due_ms))
             .await
         {
             tracing::warn!(%id, %error, "The failure could not be noted in the database");
@@ -285,6 +324,7 @@ impl Fetching {
         let now_ms = (self.ingest.now_ms)();
         ingest.unchanged.inc_by(stored.unchanged.len() as u64);
         ingest.nul_stripped.inc_by(stored.nul_stripped);
+        self.count_dead(FailureKind::TooDeep, stored.refused.len());
         metrics
             .discover
             .undecodable

@@ -1,4 +1,4 @@
-//! The backlog: what still has to be fetched, who has been handed it, and how often it was tried.
+//! The backlog: what still has to be fetched, and who has been handed it.
 //!
 //! A row of `fetches` waits (`fed_ms` null, due now or later), is fed (handed to the queue), or is
 //! dead (set aside, with the reason). It goes when the fetch is recorded.
@@ -6,36 +6,6 @@
 use super::statement::{Dialects, Texts, on_engine};
 use super::{Store, StoreError};
 use crate::submission::SubmissionId;
-
-/// A fetch that is about to be tried, counted beforehand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// What to fetch.
-    pub id: SubmissionId,
-    /// Tries so far, this one among them. One that ends the process stays counted.
-    pub attempts: u32,
-    /// Answers so far that left it out.
-    pub omissions: u32,
-    /// Where it was posted, lower case.
-    pub subreddit: Option<String>,
-    /// Why an earlier attempt failed.
-    pub reason: Option<String>,
-}
-
-/// The row of an [`Attempt`], its fields in their order.
-type Started = (String, i32, i32, Option<String>, Option<String>);
-
-/// What becomes of a failed fetch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailNext {
-    /// Tried again then, milliseconds.
-    RetryAt(i64),
-    /// Set aside.
-    Dead {
-        /// Seconds.
-        now: i64,
-    },
-}
 
 /// How many fetches there are of each sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,14 +48,6 @@ const UNFEED: Dialects = Dialects {
     sqlite: "UPDATE fetches SET fed_ms = NULL
      WHERE id IN (SELECT value FROM json_each($1)) AND fed_ms IS NOT NULL AND dead_at IS NULL",
 };
-const START: Dialects = Dialects {
-    postgres: "UPDATE fetches SET attempts = attempts + 1, started = true
-     WHERE id = ANY($1) AND dead_at IS NULL
-     RETURNING id, attempts, omissions, subreddit, reason",
-    sqlite: "UPDATE fetches SET attempts = attempts + 1, started = true
-     WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL
-     RETURNING id, attempts, omissions, subreddit, reason",
-};
 const RETURN: Dialects = Dialects {
     postgres: "UPDATE fetches
      SET attempts = CASE WHEN started AND attempts > 0 THEN attempts - 1 ELSE attempts END,
@@ -96,14 +58,6 @@ const RETURN: Dialects = Dialects {
          started = false, fed_ms = NULL, due_ms = $2
      WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL",
 };
-const RETRY: Dialects = Dialects::same(
-    "UPDATE fetches SET reason = $2, due_ms = $3, fed_ms = NULL, started = false
-     WHERE id = $1 AND dead_at IS NULL",
-);
-const DIE: Dialects = Dialects::same(
-    "UPDATE fetches SET reason = $2, dead_at = $3, fed_ms = NULL, started = false
-     WHERE id = $1 AND dead_at IS NULL",
-);
 /// Counts what is small or indexed; the backlog, which may be large, is the rest.
 const COUNTS: Dialects = Dialects::same(
     "SELECT (SELECT CAST(sum(fetches) AS bigint) FROM counters),
@@ -168,35 +122,6 @@ impl Store {
         self.change_fetches(UNFEED, ids, None).await
     }
 
-    /// Counts one more attempt for each of these, before the work, so that a fetch that kills its
-    /// process is found out. Those that are done or set aside are not returned. A call repeated
-    /// after a lost answer counts twice.
-    ///
-    /// # Errors
-    /// As the database answers.
-    pub async fn start_attempts(&self, ids: &[SubmissionId]) -> Result<Vec<Attempt>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let texts = &list(ids);
-        let rows: Vec<Started> = on_engine!(self, write, START, |sql, pool| {
-            let query = sqlx::query_as(sql).bind(texts);
-            Ok::<_, StoreError>(query.fetch_all(pool).await?)
-        })?;
-        let attempts = rows
-            .into_iter()
-            .map(|(id, attempts, omissions, subreddit, reason)| {
-                Ok(Attempt {
-                    id: id.parse().map_err(StoreError::unreadable)?,
-                    attempts: attempts.unsigned_abs(),
-                    omissions: omissions.unsigned_abs(),
-                    subreddit,
-                    reason,
-                })
-            });
-        Ok(attempts.collect::<Result<_, sqlx::Error>>()?)
-    }
-
     /// Gives attempts back that never came to an answer of their own (an outage of Reddit): one
     /// less, due then (milliseconds).
     ///
@@ -210,29 +135,6 @@ impl Store {
         self.change_fetches(RETURN, ids, Some(due_ms))
             .await
             .map(drop)
-    }
-
-    /// Ends a failed attempt; the reason is kept.
-    ///
-    /// # Errors
-    /// As the database answers.
-    pub async fn fail_fetch(
-        &self,
-        id: &SubmissionId,
-        reason: &str,
-        next: FailNext,
-    ) -> Result<(), StoreError> {
-        let (statement, when) = match next {
-            FailNext::RetryAt(due_ms) => (RETRY, due_ms),
-            FailNext::Dead { now } => (DIE, now),
-        };
-        // Postgres' text cannot hold it.
-        let reason = reason.replace('\0', "");
-        on_engine!(self, write, statement, |sql, pool| {
-            let query = sqlx::query(sql).bind(id.as_str()).bind(reason).bind(when);
-            query.execute(pool).await?;
-            Ok(())
-        })
     }
 
     /// How many fetches wait, are fed or set aside, without counting the backlog row by row.
@@ -275,7 +177,7 @@ impl Store {
 }
 
 /// In one order for everybody, so that no two statements wait for one another.
-fn list(ids: &[SubmissionId]) -> Texts<'_> {
+pub(super) fn list(ids: &[SubmissionId]) -> Texts<'_> {
     let mut texts: Texts<'_> = ids.iter().map(SubmissionId::as_str).collect();
     texts.0.sort_unstable();
     texts

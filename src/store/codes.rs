@@ -53,6 +53,22 @@ pub struct UnknownWord {
 }
 
 words! {
+    /// How an attempt at a fetch failed.
+    FailureKind {
+        /// Its process was killed, or cut off, or lost it.
+        NeverEnded = "never_ended",
+        /// The program went wrong over it.
+        Panicked = "panicked",
+        /// What came was no submission.
+        Unreadable = "unreadable",
+        /// The database would not take it.
+        NotStored = "not_stored",
+        /// It was nested too deep to be stored as JSON.
+        TooDeep = "too_deep",
+    }
+}
+
+words! {
     /// Whether a watched subreddit is polled.
     SubredditState {
         /// Polled.

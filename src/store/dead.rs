@@ -1,25 +1,28 @@
 //! Fetches that were set aside: who, why, and what becomes of them.
 
+use super::attempts::PastAttempt;
 use super::content::Deltas;
 use super::statement::{Dialects, Texts, in_transaction, on_engine};
 use super::{Store, StoreError};
 use crate::submission::{SubmissionId, SubredditName};
 
-/// A fetch that was set aside: it is not tried again by itself.
+/// What still has to be fetched, or was set aside and is not tried again by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadFetch {
-    /// What was to be fetched.
+pub struct FetchJob {
+    /// What is to be fetched.
     pub id: SubmissionId,
     /// Where it was posted, lower case.
     pub subreddit: Option<String>,
-    /// Tries, all of them in vain.
+    /// Tries, one under way among them.
     pub attempts: u32,
     /// Answers that left it out.
     pub omissions: u32,
     /// The last failure.
     pub reason: Option<String>,
-    /// Seconds.
-    pub dead_at: i64,
+    /// When it was set aside, seconds.
+    pub dead_at: Option<i64>,
+    /// The newest attempts that failed, the oldest of them first.
+    pub history: Vec<PastAttempt>,
 }
 
 /// Which of them; all conditions must hold, and one that is absent always does.
@@ -34,18 +37,24 @@ pub struct DeadFilter {
 }
 
 const LIST: Dialects = Dialects {
-    postgres: "SELECT id, subreddit, attempts, omissions, reason, dead_at FROM fetches
+    postgres: "SELECT id, subreddit, attempts, omissions, reason, dead_at, CAST(history AS text)
+     FROM fetches
      WHERE dead_at IS NOT NULL AND ($1::text[] IS NULL OR id = ANY($1))
          AND ($2::text IS NULL OR subreddit = $2)
          AND ($3::text IS NULL OR position($3 IN reason) > 0)
      ORDER BY dead_at DESC, id LIMIT $4",
-    sqlite: "SELECT id, subreddit, attempts, omissions, reason, dead_at FROM fetches
+    sqlite: "SELECT id, subreddit, attempts, omissions, reason, dead_at, CAST(history AS text)
+     FROM fetches
      WHERE dead_at IS NOT NULL AND ($1 IS NULL OR id IN (SELECT value FROM json_each($1)))
          AND ($2 IS NULL OR subreddit = $2)
          AND ($3 IS NULL OR instr(reason, $3) > 0)
      ORDER BY dead_at DESC, id LIMIT $4",
 };
-/// The reason stays until there is another.
+const ONE: Dialects = Dialects::same(
+    "SELECT id, subreddit, attempts, omissions, reason, dead_at, CAST(history AS text)
+     FROM fetches WHERE id = $1",
+);
+/// The reason stays until there is another, the history for good.
 const RETRY: Dialects = Dialects {
     postgres: "UPDATE fetches SET dead_at = NULL, attempts = 0, omissions = 0, due_ms = $2
      WHERE id = ANY($1) AND dead_at IS NOT NULL",
@@ -58,7 +67,33 @@ const DISCARD: Dialects = Dialects {
      WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NOT NULL",
 };
 
-type Row = (String, Option<String>, i32, i32, Option<String>, i64);
+type Row = (
+    String,
+    Option<String>,
+    i32,
+    i32,
+    Option<String>,
+    Option<i64>,
+    Option<String>,
+);
+
+fn read(
+    (id, subreddit, attempts, omissions, reason, dead_at, history): Row,
+) -> sqlx::Result<FetchJob> {
+    let history = history.map(|text| serde_json::from_str(&text));
+    Ok(FetchJob {
+        id: id.parse().map_err(StoreError::unreadable)?,
+        subreddit,
+        attempts: attempts.unsigned_abs(),
+        omissions: omissions.unsigned_abs(),
+        reason,
+        dead_at,
+        history: history
+            .transpose()
+            .map_err(StoreError::unreadable)?
+            .unwrap_or_default(),
+    })
+}
 
 impl Store {
     /// Those that match, the latest first, at most `limit`.
@@ -69,7 +104,7 @@ impl Store {
         &self,
         filter: &DeadFilter,
         limit: u32,
-    ) -> Result<Vec<DeadFetch>, StoreError> {
+    ) -> Result<Vec<FetchJob>, StoreError> {
         let ids: Option<Texts<'_>> = filter
             .ids
             .as_ref()
@@ -84,19 +119,20 @@ impl Store {
                 .bind(i64::from(limit));
             Ok::<_, StoreError>(query.fetch_all(pool).await?)
         })?;
-        let dead = rows
-            .into_iter()
-            .map(|(id, subreddit, attempts, omissions, reason, dead_at)| {
-                Ok(DeadFetch {
-                    id: id.parse().map_err(StoreError::unreadable)?,
-                    subreddit,
-                    attempts: attempts.unsigned_abs(),
-                    omissions: omissions.unsigned_abs(),
-                    reason,
-                    dead_at,
-                })
-            });
-        Ok(dead.collect::<Result<_, sqlx::Error>>()?)
+        let dead: sqlx::Result<_> = rows.into_iter().map(read).collect();
+        Ok(dead?)
+    }
+
+    /// What is known of the fetch of one submission, set aside or not; none where none is to be made.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn fetch_job(&self, id: &SubmissionId) -> Result<Option<FetchJob>, StoreError> {
+        let row: Option<Row> = on_engine!(self, read, ONE, |sql, pool| {
+            let query = sqlx::query_as(sql).bind(id.as_str());
+            Ok::<_, StoreError>(query.fetch_optional(pool).await?)
+        })?;
+        Ok(row.map(read).transpose()?)
     }
 
     /// Puts them back into the backlog, due at once, with all their attempts; returns how many.

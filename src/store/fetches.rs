@@ -1,5 +1,6 @@
 //! Recording what fetches brought.
 
+use super::attempts::longer_history;
 use super::content::{Batch, Content, Deltas, prepare};
 use super::statement::{Dialects, Texts, in_transaction};
 use super::submissions::{Progress, json};
@@ -55,10 +56,20 @@ const DEFER: Dialects = Dialects {
      WHERE f.id = n.id AND f.dead_at IS NULL",
 };
 const SET_ASIDE: Dialects = Dialects {
-    postgres: "UPDATE fetches SET fed_ms = NULL, started = false, reason = $2, dead_at = $3
-     WHERE id = ANY($1) AND dead_at IS NULL",
-    sqlite: "UPDATE fetches SET fed_ms = NULL, started = false, reason = $2, dead_at = $3
-     WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL",
+    postgres: concat!(
+        "UPDATE fetches SET fed_ms = NULL, started = false, reason = $2, dead_at = $3, ",
+        longer_history!(postgres
+            "'started_ms', started_ms, 'by', started_by, 'ended_ms', CAST($4 AS bigint),
+             'kind', 'too_deep', 'reason', CAST($2 AS text)"),
+        " WHERE id = ANY($1) AND dead_at IS NULL"
+    ),
+    sqlite: concat!(
+        "UPDATE fetches SET fed_ms = NULL, started = false, reason = $2, dead_at = $3, ",
+        longer_history!(sqlite
+            "'started_ms', started_ms, 'by', started_by, 'ended_ms', $4, 'kind', 'too_deep',
+             'reason', $2"),
+        " WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL"
+    ),
 };
 
 const TOO_DEEP: &str = "it is nested too deep to be stored as JSON";
@@ -231,8 +242,13 @@ async fn end(
             .map(|index| record.observations[*index].submission.id.as_str())
             .collect();
         in_transaction!(transaction, SET_ASIDE, |sql, connection| {
-            let query = sqlx::query(sql).bind(ids).bind(TOO_DEEP).bind(now);
-            query.execute(connection).await?;
+            sqlx::query(sql)
+                .bind(ids)
+                .bind(TOO_DEEP)
+                .bind(now)
+                .bind(record.now_ms)
+                .execute(connection)
+                .await?;
         });
     }
     deltas.fetches -= transaction.end_fetches(Texts(ended)).await?;

@@ -67,16 +67,22 @@ const CONTRACT: &[(&str, &str, &[&str])] = &[
     ),
     ("freshet_heartbeat_timestamp_seconds", "gauge", &["path"]),
     ("freshet_heartbeat_seconds", "gauge", &["path"]),
+    ("freshet_jobs_dead_total", "counter", &["reason"]),
     ("freshet_build_info", "gauge", &["revision", "version"]),
 ];
 
 /// A submission is given up only after ten minutes of being left out of the answers.
 const SLOW: &str = "freshet_submissions_unavailable_total";
+/// All goes well.
+const NEVER: &str = "freshet_jobs_dead_total";
 
 fn resting(metrics: &Exposition) -> Vec<&'static str> {
     let moving = |name: &str, kind: &str| match kind {
         "gauge" => metrics.0.contains_key(name),
-        _ => metrics.total(name) > 0.0 || (name == SLOW && metrics.0.contains_key(name)),
+        _ => {
+            metrics.total(name) > 0.0
+                || ([SLOW, NEVER].contains(&name) && metrics.0.contains_key(name))
+        }
     };
     let names = CONTRACT
         .iter()

@@ -1,7 +1,7 @@
 //! `freshet jobs`: looking at what was set aside, and deciding.
 
 use super::support::binary::Home;
-use freshet::store::{FailNext, FetchRecord, PollRecord, Store};
+use freshet::store::{Failure, FailureKind, FetchRecord, PollRecord, Store};
 use freshet::submission::{Observation, SubmissionId, decode};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -30,12 +30,19 @@ async fn home() -> (Home, Store) {
     store.record_poll(&poll).await.unwrap();
     for (text, reason) in [("a1", "panicked: boom"), ("b2", "ran out of time")] {
         let id: SubmissionId = text.parse().unwrap();
-        store
-            .start_attempts(std::slice::from_ref(&id))
-            .await
-            .unwrap();
-        let next = FailNext::Dead { now: 2 };
-        store.fail_fetch(&id, reason, next).await.unwrap();
+        let ids = std::slice::from_ref(&id);
+        // The first never ended.
+        for started_ms in [1_000, 5_000] {
+            let begun = store.start_attempts(ids, "worker-4711-9f2c01ab", started_ms);
+            begun.await.unwrap();
+        }
+        let failure = Failure {
+            kind: FailureKind::Panicked,
+            reason,
+            now_ms: 6_250,
+        };
+        store.fail_fetch(&id, failure, 7_000).await.unwrap();
+        store.set_aside(&id, reason, 8).await.unwrap();
     }
     (home, store)
 }
@@ -70,7 +77,7 @@ async fn what_was_set_aside_is_listed_shown_and_decided_on() {
     );
 
     let shown = home.run(&["jobs", "show", "t3_a1"]).await.ended_with(0);
-    for words in ["a1", "panicked: boom", "A title", "1, left out of 0"] {
+    for words in ["a1", "panicked: boom", "A title", "2, left out of 0"] {
         assert!(shown.stdout.contains(words), "{words}: {}", shown.stdout);
     }
     let json = home
@@ -80,13 +87,41 @@ async fn what_was_set_aside_is_listed_shown_and_decided_on() {
     let json: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(
         (&json["attempts"], &json["status"]),
-        (&1.into(), &"discovered".into())
+        (&2.into(), &"discovered".into())
+    );
+    let history = serde_json::json!([
+        {"started_ms": 1_000, "by": "worker-4711-9f2c01ab", "ended_ms": null,
+         "kind": "never_ended", "reason": null},
+        {"started_ms": 5_000, "by": "worker-4711-9f2c01ab", "ended_ms": 6_250,
+         "kind": "panicked", "reason": "panicked: boom"},
+    ]);
+    assert_eq!(json["history"], history);
+    let told = shown.stdout.as_str();
+    for words in [
+        "STARTED",
+        "worker-4711-9f2c01ab       –  did not end: its process was",
+        "worker-4711-9f2c01ab   1.2 s  panicked: boom",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(
+        told.lines().all(|line| line.chars().count() <= 80),
+        "{told}"
     );
 
     home.run(&["jobs", "retry", "a1"])
         .await
         .ended_with(0)
         .says(&["1 will be tried again"]);
+    // What happened before is not forgotten.
+    let retried = home.run(&["jobs", "show", "a1", "--json"]).await;
+    let retried: Value = serde_json::from_str(&retried.ended_with(0).stdout).unwrap();
+    assert_eq!(
+        (&retried["history"], &retried["dead_at"]),
+        (&history, &Value::Null)
+    );
+    let waits = home.run(&["jobs", "show", "a1"]).await.ended_with(0);
+    assert!(waits.stdout.contains("it waits for its turn"), "{waits:?}");
     home.run(&["jobs", "discard", "--all"])
         .await
         .ended_with(0)
@@ -112,7 +147,10 @@ async fn nothing_is_decided_without_saying_for_which() {
             .ended_with(1)
             .says(&["freshet jobs dead"]);
     }
-    home.run(&["jobs", "show", "c3"]).await.ended_with(1);
+    home.run(&["jobs", "show", "zz"])
+        .await
+        .ended_with(1)
+        .says(&["zz has no job"]);
     assert_eq!(listed(&home, &[]).await.len(), 2);
     let fetched = [seen("a1")];
     let record = FetchRecord {

@@ -51,6 +51,7 @@ async fn run_due(
         metrics: std::sync::Arc::clone(&world.metrics),
         now_ms: our_clock,
         progress: Progress::unwatched(),
+        holder: "worker-test".to_owned(),
     };
     let (company, gathering) = Company::new(200);
     let stop = CancellationToken::new();
@@ -100,6 +101,12 @@ async fn attempts(world: &World) -> HashMap<String, i64> {
         .rows("SELECT id, attempts FROM fetches WHERE dead_at IS NULL")
         .await;
     rows.into_iter().collect()
+}
+
+/// Jobs that were set aside for this.
+fn set_aside(world: &World, reason: &str) -> u64 {
+    let dead = &world.metrics.ingest.dead;
+    dead.with_label_values(&[reason]).get()
 }
 
 #[tokio::test]
@@ -230,6 +237,18 @@ async fn a_job_that_kills_its_process_is_set_aside_after_six_attempts_and_the_ot
         .await;
     assert_eq!(dead.len(), 1);
     assert_eq!(dead[0].0, "poison");
+    let poison: SubmissionId = "poison".parse().unwrap();
+    let job = world.store.fetch_job(&poison).await.unwrap().unwrap();
+    assert_eq!(job.history.len(), MOST_ATTEMPTS as usize);
+    for attempt in &job.history {
+        assert_eq!(
+            (attempt.kind.as_str(), attempt.ended_ms),
+            ("never_ended", None)
+        );
+        assert!(attempt.started_ms.is_some());
+        assert_eq!(attempt.by.as_deref(), Some("worker-test"));
+    }
+    assert_eq!(set_aside(&world, "never_ended"), 1);
     world.advance(Duration::from_secs(86_400));
     assert!(run(&world).await.is_empty(), "it is not run again");
 }
@@ -244,13 +263,18 @@ async fn a_job_that_panics_is_tried_again_after_a_pause_and_set_aside_after_six_
         metrics: std::sync::Arc::clone(&world.metrics),
         now_ms: our_clock,
         progress: Progress::unwatched(),
+        holder: "worker-test".to_owned(),
     };
     let (company, _gathering) = Company::new(1);
     let handler = FetchHandler::new(ingest, company);
     for attempt in 1..=MOST_ATTEMPTS {
         let due = world.store.claim_fetches(our_clock(), 9).await.unwrap();
         assert_eq!(due, std::slice::from_ref(&id), "attempt {attempt}");
-        world.store.start_attempts(&due).await.unwrap();
+        world
+            .store
+            .start_attempts(&due, "w", our_clock())
+            .await
+            .unwrap();
         let panic = queue::Fault::Panicked("bad luck".to_owned());
         handler.fault(id.clone(), panic).await;
         let at_once = world.store.claim_fetches(our_clock(), 9).await.unwrap();
@@ -265,6 +289,14 @@ async fn a_job_that_panics_is_tried_again_after_a_pause_and_set_aside_after_six_
         dead[0].0, "panicked: bad luck; set aside after 6 attempts",
         "the true reason is kept"
     );
+    assert_eq!(dead[0].1, i64::from(MOST_ATTEMPTS));
+    let job = world.store.fetch_job(&id).await.unwrap().unwrap();
+    assert_eq!(job.history.len(), MOST_ATTEMPTS as usize);
+    for attempt in &job.history {
+        assert_eq!(attempt.by.as_deref(), Some("w"));
+        assert_eq!(attempt.reason.as_deref(), Some("panicked: bad luck"));
+    }
+    assert_eq!(set_aside(&world, "panicked"), 1);
     assert_eq!(status(&world, "a1").await, Status::Discovered);
 }
 
@@ -335,7 +367,11 @@ async fn a_database_that_refuses_every_write_spends_no_attempt_and_one_that_refu
 async fn a_job_that_runs_out_of_time_is_left_to_its_request_and_to_the_feeder() {
     let world = listed(&["a1"]).await;
     let due = world.store.claim_fetches(our_clock(), 9).await.unwrap();
-    world.store.start_attempts(&due).await.unwrap();
+    world
+        .store
+        .start_attempts(&due, "w", our_clock())
+        .await
+        .unwrap();
     let state =
         "SELECT coalesce(reason, 'none') || ' ' || fed_ms || ' ' || due_ms || ' ' || started,
                  attempts FROM fetches";
@@ -346,6 +382,7 @@ async fn a_job_that_runs_out_of_time_is_left_to_its_request_and_to_the_feeder() 
         metrics: std::sync::Arc::clone(&world.metrics),
         now_ms: our_clock,
         progress: Progress::unwatched(),
+        holder: "worker-test".to_owned(),
     };
     let (company, _gathering) = Company::new(1);
     let handler = FetchHandler::new(ingest, company);

@@ -12,6 +12,7 @@ mod faults;
 mod fetches;
 mod fixtures;
 mod heartbeats;
+mod history;
 mod polls;
 mod proofs;
 mod random;

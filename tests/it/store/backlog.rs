@@ -2,7 +2,7 @@
 
 use super::conformance;
 use super::fixtures::{NOW, World, id, ids, seen};
-use freshet::store::{FailNext, FetchCounts};
+use freshet::store::{Failure, FailureKind, FetchCounts};
 use freshet::submission::SubmissionId;
 use std::collections::HashSet;
 
@@ -93,13 +93,21 @@ async fn what_the_queue_has_lost_is_fed_again(world: World) {
     );
 }
 
+fn failed(reason: &str) -> Failure<'_> {
+    Failure {
+        kind: FailureKind::Unreadable,
+        reason,
+        now_ms: NOW,
+    }
+}
+
 async fn attempts_are_counted_before_the_work(world: World) {
     let store = &world.store;
     discover(&world, &["a1"]).await;
     store.claim_fetches(NOW, 9).await.unwrap();
     for tries in 1..=3 {
         let attempts = store
-            .start_attempts(&ids(&["a1", "unknown"]))
+            .start_attempts(&ids(&["a1", "unknown"]), "w", NOW)
             .await
             .unwrap();
         assert_eq!(attempts.len(), 1);
@@ -108,7 +116,7 @@ async fn attempts_are_counted_before_the_work(world: World) {
     world.fetch(&[seen("a1", NOW)]).await;
     assert!(
         store
-            .start_attempts(&ids(&["a1"]))
+            .start_attempts(&ids(&["a1"]), "w", NOW)
             .await
             .unwrap()
             .is_empty()
@@ -119,8 +127,8 @@ async fn an_outage_gives_the_attempt_back_once(world: World) {
     let store = &world.store;
     discover(&world, &["a1"]).await;
     store.claim_fetches(NOW, 9).await.unwrap();
-    store.start_attempts(&ids(&["a1"])).await.unwrap();
-    store.start_attempts(&ids(&["a1"])).await.unwrap();
+    store.start_attempts(&ids(&["a1"]), "w", NOW).await.unwrap();
+    store.start_attempts(&ids(&["a1"]), "w", NOW).await.unwrap();
     for _ in 0..2 {
         store
             .return_fetches(&ids(&["a1"]), NOW + 700)
@@ -132,7 +140,7 @@ async fn an_outage_gives_the_attempt_back_once(world: World) {
         store.claim_fetches(NOW + 700, 9).await.unwrap(),
         ids(&["a1"])
     );
-    let attempts = store.start_attempts(&ids(&["a1"])).await.unwrap();
+    let attempts = store.start_attempts(&ids(&["a1"]), "w", NOW).await.unwrap();
     assert_eq!(
         attempts[0].attempts, 2,
         "two begun, one given back, one begun"
@@ -144,24 +152,20 @@ async fn a_failure_keeps_its_reason_and_is_tried_again_or_set_aside(world: World
     discover(&world, &["a1"]).await;
     store.claim_fetches(NOW, 9).await.unwrap();
     store
-        .fail_fetch(&id("a1"), "bad\0 answer", FailNext::RetryAt(NOW + 5))
+        .fail_fetch(&id("a1"), failed("bad\0 answer"), NOW + 5)
         .await
         .unwrap();
     assert_eq!(store.claim_fetches(NOW + 5, 9).await.unwrap(), ids(&["a1"]));
     let reasons = "SELECT count(*) FROM fetches WHERE reason = 'bad answer'";
     assert_eq!(world.number(reasons).await, 1);
     store
-        .fail_fetch(
-            &id("a1"),
-            "gone for ever",
-            FailNext::Dead { now: NOW / 1000 },
-        )
+        .set_aside(&id("a1"), "gone for ever", NOW / 1000)
         .await
         .unwrap();
     assert!(store.claim_fetches(NOW + 99, 9).await.unwrap().is_empty());
     assert!(
         store
-            .start_attempts(&ids(&["a1"]))
+            .start_attempts(&ids(&["a1"]), "w", NOW)
             .await
             .unwrap()
             .is_empty()
@@ -181,10 +185,7 @@ async fn counts_tell_the_sorts_apart(world: World) {
     discover(&world, &["a1", "a2", "a3", "a4", "a5", "a6"]).await;
     let due = store.claim_fetches(NOW, 1).await.unwrap();
     assert_eq!(due, ids(&["a1"]));
-    store
-        .fail_fetch(&id("a2"), "r", FailNext::Dead { now: 1 })
-        .await
-        .unwrap();
+    store.set_aside(&id("a2"), "r", 1).await.unwrap();
     assert_eq!(
         store.fetch_counts(NOW + 3).await.unwrap(),
         FetchCounts {
@@ -195,5 +196,11 @@ async fn counts_tell_the_sorts_apart(world: World) {
         }
     );
     store.return_fetches(&[], NOW).await.unwrap();
-    assert!(store.start_attempts(&[]).await.unwrap().is_empty());
+    assert!(
+        store
+            .start_attempts(&[], "w", NOW)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }

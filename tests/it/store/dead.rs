@@ -2,7 +2,7 @@
 
 use super::conformance;
 use super::fixtures::{NOW, World, id, ids, seen};
-use freshet::store::{DeadFilter, FailNext, FetchCounts};
+use freshet::store::{DeadFilter, Failure, FailureKind, FetchCounts};
 
 conformance!(
     what_was_set_aside_is_found_by_id_place_and_reason,
@@ -30,14 +30,22 @@ async fn world_with_dead(world: &World) {
     .into_iter()
     .enumerate()
     {
-        world.store.start_attempts(&ids(&[text])).await.unwrap();
-        let now = SECONDS + place as i64;
-        let next = FailNext::Dead { now };
         world
             .store
-            .fail_fetch(&id(text), reason, next)
+            .start_attempts(&ids(&[text]), "w", NOW)
             .await
             .unwrap();
+        let failure = Failure {
+            kind: FailureKind::Panicked,
+            reason,
+            now_ms: NOW + 7,
+        };
+        let id = id(text);
+        let failed = world.store.fail_fetch(&id, failure, NOW);
+        failed.await.unwrap();
+        let now = SECONDS + place as i64;
+        let aside = world.store.set_aside(&id, reason, now);
+        aside.await.unwrap();
     }
 }
 
@@ -70,7 +78,7 @@ async fn what_was_set_aside_is_found_by_id_place_and_reason(world: World) {
     assert!(by(elsewhere).await.is_empty());
     let all = world.store.dead_fetches(&DeadFilter::default(), 1).await;
     let latest = &all.unwrap()[0];
-    assert_eq!((latest.attempts, latest.dead_at), (1, SECONDS + 2));
+    assert_eq!((latest.attempts, latest.dead_at), (1, Some(SECONDS + 2)));
     assert_eq!(latest.reason.as_deref(), Some("100% odd"));
 }
 
@@ -82,7 +90,11 @@ async fn one_that_is_tried_again_has_all_its_attempts(world: World) {
     assert_eq!(found(&world, DeadFilter::default()).await, ["c3", "b2"]);
     let claimed = world.store.claim_fetches(NOW + 9, 9).await.unwrap();
     assert_eq!(claimed, ids(&["d4", "a1"]));
-    let attempts = world.store.start_attempts(&ids(&["a1"])).await.unwrap();
+    let attempts = world
+        .store
+        .start_attempts(&ids(&["a1"]), "w", NOW)
+        .await
+        .unwrap();
     assert_eq!(attempts[0].attempts, 1);
 }
 

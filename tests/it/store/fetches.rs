@@ -157,7 +157,7 @@ async fn what_was_left_out_is_asked_for_again_and_costs_no_attempt(world: World)
     world.list(&[seen("a1", NOW)]).await;
     for round in 1..=3 {
         assert_eq!(store.claim_fetches(NOW, 9).await.unwrap(), ids(&["a1"]));
-        let attempt = &store.start_attempts(&ids(&["a1"])).await.unwrap()[0];
+        let attempt = &store.start_attempts(&ids(&["a1"]), "w", NOW).await.unwrap()[0];
         assert_eq!((attempt.attempts, attempt.omissions), (1, round - 1));
         assert_eq!(attempt.subreddit.as_deref(), Some("rust"));
         let record = FetchRecord {

@@ -66,6 +66,17 @@ impl World {
         }
     }
 
+    /// Changes something past the store.
+    pub async fn run(&self, sql: &'static str) {
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        } else {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        }
+    }
+
     /// Watches a subreddit and claims it.
     pub async fn claimed(&self, subreddit: &str) -> Claim {
         let store = &self.store;

@@ -92,7 +92,7 @@ impl Spent {
         self.0[1] += begun.elapsed();
         let begun = Instant::now();
         let ids: Vec<SubmissionId> = listed.iter().map(|one| one.submission.id.clone()).collect();
-        store.start_attempts(&ids).await.unwrap();
+        store.start_attempts(&ids, "w", NOW).await.unwrap();
         self.0[2] += begun.elapsed();
         let begun = Instant::now();
         let record = FetchRecord {
@@ -243,7 +243,7 @@ async fn no_call_reads_more_rows_than_it_was_asked_for() {
             now_ms: NOW,
         };
         store.record_fetches(&record).await.unwrap();
-        store.start_attempts(&claimed).await.unwrap();
+        store.start_attempts(&claimed, "w", NOW).await.unwrap();
         store.unfeed(&claimed).await.unwrap();
         store.return_fetches(&claimed, NOW).await.unwrap();
         store.claim_fetches(NOW, 100).await.unwrap();

@@ -1,0 +1,230 @@
+//! Attempts at a fetch: counted before the work, and those that failed kept with their story.
+//!
+//! A row of `fetches` knows who tries now and since when, which costs the update that counts the
+//! attempt nothing more. Its `history` stays null until an attempt fails, or turns out never to have
+//! ended when the next begins; then it holds the newest of them as a JSON array.
+
+use super::codes::FailureKind;
+use super::statement::{Dialects, on_engine};
+use super::{Store, StoreError};
+use crate::submission::SubmissionId;
+use serde::{Deserialize, Serialize};
+
+/// Characters of a reason that are kept.
+const REASON_CHARS: usize = 500;
+
+/// A fetch that is about to be tried, counted beforehand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// What to fetch.
+    pub id: SubmissionId,
+    /// Tries so far, this one among them. One that ends the process stays counted.
+    pub attempts: u32,
+    /// Answers so far that left it out.
+    pub omissions: u32,
+    /// Where it was posted, lower case.
+    pub subreddit: Option<String>,
+    /// Why an earlier attempt failed.
+    pub reason: Option<String>,
+    /// How the one before this failed, if any did.
+    pub failed_before: Option<FailureKind>,
+}
+
+/// The row of an [`Attempt`], its fields in their order.
+type Started = (
+    String,
+    i32,
+    i32,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+/// An attempt that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastAttempt {
+    /// When it began, milliseconds since the epoch; none where an older build began it.
+    pub started_ms: Option<i64>,
+    /// Who tried.
+    pub by: Option<String>,
+    /// When it failed, milliseconds since the epoch; none where it never ended: its process was
+    /// killed, or cut off, or lost it.
+    pub ended_ms: Option<i64>,
+    /// A [`FailureKind`]'s word.
+    pub kind: String,
+    /// What happened, in words; none where it never ended.
+    pub reason: Option<String>,
+}
+
+/// How an attempt failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure<'a> {
+    /// Its sort.
+    pub kind: FailureKind,
+    /// What happened, in words; cut to a sensible length.
+    pub reason: &'a str,
+    /// Milliseconds.
+    pub now_ms: i64,
+}
+
+/// The history with one more entry (the text of an object's keys and values), the oldest of twenty
+/// gone for it; unchanged where no attempt was under way, so that a call made again adds nothing.
+macro_rules! longer_history {
+    (postgres $entry:literal) => {
+        concat!(
+            "history = CASE WHEN started THEN
+                 (CASE WHEN jsonb_array_length(history) >= 20 THEN history - 0
+                       ELSE coalesce(history, '[]'::jsonb) END)
+                 || jsonb_build_array(jsonb_build_object(",
+            $entry,
+            ")) ELSE history END"
+        )
+    };
+    (sqlite $entry:literal) => {
+        concat!(
+            "history = CASE WHEN started THEN
+                 json_insert(
+                     CASE WHEN json_array_length(history) >= 20 THEN json_remove(history, '$[0]')
+                          ELSE coalesce(history, '[]') END,
+                     '$[#]', json_object(",
+            $entry,
+            ")) ELSE history END"
+        )
+    };
+}
+pub(super) use longer_history;
+
+const START: Dialects = Dialects {
+    postgres: concat!(
+        "UPDATE fetches SET attempts = attempts + 1, started = true, started_by = $2,
+             started_ms = $3, ",
+        longer_history!(postgres
+            "'started_ms', started_ms, 'by', started_by, 'ended_ms', NULL, 'kind', 'never_ended',
+             'reason', NULL"),
+        " WHERE id = ANY($1) AND dead_at IS NULL
+         RETURNING id, attempts, omissions, subreddit, reason, history ->> -1"
+    ),
+    sqlite: concat!(
+        "UPDATE fetches SET attempts = attempts + 1, started = true, started_by = $2,
+             started_ms = $3, ",
+        longer_history!(sqlite
+            "'started_ms', started_ms, 'by', started_by, 'ended_ms', NULL, 'kind', 'never_ended',
+             'reason', NULL"),
+        " WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL
+         RETURNING id, attempts, omissions, subreddit, reason, history ->> '$[#-1]'"
+    ),
+};
+const RETRY: Dialects = Dialects {
+    postgres: concat!(
+        "UPDATE fetches SET reason = $2, due_ms = $3, fed_ms = NULL, started = false, ",
+        longer_history!(postgres
+            "'started_ms', started_ms, 'by', started_by, 'ended_ms', CAST($4 AS bigint),
+             'kind', CAST($5 AS text), 'reason', CAST($2 AS text)"),
+        " WHERE id = $1 AND dead_at IS NULL"
+    ),
+    sqlite: concat!(
+        "UPDATE fetches SET reason = $2, due_ms = $3, fed_ms = NULL, started = false, ",
+        longer_history!(sqlite
+            "'started_ms', started_ms, 'by', started_by, 'ended_ms', $4, 'kind', $5, 'reason', $2"),
+        " WHERE id = $1 AND dead_at IS NULL"
+    ),
+};
+/// The attempt that was counted to find this out was none.
+const SET_ASIDE: Dialects = Dialects::same(
+    "UPDATE fetches SET reason = $2, dead_at = $3, fed_ms = NULL, started = false,
+         attempts = CASE WHEN started AND attempts > 0 THEN attempts - 1 ELSE attempts END
+     WHERE id = $1 AND dead_at IS NULL",
+);
+
+impl Store {
+    /// Counts one more attempt for each of these, before the work, so that a fetch that kills its
+    /// process is found out; notes who tries, and of each attempt that never ended that it did not.
+    /// Those that are done or set aside are not returned. A call repeated after a lost answer counts
+    /// twice.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn start_attempts(
+        &self,
+        ids: &[SubmissionId],
+        by: &str,
+        now_ms: i64,
+    ) -> Result<Vec<Attempt>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let texts = &super::backlog::list(ids);
+        let rows: Vec<Started> = on_engine!(self, write, START, |sql, pool| {
+            let query = sqlx::query_as(sql).bind(texts).bind(by).bind(now_ms);
+            Ok::<_, StoreError>(query.fetch_all(pool).await?)
+        })?;
+        let attempts =
+            rows.into_iter()
+                .map(|(id, attempts, omissions, subreddit, reason, last)| {
+                    let last: Option<PastAttempt> =
+                        last.and_then(|text| serde_json::from_str(&text).ok());
+                    Ok(Attempt {
+                        id: id.parse().map_err(StoreError::unreadable)?,
+                        attempts: attempts.unsigned_abs(),
+                        omissions: omissions.unsigned_abs(),
+                        subreddit,
+                        reason,
+                        failed_before: last.and_then(|last| last.kind.parse().ok()),
+                    })
+                });
+        Ok(attempts.collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// Ends the attempt under way as failed; it is tried again then (milliseconds), and its reason is
+    /// kept.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn fail_fetch(
+        &self,
+        id: &SubmissionId,
+        failure: Failure<'_>,
+        due_ms: i64,
+    ) -> Result<(), StoreError> {
+        let (reason, kind) = (told(failure.reason), failure.kind.as_str());
+        on_engine!(self, write, RETRY, |sql, pool| {
+            let query = sqlx::query(sql)
+                .bind(id.as_str())
+                .bind(reason)
+                .bind(due_ms)
+                .bind(failure.now_ms)
+                .bind(kind);
+            query.execute(pool).await?;
+            Ok(())
+        })
+    }
+
+    /// Sets a fetch aside at a time (seconds), for what its attempts came to. One that was begun and
+    /// came to nothing but this is not counted.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn set_aside(
+        &self,
+        id: &SubmissionId,
+        reason: &str,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let reason = told(reason);
+        on_engine!(self, write, SET_ASIDE, |sql, pool| {
+            let query = sqlx::query(sql).bind(id.as_str()).bind(reason).bind(now);
+            query.execute(pool).await?;
+            Ok(())
+        })
+    }
+}
+
+/// A reason as it is kept.
+fn told(reason: &str) -> String {
+    // Postgres' text cannot hold it.
+    let reason = reason.replace('\0', "");
+    match reason.char_indices().nth(REASON_CHARS) {
+        Some((end, _)) => format!("{}…", reason.get(..end).unwrap_or_default()),
+        None => reason,
+    }
+}

@@ -1,0 +1,145 @@
+//! The attempts that failed.
+
+use super::conformance;
+use super::fixtures::{NOW, World, id, ids, nothing, seen, seen_with};
+use freshet::store::{Failure, FailureKind, FetchRecord, PastAttempt};
+
+conformance!(
+    every_failed_attempt_is_told_with_who_when_and_why,
+    the_newest_twenty_are_kept_and_long_reasons_cut,
+    what_goes_well_or_is_given_back_leaves_no_history,
+    what_is_nested_too_deep_tells_of_its_attempt,
+    an_attempt_of_an_older_build_is_told_as_far_as_it_is_known,
+);
+
+fn failure(reason: &str, now_ms: i64) -> Failure<'_> {
+    Failure {
+        kind: FailureKind::NotStored,
+        reason,
+        now_ms,
+    }
+}
+
+async fn history(world: &World) -> Vec<PastAttempt> {
+    let job = world.store.fetch_job(&id("a1")).await.unwrap();
+    job.unwrap().history
+}
+
+async fn begin(world: &World, by: &str, now_ms: i64) -> Option<FailureKind> {
+    let begun = world.store.start_attempts(&ids(&["a1"]), by, now_ms).await;
+    begun.unwrap()[0].failed_before
+}
+
+async fn every_failed_attempt_is_told_with_who_when_and_why(world: World) {
+    let store = &world.store;
+    world.list(&[seen("a1", NOW), seen("b2", NOW)]).await;
+    assert_eq!(begin(&world, "one", NOW).await, None);
+    // Its process is killed.
+    let killed = begin(&world, "two", NOW + 10).await;
+    assert_eq!(killed, Some(FailureKind::NeverEnded));
+    let a1 = id("a1");
+    for _ in 0..2 {
+        // Again, as after a lost answer: it is told once.
+        let failed = store.fail_fetch(&a1, failure("bad\0 luck", NOW + 15), NOW);
+        failed.await.unwrap();
+    }
+    let failed = begin(&world, "three", NOW + 20).await;
+    assert_eq!(failed, Some(FailureKind::NotStored));
+    let told =
+        |by: &str, started_ms, ended_ms, kind: FailureKind, reason: Option<&str>| PastAttempt {
+            started_ms: Some(started_ms),
+            by: Some(by.to_owned()),
+            ended_ms,
+            kind: kind.to_string(),
+            reason: reason.map(str::to_owned),
+        };
+    let two = told(
+        "two",
+        NOW + 10,
+        Some(NOW + 15),
+        FailureKind::NotStored,
+        Some("bad luck"),
+    );
+    let one = told("one", NOW, None, FailureKind::NeverEnded, None);
+    assert_eq!(history(&world).await, [one, two]);
+    // The one that only found out that enough is enough counts for nothing.
+    store
+        .set_aside(&id("a1"), "enough", NOW / 1000)
+        .await
+        .unwrap();
+    let job = store.fetch_job(&id("a1")).await.unwrap().unwrap();
+    assert_eq!((job.attempts, job.history.len()), (2, 2));
+    store.retry_dead(&ids(&["a1"]), NOW).await.unwrap();
+    assert_eq!(history(&world).await.len(), 2, "it is kept");
+    let other = store.fetch_job(&id("b2")).await.unwrap().unwrap();
+    assert!(other.history.is_empty());
+    assert!(store.fetch_job(&id("zz")).await.unwrap().is_none());
+}
+
+async fn the_newest_twenty_are_kept_and_long_reasons_cut(world: World) {
+    world.list(&[seen("a1", NOW)]).await;
+    let long = "é".repeat(600);
+    for place in 0..25 {
+        begin(&world, "w", NOW + place).await;
+        if place % 2 == 0 {
+            let (a1, failed) = (id("a1"), failure(&long, NOW + place));
+            let failed = world.store.fail_fetch(&a1, failed, NOW);
+            failed.await.unwrap();
+        }
+    }
+    let history = history(&world).await;
+    let started: Vec<i64> = history
+        .iter()
+        .map(|it| it.started_ms.unwrap() - NOW)
+        .collect();
+    assert_eq!(started, (5..25).collect::<Vec<i64>>());
+    let reason = history[19].reason.as_deref().unwrap();
+    assert_eq!(reason.chars().count(), 501);
+    assert!(reason.ends_with("é…"));
+}
+
+async fn what_goes_well_or_is_given_back_leaves_no_history(world: World) {
+    let store = &world.store;
+    world.list(&[seen("a1", NOW)]).await;
+    begin(&world, "w", NOW).await;
+    store.return_fetches(&ids(&["a1"]), NOW).await.unwrap();
+    assert_eq!(begin(&world, "w", NOW).await, None);
+    let deferred = FetchRecord {
+        deferred: &[(id("a1"), NOW)],
+        ..nothing()
+    };
+    store.record_fetches(&deferred).await.unwrap();
+    assert_eq!(begin(&world, "w", NOW).await, None);
+    let sql = "SELECT count(*) FROM fetches WHERE history IS NOT NULL";
+    assert_eq!(world.number(sql).await, 0);
+    world.fetch(&[seen("a1", NOW)]).await;
+    assert!(store.fetch_job(&id("a1")).await.unwrap().is_none());
+}
+
+async fn what_is_nested_too_deep_tells_of_its_attempt(world: World) {
+    world.list(&[seen("a1", NOW)]).await;
+    begin(&world, "w", NOW - 3).await;
+    let deep = format!(r#","x":{}{}"#, "[".repeat(9_000), "]".repeat(9_000));
+    assert_eq!(
+        world.fetch(&[seen_with("a1", NOW, &deep)]).await.refused,
+        [0]
+    );
+    let history = history(&world).await;
+    assert_eq!(history.len(), 1);
+    assert_eq!(history[0].kind, FailureKind::TooDeep.as_str());
+    assert_eq!(
+        (history[0].started_ms, history[0].ended_ms),
+        (Some(NOW - 3), Some(NOW))
+    );
+}
+
+async fn an_attempt_of_an_older_build_is_told_as_far_as_it_is_known(world: World) {
+    world.list(&[seen("a1", NOW)]).await;
+    // As it counts attempts.
+    let sql = "UPDATE fetches SET attempts = attempts + 1, started = true";
+    world.run(sql).await;
+    let killed = begin(&world, "w", NOW).await;
+    assert_eq!(killed, Some(FailureKind::NeverEnded));
+    let history = history(&world).await;
+    assert_eq!((history[0].started_ms, history[0].by.clone()), (None, None));
+}
