@@ -103,9 +103,10 @@ impl Stages {
                 progress: liveness.part(Role::Scheduler.as_str(), "sweep"),
                 ..discover.clone()
             };
+            let repairs = liveness.part(Role::Scheduler.as_str(), "repair");
             let stopping = stop.clone();
             self.add("sweep", async move {
-                discover::sweep(sweeper, stopping).await;
+                discover::sweep(sweeper, repairs, stopping).await;
                 Ok(())
             });
             let stopping = stop.clone();

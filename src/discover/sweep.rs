@@ -11,6 +11,7 @@ use super::pages::{WalkEnd, Walked, walk};
 use super::prove::{listed_since, new_name, seconds};
 use super::record::write;
 use super::walk::Ended;
+use crate::liveness::Progress;
 use crate::source::Priority;
 use crate::store::{
     GapReason, Interval, PollRecord, PollStored, StoreError, SweepDue, SweepRecord, WindowOutcome,
@@ -59,9 +60,14 @@ enum Turn {
 }
 
 /// Repairs and sweeps until told to stop. A walk that is under way then is dropped, and due again.
-pub async fn run(discover: Discover, stop: CancellationToken) {
+pub async fn run(discover: Discover, repairs: Progress, stop: CancellationToken) {
+    // Each says for itself that it gets on.
+    let repair = Discover {
+        progress: repairs,
+        ..discover.clone()
+    };
     tokio::join!(
-        turns(&discover, Kind::Repair, &stop),
+        turns(&repair, Kind::Repair, &stop),
         turns(&discover, Kind::Sweep, &stop),
     );
 }

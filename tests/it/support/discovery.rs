@@ -125,7 +125,7 @@ impl World {
     /// Starts one that walks whole listings; [`World::settle`] waits for that too then.
     pub fn start_sweeper(&mut self) {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(sweep(self.discover(), stop.clone()));
+        let task = tokio::spawn(sweep(self.discover(), Progress::unwatched(), stop.clone()));
         self.sweepers.push((stop, task));
     }
 
