@@ -3,6 +3,7 @@
 pub(super) mod submissions;
 
 use super::StoreError;
+use sqlx::Connection;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -61,6 +62,14 @@ impl Sqlite {
         // The writer first: it makes the file and turns the log on.
         let writer = pool()
             .max_connections(1)
+            // A full disk ends a transaction within SQLite, and sqlx goes on counting it: no other
+            // would ever begin on this connection. The ping comes after the rollback that was asked for.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
             // 16 MB of pages; the default of 2 MB is smaller than one transaction of 1,000 rows.
             .connect_with(options.clone().pragma("cache_size", "-16384"))
             .await?;

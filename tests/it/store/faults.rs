@@ -9,6 +9,7 @@ use std::time::Duration;
 
 conformance!(
     a_transaction_that_fails_leaves_nothing,
+    a_transaction_that_the_database_ends_by_itself_is_the_only_one_that_fails,
     a_call_that_is_dropped_half_way_leaves_nothing_or_all,
     writers_that_meet_agree_in_the_end,
 );
@@ -44,6 +45,33 @@ async fn a_transaction_that_fails_leaves_nothing(world: World) {
     assert_eq!(world.number("SELECT count(*) FROM coverage").await, 0);
     let row = &world.store.subreddits().await.unwrap()[0];
     assert!(row.claimed_by.is_some() && row.polled_at.is_none());
+}
+
+async fn a_transaction_that_the_database_ends_by_itself_is_the_only_one_that_fails(world: World) {
+    if world.is_postgres() {
+        // There a transaction is only ever ended by whoever began it, or with its connection.
+        return;
+    }
+    let mut connection = SqliteConnection::connect(&world.url).await.unwrap();
+    // As a full disk does.
+    let trigger = "CREATE TRIGGER ends BEFORE INSERT ON submissions
+        BEGIN SELECT RAISE(ROLLBACK, 'nothing is left'); END";
+    connection.execute(trigger).await.unwrap();
+    let poll = PollRecord {
+        listed: &[seen("a1", NOW)],
+        undecodable: &[],
+        members: &[],
+        sweep: None,
+        now_ms: NOW,
+    };
+    for _ in 0..3 {
+        let error = world.store.record_poll(&poll).await.unwrap_err();
+        let said = std::error::Error::source(&error).unwrap().to_string();
+        assert!(said.contains("nothing is left"), "{said}");
+    }
+    connection.execute("DROP TRIGGER ends").await.unwrap();
+    world.store.record_poll(&poll).await.unwrap();
+    assert!(world.store.submission(&id("a1")).await.unwrap().is_some());
 }
 
 async fn a_call_that_is_dropped_half_way_leaves_nothing_or_all(world: World) {
