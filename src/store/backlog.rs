@@ -23,24 +23,34 @@ pub struct FetchCounts {
 /// Lower is sooner; the table's check allows these alone. Live discoveries are 0.
 const PRIORITIES: [i16; 3] = [0, 1, 2];
 
+/// No fetch waits this long by design; one that seems to was timed by a clock that has since been set
+/// back.
+const LONGEST_WAIT_MS: i64 = 15 * 60 * 1000;
+
+/// What was handed over so long after the moment that is looked at was timed by such a clock, too.
+const AHEAD_MS: i64 = 60_000;
+
 /// One priority at a time: only so does the index (priority, due_ms) lead straight to the rows due
 /// first, past however many that wait for later.
 const CLAIM: Dialects = Dialects {
     postgres: "UPDATE fetches SET fed_ms = $2
      WHERE id = ANY(ARRAY(
          SELECT id FROM fetches
-         WHERE priority = $1 AND due_ms <= $2 AND fed_ms IS NULL AND dead_at IS NULL
+         WHERE priority = $1 AND due_ms >= $4 AND due_ms <= $5
+           AND fed_ms IS NULL AND dead_at IS NULL
          ORDER BY due_ms LIMIT $3 FOR UPDATE SKIP LOCKED))
      RETURNING id, due_ms",
     sqlite: "UPDATE fetches SET fed_ms = $2
      WHERE id IN (
          SELECT id FROM fetches
-         WHERE priority = $1 AND due_ms <= $2 AND fed_ms IS NULL AND dead_at IS NULL
+         WHERE priority = $1 AND due_ms >= $4 AND due_ms <= $5
+           AND fed_ms IS NULL AND dead_at IS NULL
          ORDER BY due_ms LIMIT $3)
      RETURNING id, due_ms",
 };
 const FED_BEFORE: Dialects = Dialects::same(
-    "SELECT id FROM fetches WHERE fed_ms < $1 AND dead_at IS NULL ORDER BY fed_ms LIMIT $2",
+    "SELECT id FROM fetches
+     WHERE (fed_ms < $1 OR fed_ms > $3) AND dead_at IS NULL ORDER BY fed_ms LIMIT $2",
 );
 const UNFEED: Dialects = Dialects {
     postgres: "UPDATE fetches SET fed_ms = NULL
@@ -80,13 +90,23 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<SubmissionId>, StoreError> {
         let mut claimed = Vec::new();
-        for priority in PRIORITIES {
+        let far = now_ms.saturating_add(LONGEST_WAIT_MS);
+        let ranges = [(i64::MIN, now_ms), (far.saturating_add(1), i64::MAX)];
+        let due = PRIORITIES
+            .into_iter()
+            .flat_map(|priority| ranges.map(|range| (priority, range)));
+        for (priority, (from, until)) in due {
             let wanted = i64::from(limit) - claimed.len() as i64;
             if wanted <= 0 {
                 break;
             }
             let mut rows: Vec<(String, i64)> = on_engine!(self, write, CLAIM, |sql, pool| {
-                let query = sqlx::query_as(sql).bind(priority).bind(now_ms).bind(wanted);
+                let query = sqlx::query_as(sql)
+                    .bind(priority)
+                    .bind(now_ms)
+                    .bind(wanted)
+                    .bind(from)
+                    .bind(until);
                 Ok::<_, StoreError>(query.fetch_all(pool).await?)
             })?;
             rows.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
@@ -96,7 +116,8 @@ impl Store {
     }
 
     /// Fetches handed to the queue before a moment (milliseconds) and still not finished, those
-    /// handed over longest ago first.
+    /// handed over longest ago first; and those that a clock handed over which has since been set
+    /// back, as far as their time is a minute later than that moment.
     ///
     /// # Errors
     /// As the database answers.
@@ -108,7 +129,8 @@ impl Store {
         let rows: Vec<String> = on_engine!(self, read, FED_BEFORE, |sql, pool| {
             let query = sqlx::query_scalar(sql)
                 .bind(before_ms)
-                .bind(i64::from(limit));
+                .bind(i64::from(limit))
+                .bind(before_ms.saturating_add(AHEAD_MS));
             Ok::<_, StoreError>(query.fetch_all(pool).await?)
         })?;
         ids(rows)

@@ -60,13 +60,18 @@ struct Row {
 /// been set back.
 const LONGEST_WAIT_MS: i64 = 12 * 3600 * 1000;
 
+/// A subreddit that was last polled further ahead than this was polled by a clock that has since been
+/// set back, and is due: more than the clocks of several machines may differ.
+const AHEAD_MS: i64 = 60_000;
+
 /// A claim or lease may seem to end this many times its length ahead before it is taken for one
 /// timed by a clock that has since been set back: twice, so that machines whose clocks differ a
 /// little do not take it from one another.
 pub(super) const LENGTHS_AHEAD: i64 = 2;
 
 /// `$1` holder, `$2` now, `$3` claimed until, `$4` the latest end that a claim can have, `$5` and
-/// `$6` the range of due times, `$7` how many.
+/// `$6` the range of due times, `$7` how many, `$8` the latest due time and `$9` the latest poll that
+/// there can be.
 const CLAIM: Dialects = Dialects {
     // ARRAY(…) is evaluated once; a joined sub-select may be evaluated again and lock more rows.
     postgres: "UPDATE subreddits
@@ -74,6 +79,7 @@ const CLAIM: Dialects = Dialects {
      WHERE name = ANY(ARRAY(
          SELECT name FROM subreddits
          WHERE state <> 'paused' AND next_poll_ms >= $5 AND next_poll_ms <= $6
+           AND (next_poll_ms <= $2 OR next_poll_ms > $8 OR polled_at > $9)
            AND (claimed_until_ms IS NULL OR claimed_until_ms <= $2 OR claimed_until_ms > $4)
          ORDER BY next_poll_ms LIMIT $7 FOR UPDATE SKIP LOCKED))
      RETURNING name, claim_token, state, reason, added_at, covered_until, seen_until, posts_per_hour,
@@ -83,6 +89,7 @@ const CLAIM: Dialects = Dialects {
      WHERE name IN (
          SELECT name FROM subreddits
          WHERE state <> 'paused' AND next_poll_ms >= $5 AND next_poll_ms <= $6
+           AND (next_poll_ms <= $2 OR next_poll_ms > $8 OR polled_at > $9)
            AND (claimed_until_ms IS NULL OR claimed_until_ms <= $2 OR claimed_until_ms > $4)
          ORDER BY next_poll_ms LIMIT $7)
      RETURNING name, claim_token, state, reason, added_at, covered_until, seen_until, posts_per_hour,
@@ -115,9 +122,9 @@ impl Store {
         lease_ms: i64,
         limit: u32,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let far = now_ms.saturating_add(LONGEST_WAIT_MS);
+        let ahead_ms = now_ms.saturating_add(AHEAD_MS);
         let mut claimed: Vec<Claimed> = Vec::new();
-        for (from, until) in [(i64::MIN, now_ms), (far.saturating_add(1), i64::MAX)] {
+        for (from, until) in [(i64::MIN, now_ms), (ahead_ms.saturating_add(1), i64::MAX)] {
             let wanted = i64::from(limit) - claimed.len() as i64;
             if wanted <= 0 {
                 break;
@@ -130,7 +137,9 @@ impl Store {
                     .bind(now_ms.saturating_add(lease_ms.saturating_mul(LENGTHS_AHEAD)))
                     .bind(from)
                     .bind(until)
-                    .bind(wanted);
+                    .bind(wanted)
+                    .bind(now_ms.saturating_add(LONGEST_WAIT_MS))
+                    .bind(ahead_ms.div_euclid(1000));
                 Ok::<_, StoreError>(query.fetch_all(pool).await?)
             })?;
             let mut rows: Vec<Claimed> = rows

@@ -10,6 +10,7 @@ conformance!(
     fetches_are_handed_out_by_priority_then_by_age,
     several_feeders_never_get_the_same_fetch,
     what_the_queue_has_lost_is_fed_again,
+    a_clock_set_back_delays_no_fetch,
     attempts_are_counted_before_the_work,
     an_outage_gives_the_attempt_back_once,
     a_failure_keeps_its_reason_and_is_tried_again_or_set_aside,
@@ -99,6 +100,18 @@ fn failed(reason: &str) -> Failure<'_> {
         reason,
         now_ms: NOW,
     }
+}
+
+async fn a_clock_set_back_delays_no_fetch(world: World) {
+    let store = &world.store;
+    discover(&world, &["a1", "a2"]).await;
+    let (back, little) = (NOW - 3_600_000, NOW - 30_000);
+    assert!(store.claim_fetches(little, 9).await.unwrap().is_empty());
+    assert_eq!(store.claim_fetches(NOW, 1).await.unwrap().len(), 1);
+    assert_eq!(store.claim_fetches(back, 9).await.unwrap().len(), 1);
+    // Handed over at NOW, an hour ahead; and just now.
+    assert_eq!(store.fed_before(back - 10, 9).await.unwrap().len(), 1);
+    assert_eq!(store.fed_before(back + 10, 9).await.unwrap().len(), 2);
 }
 
 async fn attempts_are_counted_before_the_work(world: World) {
