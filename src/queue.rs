@@ -166,7 +166,8 @@ impl Queue {
     }
 
     /// Forgets up to `limit` finished jobs, and leftovers of workers that are gone, in small steps;
-    /// never a job that waits or runs. How many jobs were forgotten. Nothing else prunes the queue:
+    /// never a job that waits or runs. Jobs that a clock pushed which has since been set back no
+    /// longer wait for it. How many jobs were forgotten. Nothing else prunes the queue:
     /// call it regularly.
     ///
     /// # Errors

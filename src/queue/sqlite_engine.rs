@@ -24,6 +24,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(12);
 const STEP: usize = 500;
 /// A worker's row stays this long after its last beat, so that whoever looks can still see it.
 const WORKER_ROW_SECONDS: i64 = 600;
+/// No job is pushed for later: one that seems to be so far ahead was pushed by a clock that has since
+/// been set back.
+const AHEAD_SECONDS: i64 = 60;
 
 const ROW_BUFFER: usize = 2 * STEP;
 
@@ -206,13 +209,23 @@ impl SqliteEngine {
                 break;
             }
         }
+        let now_s = super::clock_ms() / 1000;
+        sqlx::query(
+            "UPDATE Jobs SET run_at = ?2
+             WHERE job_type = ?1 AND status = 'Pending' AND run_at > ?3",
+        )
+        .bind(&*self.name)
+        .bind(now_s)
+        .bind(now_s + AHEAD_SECONDS)
+        .execute(&self.pool)
+        .await?;
         // A row that a job still names must stay: apalis finds orphans through it.
         sqlx::query(
             "DELETE FROM Workers WHERE worker_type = ?1 AND last_seen < ?2
                 AND NOT EXISTS (SELECT 1 FROM Jobs WHERE lock_by = Workers.id)",
         )
         .bind(&*self.name)
-        .bind(super::clock_ms() / 1000 - WORKER_ROW_SECONDS)
+        .bind(now_s - WORKER_ROW_SECONDS)
         .execute(&self.pool)
         .await?;
         Ok(reaped)

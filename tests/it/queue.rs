@@ -42,6 +42,7 @@ on_both! {
     workers_are_counted_while_they_live => workers;
     queues_of_other_names_stay_untouched => names;
     ten_thousand_due_jobs_wedge_nothing => many_due;
+    jobs_pushed_by_a_clock_that_was_set_back_run_all_the_same => set_back;
     an_empty_queue_answers_everything => empty;
 }
 
@@ -66,6 +67,17 @@ async fn every_job_once(on: On) {
     other.end().await;
     assert_eq!(recorder.runs(), 2_000, "each ran once");
     assert_eq!(place.queue.reap(10_000).await.unwrap(), 2_000);
+}
+
+async fn set_back(on: On) {
+    let place = Place::new(on).await;
+    let jobs = ids(0..10);
+    place.queue.push(&jobs, now_ms() + 3_600_000).await.unwrap();
+    let recorder = Recorder::new(|_| Deed::End);
+    let worker = Worker::start(&place.queue, &recorder, slots(50));
+    place.queue.reap(10).await.unwrap();
+    recorder.until("all ran", |all| all.started() == 10).await;
+    worker.end().await;
 }
 
 async fn pushed_again(on: On) {
