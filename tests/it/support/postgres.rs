@@ -15,6 +15,8 @@ const MISSING: &str = "the tests need a Postgres server, and initdb and postgres
 /// A running server on a loopback port.
 pub struct PostgresServer {
     port: u16,
+    settings: String,
+    folder: PathBuf,
     /// Its standard input is the leash: when this process ends, it closes, and the shell stops the
     /// server and removes its folder.
     leash: Child,
@@ -57,7 +59,6 @@ impl PostgresServer {
     /// # Panics
     /// Where the programs are missing or the server does not come up.
     pub fn start_with(settings: &str) -> PostgresServer {
-        let programs = programs().unwrap_or_else(|| panic!("{MISSING}"));
         let folder = tempfile::Builder::new()
             .prefix("freshet-postgres-")
             .tempdir()
@@ -66,36 +67,60 @@ impl PostgresServer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("it has an address").port();
         drop(listener);
-        // The server refuses to run as root, as which containers often run tests.
-        let (own, become_postgres) = if is_root() {
-            (
-                "chown postgres \"$FOLDER\" &&",
-                "setpriv --reuid=postgres --regid=postgres --init-groups --",
-            )
-        } else {
-            ("", "")
+        let leash = launch(&folder, port, settings);
+        let mut server = PostgresServer {
+            port,
+            settings: settings.to_owned(),
+            folder,
+            leash,
         };
-        let script = format!(
-            "cd /; trap '' INT TERM
-             {own} {become_postgres} \"$PROGRAMS/initdb\" -D \"$FOLDER/data\" -U postgres -A trust \
-                 -E UTF8 --locale=C --no-sync >\"$FOLDER/log\" 2>&1 || exit 1
-             {become_postgres} \"$PROGRAMS/postgres\" -D \"$FOLDER/data\" -p {port} \
-                 -c listen_addresses=127.0.0.1 -c unix_socket_directories= {settings} >>\"$FOLDER/log\" 2>&1 </dev/null & pid=$!
-             cat >/dev/null
-             kill -INT $pid; wait $pid; rm -rf \"$FOLDER\""
-        );
-        let leash = Command::new("sh")
-            .args(["-c", &script])
-            .env("FOLDER", &folder)
-            .env("PROGRAMS", &programs)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sh runs");
-        let mut server = PostgresServer { port, leash };
-        server.await_start(&folder);
+        server.await_start(0);
         server
+    }
+
+    /// Kills all its processes at once, without a chance to write anything.
+    pub fn kill(&mut self) {
+        self.signal("-KILL");
+        std::fs::write(self.folder.join("keep"), "").expect("the folder can be written");
+        drop(self.leash.stdin.take());
+        self.leash.wait().expect("sh can be waited for");
+    }
+
+    /// Starts it again on the same port with the data it last wrote.
+    pub fn restart(&mut self) {
+        let told = self.log().len();
+        self.leash = launch(&self.folder, self.port, &self.settings);
+        self.await_start(told);
+    }
+
+    /// Freezes it: connections stay open, nothing answers.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on after [`PostgresServer::freeze`].
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Signals the server, then each process that serves a connection.
+    fn signal(&self, signal: &str) {
+        let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid"))
+            .expect("Postgres writes its process id");
+        let server = file.lines().next().expect("it is the first line");
+        let kill = |ids: &[&str]| {
+            let done = Command::new("kill").arg(signal).args(ids).status();
+            done.expect("kill can be run").success()
+        };
+        // First the one that makes the others. Those may end meanwhile.
+        let children = || {
+            let children = Command::new("pgrep").args(["-P", server]).output();
+            String::from_utf8_lossy(&children.expect("pgrep can be run").stdout).into_owned()
+        };
+        let before = children();
+        assert!(kill(&[server]), "Postgres could not be signalled");
+        let after = children();
+        kill(&before.lines().chain(after.lines()).collect::<Vec<_>>());
     }
 
     /// The URL of one of its databases.
@@ -106,22 +131,62 @@ impl PostgresServer {
         )
     }
 
-    /// Returns once the server's own log says that it takes connections.
-    fn await_start(&mut self, folder: &Path) {
-        let log = || std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Returns once the server's own log says, after what it told before, that it takes connections.
+    fn await_start(&mut self, told: usize) {
         let begun = Instant::now();
-        while !log().contains("database system is ready to accept connections") {
+        while !self.log()[told..].contains("database system is ready to accept connections") {
             let ended = self.leash.try_wait().expect("sh can be asked");
             assert!(
                 ended.is_none() && begun.elapsed() < Duration::from_secs(60),
                 "Postgres did not start: {}",
-                log()
+                self.log()
             );
             std::thread::yield_now();
             // There is no event to wait for but a line in a file.
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
+}
+
+/// Starts the server on what is in the folder, or on a new cluster there.
+fn launch(folder: &Path, port: u16, settings: &str) -> Child {
+    let programs = programs().unwrap_or_else(|| panic!("{MISSING}"));
+    let _ = std::fs::remove_file(folder.join("keep"));
+    // The server refuses to run as root, as which containers often run tests.
+    let (own, become_postgres) = if is_root() {
+        (
+            "chown postgres \"$FOLDER\" &&",
+            "setpriv --reuid=postgres --regid=postgres --init-groups --",
+        )
+    } else {
+        ("", "")
+    };
+    // Where it is killed with a file "keep" beside it, its data stays for the next start.
+    let script = format!(
+        "cd /; trap '' INT TERM
+         [ -e \"$FOLDER/data\" ] || {{
+             {own} {become_postgres} \"$PROGRAMS/initdb\" -D \"$FOLDER/data\" -U postgres -A trust \
+                 -E UTF8 --locale=C --no-sync >\"$FOLDER/log\" 2>&1 || exit 1
+         }}
+         {become_postgres} \"$PROGRAMS/postgres\" -D \"$FOLDER/data\" -p {port} \
+             -c listen_addresses=127.0.0.1 -c unix_socket_directories= {settings} >>\"$FOLDER/log\" 2>&1 </dev/null & pid=$!
+         cat >/dev/null
+         [ -e \"$FOLDER/keep\" ] || {{ pkill -CONT -P $pid; kill -CONT $pid; kill -INT $pid; }}
+         wait $pid; [ -e \"$FOLDER/keep\" ] || rm -rf \"$FOLDER\""
+    );
+    Command::new("sh")
+        .args(["-c", &script])
+        .env("FOLDER", folder)
+        .env("PROGRAMS", &programs)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sh runs")
 }
 
 /// The folder that holds initdb and postgres: Debian keeps them out of the search path.

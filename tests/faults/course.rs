@@ -1,0 +1,142 @@
+//! The course of one run: load, strike, recovery, end.
+
+use crate::cells::{Cell, Engines, Strike};
+use crate::judge::{Judged, compare, judge};
+use crate::site::{POISON, Site};
+use crate::strikes::disk;
+use futures::FutureExt;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A fault strikes when so many submissions of the first windows are fetched and the others wait.
+const FETCHED_BEFORE: i64 = 500;
+const PATIENCE: Duration = Duration::from_secs(120);
+/// After the return to normal, so that what a fault left behind has time to do harm.
+const AFTERMATH: (u64, u64) = (3, 15);
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How long faults last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Length {
+    /// As short as they can be without being another fault.
+    Short,
+    /// As written in the table.
+    Long,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    pub cell: &'static Cell,
+    pub engines: Engines,
+    pub length: Length,
+    /// Of the simulated Reddit; it also shifts the moment of the strike.
+    pub seed: u64,
+}
+
+impl Run {
+    pub fn name(&self) -> String {
+        format!("{} ({})", self.cell.name, self.engines)
+    }
+}
+
+/// Runs it and measures.
+///
+/// # Errors
+/// Why it cannot be run on this machine.
+///
+/// # Panics
+/// Where it cannot go on: then the promise is not kept either.
+pub fn run(run: Run) -> Result<Judged, String> {
+    if run.cell.strike == Strike::DiskFull && disk::mounted().is_none() {
+        return disk::run_on_a_small_one(run);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut site = Site::start(run).await;
+        let judged = AssertUnwindSafe(course(&mut site)).catch_unwind().await;
+        if !judged.as_ref().is_ok_and(|it| it.broken().is_empty()) {
+            site.keep_logs();
+        }
+        match judged {
+            Ok(judged) => Ok(judged),
+            Err(panic) => resume_unwind(panic),
+        }
+    })
+}
+
+async fn course(site: &mut Site) -> Judged {
+    // Not always at the same place.
+    let fetched_before = FETCHED_BEFORE + i64::try_from(site.run.seed % 5).unwrap() * 150;
+    until("the load is there", PATIENCE, async || {
+        let fetched = "SELECT count(*) FROM submissions WHERE status = 'fetched'";
+        site.database.number(fetched).await >= Some(fetched_before)
+    })
+    .await;
+    site.run.cell.strike.strike(site).await;
+    let normal_after = normal(site).await;
+    site.run.length.last(AFTERMATH).await;
+    let until = site.reddit.now_ms().await / 1000;
+    settle(site, until).await;
+    judge(site, until, normal_after).await
+}
+
+/// How long after the end of the fault everything flows again: every process is ready, what had been
+/// discovered is fetched, and so is, from every subreddit, a submission of the first moment after the
+/// fault. None where that is not so within two minutes.
+async fn normal(site: &mut Site) -> Option<Duration> {
+    let over = Instant::now();
+    let mut wanted = HashSet::new();
+    for subreddit in &site.reddit.subreddits {
+        wanted.insert(site.reddit.publish(subreddit, None).await);
+    }
+    let mut left: Option<HashSet<String>> = None;
+    let mut normal = false;
+    while !normal && over.elapsed() < PATIENCE {
+        let unfetched = "SELECT id FROM submissions WHERE status = 'discovered'";
+        let fetched = "SELECT id FROM submissions WHERE status <> 'discovered'";
+        if let Some(unfetched) = site.database.texts(unfetched).await {
+            let left = left.get_or_insert_with(|| {
+                let left = unfetched.iter().filter(|id| *id != POISON);
+                left.cloned().collect()
+            });
+            left.retain(|id| unfetched.contains(id));
+            if left.is_empty()
+                && let Some(fetched) = site.database.texts(fetched).await
+            {
+                wanted.retain(|id| !fetched.contains(id));
+                normal = wanted.is_empty() && site.is_ready().await;
+            }
+        }
+        sleep(LOOK).await;
+    }
+    normal.then(|| over.elapsed())
+}
+
+/// Waits until all that was listed before this second is stored and fetched, as far as that ever
+/// comes; more arrives meanwhile.
+async fn settle(site: &Site, before: i64) {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        let compared = compare(site, before).await;
+        if compared.is_some_and(|it| it.lost.is_empty() && it.unended.is_empty()) {
+            return;
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// Asks until the condition holds.
+pub async fn until(what: &str, within: Duration, condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + within;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        sleep(LOOK).await;
+    }
+}

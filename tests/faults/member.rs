@@ -1,0 +1,128 @@
+//! One of the processes under test, over all its starts.
+
+use crate::proxy::Proxy;
+use crate::support::binary::{Home, Process};
+use std::fmt::Write as _;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// Longer than `shutdown.grace`.
+const STOPPED_WITHIN: Duration = Duration::from_secs(40);
+
+pub struct Member {
+    /// `scheduler`, `worker` or `all`.
+    pub role: &'static str,
+    /// Its own way to Reddit: what it asks tells it from the others.
+    pub reddit: Proxy,
+    home: Home,
+    command: Vec<String>,
+    environment: Vec<(String, String)>,
+    /// None where it serves no HTTP.
+    serves: bool,
+    process: Option<Process>,
+    /// What ended processes said.
+    said: String,
+}
+
+impl Member {
+    /// Not yet started; `command` is its program with all arguments.
+    pub fn new(
+        role: &'static str,
+        reddit: Proxy,
+        command: Vec<String>,
+        environment: Vec<(String, String)>,
+        serves: bool,
+    ) -> Member {
+        Member {
+            role,
+            reddit,
+            home: Home::new(),
+            command,
+            environment,
+            serves,
+            process: None,
+            said: String::new(),
+        }
+    }
+
+    pub fn start(&mut self) {
+        self.forget();
+        let mut command = tokio::process::Command::new(&self.command[0]);
+        command
+            .args(&self.command[1..])
+            .env_clear()
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            .envs(self.environment.iter().map(|(key, value)| (key, value)))
+            .current_dir(self.home.path())
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true);
+        self.process = Some(Process::start(&mut command));
+    }
+
+    fn forget(&mut self) {
+        if let Some(process) = self.process.take() {
+            let _ = writeln!(self.said, "{}-- ended --", process.stderr());
+        }
+    }
+
+    fn process(&mut self) -> &mut Process {
+        self.process.as_mut().unwrap()
+    }
+
+    /// `kill -9`, and waits for its end.
+    pub async fn kill(&mut self) {
+        self.process().signal("KILL");
+        self.process().end(STOPPED_WITHIN).await;
+    }
+
+    /// Asks it to stop.
+    pub fn terminate(&mut self) {
+        self.process().signal("TERM");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.process().end(STOPPED_WITHIN).await
+    }
+
+    pub fn freeze(&mut self) {
+        self.process().signal("STOP");
+    }
+
+    pub fn thaw(&mut self) {
+        self.process().signal("CONT");
+    }
+
+    /// Waits until it runs.
+    pub async fn running(&mut self) {
+        if self.serves {
+            self.process().address().await;
+        } else {
+            self.process().said("is running").await;
+        }
+    }
+
+    /// Whether it says that it is ready.
+    pub async fn is_ready(&mut self) -> bool {
+        if !self.serves {
+            return self.process().stderr().contains("is running");
+        }
+        // Until then it has no address to be asked at.
+        if !self.process().stderr().contains("freshet is running") {
+            return false;
+        }
+        let answer = self.process().get("/readyz").await;
+        answer.is_some_and(|(status, _)| status == 200)
+    }
+
+    /// All that its processes said.
+    pub fn log(&self) -> String {
+        let now = self.process.as_ref().map(Process::stderr);
+        format!("{}{}", self.said, now.unwrap_or_default())
+    }
+}

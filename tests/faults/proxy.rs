@@ -1,0 +1,141 @@
+//! A way to a server that can be cut, closed and listened in on.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Takes connections on a loopback port of its own and hands them on.
+pub struct Proxy {
+    address: SocketAddr,
+    target: SocketAddr,
+    tap: Arc<Mutex<Option<Tap>>>,
+    /// Cancelled to end the connections and the listening of now.
+    open: CancellationToken,
+    /// Bound and never listening: keeps the port while nobody listens on it.
+    _holder: TcpSocket,
+}
+
+/// What is listened for in what clients send.
+#[derive(Clone)]
+struct Tap {
+    words: Vec<u8>,
+    /// Whether what holds the words is kept from the server for ever.
+    hold: bool,
+    heard: watch::Sender<u64>,
+}
+
+impl Proxy {
+    pub fn start(target: SocketAddr) -> Proxy {
+        let holder = socket("127.0.0.1:0".parse().unwrap());
+        let mut proxy = Proxy {
+            address: holder.local_addr().unwrap(),
+            target,
+            tap: Arc::default(),
+            open: CancellationToken::new(),
+            _holder: holder,
+        };
+        proxy.open();
+        proxy
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Cuts every connection and refuses new ones.
+    pub fn close(&self) {
+        self.open.cancel();
+    }
+
+    /// Takes connections again.
+    pub fn open(&mut self) {
+        self.open = CancellationToken::new();
+        let listener = socket(self.address).listen(1024).unwrap();
+        let (open, target, tap) = (self.open.clone(), self.target, Arc::clone(&self.tap));
+        tokio::spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    () = open.cancelled() => return,
+                    accepted = listener.accept() => accepted,
+                };
+                let Ok((client, _)) = accepted else { continue };
+                let (open, tap) = (open.clone(), Arc::clone(&tap));
+                tokio::spawn(async move {
+                    // What is cut is reset, not ended in good order.
+                    let _ = client.set_zero_linger();
+                    tokio::select! {
+                        () = open.cancelled() => {}
+                        () = hand_on(client, target, &tap) => {}
+                    }
+                });
+            }
+        });
+    }
+
+    /// Counts how often clients send these words; with `hold`, what holds them goes no further.
+    pub fn listen_for(&self, words: &str, hold: bool) -> watch::Receiver<u64> {
+        let (heard, hearing) = watch::channel(0);
+        let words = words.as_bytes().to_vec();
+        *self.tap.lock().unwrap() = Some(Tap { words, hold, heard });
+        hearing
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Shares its port, so that it stays taken from one listening to the next.
+fn socket(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.set_reuseport(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}
+
+/// Until either side ends.
+async fn hand_on(mut client: TcpStream, target: SocketAddr, tap: &Mutex<Option<Tap>>) {
+    let Ok(mut server) = TcpStream::connect(target).await else {
+        return;
+    };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let asking = async {
+        let mut buffer = vec![0; 1 << 16];
+        // The end of what was sent, in case the words are torn apart.
+        let mut before: Vec<u8> = Vec::new();
+        while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
+            let tap = tap.lock().unwrap().clone();
+            if let Some(Tap { words, hold, heard }) = tap {
+                before.extend_from_slice(&buffer[..length]);
+                if before.windows(words.len()).any(|part| part == words) {
+                    before.clear();
+                    heard.send_modify(|count| *count += 1);
+                    if hold {
+                        std::future::pending::<()>().await;
+                    }
+                }
+                before.drain(..before.len().saturating_sub(words.len() - 1));
+            }
+            if to_server.write_all(&buffer[..length]).await.is_err() {
+                return;
+            }
+        }
+    };
+    let answering = async {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
+            if to_client.write_all(&buffer[..length]).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! { () = asking => {} () = answering => {} }
+}

@@ -1,0 +1,45 @@
+//! The wall clock of freshet's processes, set while they run; the monotonic clock stays.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const FILE: &str = "clock";
+
+/// What a process needs to be under this clock.
+pub fn environment(folder: &Path) -> Vec<(String, String)> {
+    step(folder, 0);
+    let file = folder.join(FILE).display().to_string();
+    [
+        ("LD_PRELOAD", library().display().to_string()),
+        ("FAKETIME_TIMESTAMP_FILE", file),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        // The file is looked at again this often, seconds.
+        ("FAKETIME_CACHE_DURATION", "1".to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .to_vec()
+}
+
+/// Sets it to so many seconds from the true time.
+pub fn step(folder: &Path, seconds: i64) {
+    let next = folder.join("clock.next");
+    std::fs::write(&next, format!("{seconds:+}\n")).unwrap();
+    // Nobody is to read half of it.
+    std::fs::rename(next, folder.join(FILE)).unwrap();
+    if seconds != 0 {
+        // Until everybody has looked at the file.
+        std::thread::sleep(Duration::from_secs(2));
+    }
+}
+
+/// Debian's libfaketime, for threads.
+fn library() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten();
+    folders
+        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|file| file.exists())
+        .expect("libfaketime is missing: apt-get install faketime")
+}

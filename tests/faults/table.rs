@@ -1,0 +1,163 @@
+//! The table, as Markdown, and its place in the README.
+
+use crate::cells::{Cell, Engines};
+use crate::course::Length;
+use crate::judge::Judged;
+use crate::matrix::Ended;
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::path::Path;
+
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+const START: &str = "<!-- faults:start -->";
+const END: &str = "<!-- faults:end -->";
+
+/// The runs of one cell on one pair of engines.
+pub struct Line {
+    cell: &'static Cell,
+    engines: Engines,
+    judged: Vec<Judged>,
+    broken: Vec<String>,
+    left_out: Option<String>,
+}
+
+impl Line {
+    pub fn new(cell: &'static Cell, engines: Engines) -> Line {
+        Line {
+            cell,
+            engines,
+            judged: Vec::new(),
+            broken: Vec::new(),
+            left_out: None,
+        }
+    }
+
+    pub fn add(&mut self, ended: Ended) {
+        match ended {
+            Ended::Judged(judged) => self.judged.push(judged),
+            Ended::Broken(why) => self.broken.push(why),
+            Ended::LeftOut(why) => self.left_out = Some(why),
+        }
+    }
+
+    /// Whether every run kept the promise; one that was left out kept none and broke none.
+    pub fn holds(&self) -> bool {
+        self.broken.is_empty() && self.judged.iter().all(|it| it.broken().is_empty())
+    }
+
+    fn sum(&self, count: impl Fn(&Judged) -> usize) -> usize {
+        self.judged.iter().map(count).sum()
+    }
+
+    /// As it stands in the table.
+    fn row(&self) -> String {
+        let (name, engines) = (self.cell.name, self.engines);
+        if let Some(why) = &self.left_out {
+            return format!("| {name} | {engines} | not run: {why} | | | | | | | | | |");
+        }
+        let mut runs = (self.judged.len() + self.broken.len()).to_string();
+        if !self.broken.is_empty() {
+            let _ = write!(runs, ", {} could not go on", self.broken.len());
+        }
+        let mut normal: Vec<Option<f64>> = self
+            .judged
+            .iter()
+            .map(|it| it.normal_after.map(|after| after.as_secs_f64()))
+            .collect();
+        // Never is the longest.
+        normal.sort_by(|left, right| {
+            let seconds = |after: &Option<f64>| after.unwrap_or(f64::INFINITY);
+            seconds(left).total_cmp(&seconds(right))
+        });
+        let seconds = |after: Option<&Option<f64>>| match after {
+            Some(Some(seconds)) => format!("{seconds:.1}"),
+            Some(None) => "never".to_owned(),
+            None => "–".to_owned(),
+        };
+        let columns = [
+            runs,
+            thousands(self.sum(|it| it.shown)),
+            thousands(self.sum(|it| it.in_gaps)),
+            self.sum(|it| it.lost.len()).to_string(),
+            self.sum(|it| it.wrong_rows).to_string(),
+            self.sum(|it| it.older.len() + it.expired.len()).to_string(),
+            self.sum(|it| it.unrecorded.len()).to_string(),
+            self.sum(|it| usize::try_from(it.over_quota).unwrap())
+                .to_string(),
+            self.sum(|it| it.unended.len()).to_string(),
+            thousands(self.sum(|it| it.fetched_again)),
+            format!(
+                "{}, {}",
+                seconds(normal.get(normal.len() / 2)),
+                seconds(normal.last())
+            ),
+        ];
+        format!("| {name} | {engines} | {} |", columns.join(" | "))
+    }
+}
+
+/// All lines, and what they were measured on.
+pub fn table(lines: &[Line], length: Length, seeds: Range<u64>) -> String {
+    let mut text = String::from(
+        "| fault | engines | runs | shown | in gaps | lost | wrong rows | older over newer | unrecorded gaps | over quota | unended jobs | fetched again | normal after, s: middle, worst |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for line in lines {
+        let _ = writeln!(text, "{}", line.row());
+    }
+    for line in lines {
+        for why in &line.broken {
+            let why = why.lines().next().unwrap_or_default();
+            let _ = writeln!(text, "\n{} ({}): {why}", line.cell.name, line.engines);
+        }
+    }
+    let length = match length {
+        Length::Short => "short faults",
+        Length::Long => "long faults",
+    };
+    let _ = write!(
+        text,
+        "\nMeasured on {}, {}, with seeds {} to {} and {length}.",
+        chrono::Utc::now().format("%Y-%m-%d"),
+        machine(),
+        seeds.start,
+        seeds.end - 1,
+    );
+    text
+}
+
+/// `2 cores, 24 GB of memory, Linux 6.1`
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let memory = read("/proc/meminfo");
+    let kilobytes = memory
+        .split_whitespace()
+        .nth(1)
+        .and_then(|it| it.parse::<f64>().ok());
+    let gigabytes = kilobytes.map_or(0.0, |it| it * 1024.0 / 1e9);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let kernel = kernel.split('-').next().unwrap_or_default().trim();
+    format!("{cores} cores, {gigabytes:.0} GB of memory, Linux {kernel}")
+}
+
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Puts the table between its marks in the README.
+pub fn write(table: &str) {
+    let path = Path::new(README);
+    let readme = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = readme.split_once(START).expect("the README has the marks");
+    let (_, after) = rest.split_once(END).expect("the README has the marks");
+    std::fs::write(path, format!("{before}{START}\n{table}\n{END}{after}")).unwrap();
+}
