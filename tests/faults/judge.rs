@@ -1,7 +1,7 @@
 //! What is measured at the end of a run, and what must hold.
 
 use crate::cells::Strike;
-use crate::site::{POISON, REQUESTS_PER_MINUTE, Site};
+use crate::site::{POISON, Site};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -24,7 +24,9 @@ pub struct Judged {
     pub wrong_rows: usize,
     /// Submissions that were overwritten with an older observation.
     pub older: Vec<String>,
-    /// Requests beyond the quota in the worst minute.
+    /// The most requests in any sixty seconds.
+    pub busiest_minute: u64,
+    /// Of those, beyond the quota.
     pub over_quota: u64,
     /// Subreddits with seconds that are neither proven nor in a gap, before the end of their proof.
     pub unrecorded: Vec<String>,
@@ -170,9 +172,10 @@ pub async fn judge(site: &Site, before: i64, normal_after: Option<Duration>) -> 
         in_gaps: compared.in_gaps,
         wrong_rows: compared.wrong_rows,
         older: of("older"),
+        busiest_minute: stats.biggest_minute,
         over_quota: stats
             .biggest_minute
-            .saturating_sub(u64::from(REQUESTS_PER_MINUTE)),
+            .saturating_sub(u64::from(site.run.requests_per_minute())),
         unrecorded: unrecorded(site).await,
         expired: of("expired"),
         unended: compared.unended,

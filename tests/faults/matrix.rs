@@ -122,7 +122,9 @@ fn one(run: Run) -> Ended {
 fn said(ended: &Ended) -> String {
     match ended {
         Ended::Judged(judged) => match judged.broken() {
-            broken if broken.is_empty() => "holds".to_owned(),
+            broken if broken.is_empty() => {
+                format!("holds, with {} requests in a minute", judged.busiest_minute)
+            }
             broken => broken.join("; "),
         },
         Ended::Broken(why) => format!("could not go on: {why}"),

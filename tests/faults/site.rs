@@ -14,9 +14,12 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
-/// One and a half times what the load asks for in its busiest minute: nothing waits for long, and
-/// whoever forgets the budget exceeds it.
-pub const REQUESTS_PER_MINUTE: u32 = 600;
+/// Somewhat more than the load asks for in its busiest minute, about 220: nothing waits for long, and processes
+/// that forget what they have spent exceed it.
+pub const REQUESTS_PER_MINUTE: u32 = 300;
+/// Where a job kills its process: whatever was in flight with it is then fetched alone, one request
+/// each.
+const REQUESTS_PER_MINUTE_ALONE: u32 = 600;
 /// How far back the first windows reach: no listing is longer than its cap in this time.
 pub const FIRST_WINDOW: &str = "10m";
 
@@ -60,11 +63,20 @@ impl Servers {
     }
 }
 
+impl Run {
+    pub fn requests_per_minute(&self) -> u32 {
+        match self.cell.strike {
+            Strike::KillingJob => REQUESTS_PER_MINUTE_ALONE,
+            _ => REQUESTS_PER_MINUTE,
+        }
+    }
+}
+
 impl Site {
     /// Everything is started and runs.
     pub async fn start(run: Run) -> Site {
         let folder = TempDir::new().unwrap();
-        let reddit = Reddit::start(run.seed, REQUESTS_PER_MINUTE).await;
+        let reddit = Reddit::start(run.seed, run.requests_per_minute()).await;
         let (servers, database_url, queue_url) = match run.engines {
             Engines::Servers => {
                 let servers = block_in_place(Servers::start);
@@ -98,7 +110,11 @@ impl Site {
             let command = if panics {
                 panicking::command(&database_url, &queue_url, &url)
             } else {
-                command(role, &database_url, &queue_url, &url, &reddit.subreddits)
+                let mut command =
+                    command(role, &database_url, &queue_url, &url, &reddit.subreddits);
+                command.push("--reddit-requests-per-minute".to_owned());
+                command.push(run.requests_per_minute().to_string());
+                command
             };
             members.push(Member::new(
                 role,
@@ -200,7 +216,7 @@ fn command(
     if role != "all" {
         command.extend(["--role".to_owned(), role.to_owned()]);
     }
-    let options: [(&str, &str); 12] = [
+    let options: [(&str, &str); 11] = [
         ("--log-format", "json"),
         ("--database-url", database),
         ("--queue-url", queue),
@@ -209,10 +225,6 @@ fn command(
         ("--reddit-auth-url", reddit),
         ("--reddit-client-id", "faults"),
         ("--reddit-client-secret", "secret"),
-        (
-            "--reddit-requests-per-minute",
-            &REQUESTS_PER_MINUTE.to_string(),
-        ),
         ("--discover-interval", "2s"),
         ("--discover-first-window", FIRST_WINDOW),
         ("--discover-overlap", "1m"),
