@@ -36,6 +36,17 @@ pub struct Run {
     pub seed: u64,
 }
 
+impl Length {
+    /// How soon everything is to flow again. Short runs share the machine with other tests: theirs
+    /// is no measurement.
+    pub fn normal_within(self) -> Duration {
+        match self {
+            Length::Short => Duration::from_secs(90),
+            Length::Long => Duration::from_secs(30),
+        }
+    }
+}
+
 impl Run {
     pub fn name(&self) -> String {
         format!("{} ({})", self.cell.name, self.engines)

@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-/// Everything flows again at most so long after the end of a fault.
-const NORMAL_WITHIN: Duration = Duration::from_secs(30);
 /// As many requests as the simulated Reddit remembers.
 const REMEMBERED: u64 = 10_000;
 
@@ -38,6 +36,8 @@ pub struct Judged {
     pub fetched_again: usize,
     /// Seconds from the end of the fault until everything flowed again.
     pub normal_after: Option<Duration>,
+    /// How soon that was to be.
+    pub normal_within: Duration,
 }
 
 impl Judged {
@@ -70,7 +70,7 @@ impl Judged {
             broken.push(format!("{} requests over the quota", self.over_quota));
         }
         match self.normal_after {
-            Some(after) if after <= NORMAL_WITHIN => {}
+            Some(after) if after <= self.normal_within => {}
             Some(after) => broken.push(format!("normal only after {after:.1?}")),
             None => broken.push("never normal again".to_owned()),
         }
@@ -181,6 +181,7 @@ pub async fn judge(site: &Site, before: i64, normal_after: Option<Duration>) -> 
         unended: compared.unended,
         fetched_again: fetches.values().filter(|times| **times > 1).count(),
         normal_after,
+        normal_within: site.run.length.normal_within(),
     }
 }
 
