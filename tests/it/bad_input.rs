@@ -246,6 +246,19 @@ async fn many(inputs: u64) {
     }
 }
 
+#[test]
+fn a_page_of_more_children_than_any_is_refused_whatever_their_size() {
+    for (count, wanted) in [(10_000, true), (10_001, false), (1_000_000, false)] {
+        let answer = Received {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: listing(&vec![b"0".to_vec(); count]),
+        };
+        let read = answer.listing("/r/rust/new");
+        assert_eq!(read.is_ok(), wanted, "{count}");
+    }
+}
+
 #[tokio::test]
 async fn spoilt_answers_cost_what_is_spoilt_and_nothing_else() {
     many(20_000).await;

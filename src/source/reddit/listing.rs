@@ -82,20 +82,26 @@ pub(super) fn below(base: &Url, segments: &[&str]) -> Result<Url, SourceError> {
     Ok(url)
 }
 
+fn not_too_many(children: usize) -> Result<(), SourceError> {
+    if children > MOST_CHILDREN {
+        let detail = format!("HTTP 200 with a listing of {children} children");
+        return Err(SourceError::wait(WaitCause::BrokenBody, detail));
+    }
+    Ok(())
+}
+
 /// Reads a page; no child of any shape is an error.
 pub(super) fn read(answer: &Answer) -> Result<ListingPage, SourceError> {
     if answer.body.len() > LARGE {
         let count = count::children(&answer.body).map_err(|error| broken(answer, &error))?;
-        if count > MOST_CHILDREN {
-            let detail = format!("HTTP 200 with a listing of {count} children");
-            return Err(SourceError::wait(WaitCause::BrokenBody, detail));
-        }
+        not_too_many(count)?;
     }
     // The children stay raw at first: roux's own element type would lose the page for a child
     // without data.
     let envelope: BasicThing<Listing<Box<RawValue>>> =
         serde_json::from_str(&answer.body).map_err(|error| broken(answer, &error))?;
     let listing = envelope.data;
+    not_too_many(listing.children.len())?;
     let mut page = ListingPage {
         items: Vec::with_capacity(listing.children.len()),
         undecodable: Vec::new(),

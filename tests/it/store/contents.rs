@@ -74,7 +74,7 @@ async fn numbers_survive_however_large_or_negative(world: World) {
     let fields = r#","score":-9223372036854775808,"num_comments":9223372036854775807,
         "upvote_ratio":0.1,"edited":-5,"big":123456789012345678901234567890.5e300,"tiny":-0.0"#;
     round_trip(&world, &seen_with("big", NOW, fields)).await;
-    let json = r#"{"id":"old","created_utc":-1,"score":0}"#;
+    let json = r#"{"id":"old","created_utc":0,"score":-1}"#;
     round_trip(&world, &decode(raw(json), NOW).unwrap()).await;
 }
 

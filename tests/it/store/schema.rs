@@ -5,6 +5,7 @@ use super::fixtures::World;
 use crate::support::postgres::fresh_database;
 use freshet::store::{Store, StoreError};
 use sqlx::{Connection, PgConnection, SqliteConnection};
+use std::time::Duration;
 
 conformance!(a_migrated_database_is_migrated_again_without_effect,);
 
@@ -21,7 +22,15 @@ async fn migrate_at_once(url: String) {
     let starts = (0..6).map(|_| {
         let url = url.clone();
         tokio::spawn(async move {
-            let store = Store::connect(&url, 2).await.unwrap();
+            // Whoever makes a file holds it for a moment, which is waited for as any outage is.
+            let store = loop {
+                match Store::connect(&url, 2).await {
+                    Err(error) if error.is_unavailable() => {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                    connected => break connected.unwrap(),
+                }
+            };
             store.migrate().await.unwrap();
             store.totals().await.unwrap();
         })
