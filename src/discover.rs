@@ -20,7 +20,7 @@ mod walk;
 
 pub use prove::ALONE_EVERY;
 pub use schedule::run;
-pub use sweep::run as sweep;
+pub use sweep::{repair, sweep};
 pub use walk::{Ended, OLD_RUN, Page, PageRequest, Walk};
 
 use crate::config::DiscoverConfig;

@@ -99,14 +99,18 @@ impl Stages {
                 work,
                 progress: liveness.part(Role::Scheduler.as_str(), "feed"),
             };
-            let sweeper = Discover {
-                progress: liveness.part(Role::Scheduler.as_str(), "sweep"),
+            let watched = |part| Discover {
+                progress: liveness.part(Role::Scheduler.as_str(), part),
                 ..discover.clone()
             };
-            let repairs = liveness.part(Role::Scheduler.as_str(), "repair");
-            let stopping = stop.clone();
+            let (sweeper, stopping) = (watched("sweep"), stop.clone());
             self.add("sweep", async move {
-                discover::sweep(sweeper, repairs, stopping).await;
+                discover::sweep(sweeper, stopping).await;
+                Ok(())
+            });
+            let (repairer, stopping) = (watched("repair"), stop.clone());
+            self.add("repair", async move {
+                discover::repair(repairer, stopping).await;
                 Ok(())
             });
             let stopping = stop.clone();
@@ -123,11 +127,8 @@ impl Stages {
         }
         if roles.contains(&Role::Worker) {
             let progress = liveness.part(Role::Worker.as_str(), "jobs");
-            let (process, unique) = (
-                std::process::id(),
-                uuid::Uuid::new_v4().simple().to_string(),
-            );
-            let holder = format!("worker-{process}-{}", unique.get(..8).unwrap_or(&unique));
+            let unique = uuid::Uuid::new_v4().simple().to_string();
+            let holder = format!("worker-{}-{unique:.8}", std::process::id());
             tracing::info!(holder, "This worker's name in the history of jobs");
             let (company, gathering) = Company::new(config.fetch.concurrency);
             let ingest = Ingest {

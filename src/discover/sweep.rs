@@ -11,7 +11,6 @@ use super::pages::{WalkEnd, Walked, walk};
 use super::prove::{listed_since, new_name, seconds};
 use super::record::write;
 use super::walk::Ended;
-use crate::liveness::Progress;
 use crate::source::Priority;
 use crate::store::{
     GapReason, Interval, PollRecord, PollStored, StoreError, SweepDue, SweepRecord, WindowOutcome,
@@ -59,17 +58,15 @@ enum Turn {
     Unwritten,
 }
 
-/// Repairs and sweeps until told to stop. A walk that is under way then is dropped, and due again.
-pub async fn run(discover: Discover, repairs: Progress, stop: CancellationToken) {
-    // Each says for itself that it gets on.
-    let repair = Discover {
-        progress: repairs,
-        ..discover.clone()
-    };
-    tokio::join!(
-        turns(&repair, Kind::Repair, &stop),
-        turns(&discover, Kind::Sweep, &stop),
-    );
+/// Walks again for open gaps until told to stop. A walk that is under way then is dropped, and due
+/// again.
+pub async fn repair(discover: Discover, stop: CancellationToken) {
+    turns(&discover, Kind::Repair, &stop).await;
+}
+
+/// Walks whole listings now and then, until told to stop, as [`repair`] does.
+pub async fn sweep(discover: Discover, stop: CancellationToken) {
+    turns(&discover, Kind::Sweep, &stop).await;
 }
 
 async fn turns(discover: &Discover, kind: Kind, stop: &CancellationToken) {

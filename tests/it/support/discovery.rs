@@ -3,7 +3,7 @@
 //! A world lives on one thread: its clock is the thread's.
 
 use freshet::config::{Config, DiscoverConfig, Inputs};
-use freshet::discover::{Discover, run, sweep};
+use freshet::discover::{Discover, repair, run, sweep};
 use freshet::liveness::Progress;
 use freshet::metrics::Metrics;
 use freshet::simulator::{Simulator, SimulatorOptions};
@@ -124,8 +124,14 @@ impl World {
 
     /// Starts one that walks whole listings; [`World::settle`] waits for that too then.
     pub fn start_sweeper(&mut self) {
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(sweep(self.discover(), Progress::unwatched(), stop.clone()));
+        let (discover, stop) = (self.discover(), CancellationToken::new());
+        let stopping = stop.clone();
+        let task = tokio::spawn(async move {
+            tokio::join!(
+                repair(discover.clone(), stopping.clone()),
+                sweep(discover, stopping)
+            );
+        });
         self.sweepers.push((stop, task));
     }
 
