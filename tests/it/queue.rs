@@ -9,22 +9,9 @@ use freshet::queue::{Depth, Fault, Queue, WorkOptions};
 use tokio::time::timeout;
 
 use crate::support::jobs::{
-    Deed, EMPTY, On, PATIENCE, Place, Recorder, Worker, depth_becomes, id, ids, now_ms, slots,
+    Deed, EMPTY, On, PATIENCE, Place, Recorder, Worker, depth_becomes, id, ids, now_ms, on_both,
+    slots,
 };
-
-/// One test for each engine.
-macro_rules! on_both {
-    ($($name:ident => $behaviour:ident;)+) => {
-        mod redis { $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { super::$behaviour(super::On::Redis).await }
-        )+ }
-        mod sqlite { $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { super::$behaviour(super::On::Sqlite).await }
-        )+ }
-    };
-}
 
 on_both! {
     every_pushed_job_runs_once_and_leaves_nothing_behind => every_job_once;

@@ -3,26 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use crate::support::jobs::{
-    Deed, EMPTY, On, PATIENCE, Place, Recorder, Worker, depth_becomes, ids, now_ms, slots,
+    Deed, EMPTY, On, PATIENCE, Place, Recorder, Worker, depth_becomes, ids, now_ms, on_both, slots,
 };
 use crate::support::redis::RedisServer;
 use freshet::queue::Depth;
 use std::time::Duration;
 use tokio::time::timeout;
-
-/// One test for each engine.
-macro_rules! on_both {
-    ($($name:ident => $behaviour:ident;)+) => {
-        mod redis { $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { super::$behaviour(super::On::Redis).await }
-        )+ }
-        mod sqlite { $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { super::$behaviour(super::On::Sqlite).await }
-        )+ }
-    };
-}
 
 on_both! {
     of_heartbeats_one_waits_at_most_and_each_comes_through => heartbeats;

@@ -245,3 +245,18 @@ pub const EMPTY: Depth = Depth {
     waiting: 0,
     running: 0,
 };
+
+/// One test for each engine.
+macro_rules! on_both {
+    ($($name:ident => $behaviour:ident;)+) => {
+        mod redis { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$behaviour(super::On::Redis).await }
+        )+ }
+        mod sqlite { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$behaviour(super::On::Sqlite).await }
+        )+ }
+    };
+}
+pub(crate) use on_both;
