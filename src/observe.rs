@@ -4,6 +4,7 @@
 
 mod gauges;
 mod http;
+mod listener;
 mod logging;
 mod status;
 
