@@ -31,6 +31,8 @@ const RETRY_DISTANCES: [usize; 5] = [1, 4, 12, 36, 90];
 const END_LOOKS: usize = 3;
 /// Pages that no walk exceeds, whatever the listing answers.
 const MOST_PAGES: u32 = 60;
+/// Bytes of objects that no walk exceeds: 1,000 real ones come to some 10 MB.
+const MOST_BYTES: usize = 256 << 20;
 
 /// What to ask for next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub enum Ended {
     Cap,
     /// No anchor near the end of what was listed was still there.
     AnchorVanished,
-    /// More pages than any listing has.
+    /// More pages, or more bytes, than any listing has.
     PageLimit,
 }
 
@@ -83,6 +85,7 @@ pub struct Walk {
     listed: Vec<Observation>,
     undecodable: Vec<Undecodable>,
     pages: u32,
+    bytes: usize,
     state: State,
 }
 
@@ -113,6 +116,7 @@ impl Walk {
             listed: Vec::new(),
             undecodable: Vec::new(),
             pages: 0,
+            bytes: 0,
             state: State::Down { after: None },
         }
     }
@@ -161,7 +165,7 @@ impl Walk {
         };
         self.state = if self.ground() <= self.reach {
             State::Done(Ended::Older)
-        } else if self.pages >= MOST_PAGES {
+        } else if self.pages >= MOST_PAGES || self.bytes >= MOST_BYTES {
             State::Done(Ended::PageLimit)
         } else {
             match (&self.state, after) {
@@ -224,10 +228,13 @@ impl Walk {
         let new: HashSet<&String> = self.order[known..].iter().collect();
         for item in page.items {
             if new.contains(&item.submission.id.fullname()) {
+                self.bytes += item.raw.get().len();
                 self.times.push(item.submission.created_utc);
                 self.listed.push(item);
             }
         }
+        let undecodable = page.undecodable.iter();
+        self.bytes += undecodable.map(|it| it.raw.get().len()).sum::<usize>();
         self.undecodable.extend(page.undecodable);
         self.order.len() > known
     }

@@ -228,6 +228,30 @@ fn a_listing_that_never_stops_promising_more_comes_to_an_end() {
     assert_eq!(walk.next(), Err(Ended::PageLimit));
 }
 
+#[test]
+fn a_listing_of_huge_objects_is_given_up_before_it_fills_the_memory() {
+    let padding = "x".repeat(30 << 20);
+    let huge = |page: usize| {
+        let json = format!(r#"{{"id":"h{page}","created_utc":9000,"padding":"{padding}"}}"#);
+        let mut page = Page {
+            order: vec![format!("t3_h{page}")],
+            after: Some("t3_more".to_owned()),
+            ..Page::default()
+        };
+        let raw = RawValue::from_string(json).unwrap();
+        page.items.push(decode(raw, 0).unwrap());
+        page
+    };
+    let mut walk = Walk::new(0);
+    let mut pages = 0;
+    while walk.next().is_ok() {
+        walk.take(huge(pages));
+        pages += 1;
+    }
+    assert_eq!(walk.next(), Err(Ended::PageLimit));
+    assert_eq!(pages, 9, "256 MB, and the page that went beyond");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
