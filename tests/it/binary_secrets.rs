@@ -2,12 +2,13 @@
 //! is ever shown.
 
 use super::support::binary::{Home, PATIENCE};
-use super::support::postgres::fresh_database;
+use super::support::postgres::{PostgresServer, fresh_database};
 use super::support::redis::RedisServer;
 use super::support::wire::{Wire, port};
 use super::support::world::World;
 use freshet::simulator::{Endpoint, Fault, SimulatorOptions};
 use sqlx::{Connection, PgConnection};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -271,6 +272,36 @@ async fn no_secret_is_shown_whatever_goes_wrong() {
         .says(&["queue.url", "Check the user and the password"]);
     shown.push(ended.stderr);
 
+    // A Postgres that asks for a password, and is told a wrong one.
+    let rules = tempfile::Builder::new().tempdir().unwrap();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(rules.path(), open).unwrap();
+    let file = rules.path().join("hba");
+    std::fs::write(
+        &file,
+        "host all guarded 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n",
+    )
+    .unwrap();
+    let guarded = PostgresServer::start_with(&format!("-c hba_file={}", file.display()));
+    let mut admin = PgConnection::connect(&guarded.url("postgres"))
+        .await
+        .unwrap();
+    sqlx::query("CREATE ROLE guarded LOGIN PASSWORD 'another'")
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let told = format!("guarded:{}@", escaped(DATABASE_PASSWORD));
+    let wrong = guarded.url("postgres").replace("postgres@", &told);
+    for line in [&["run"][..], &["status"], &["migrate"]] {
+        let mut command = home.command(line);
+        command
+            .envs(variables)
+            .env("FRESHET_DATABASE__URL", wrong.as_str());
+        let ended = super::support::binary::finish(&mut command).await;
+        let ended = ended.ended_with(1).says(&["database.url", "password"]);
+        shown.extend([ended.stdout, ended.stderr]);
+    }
+
     // A key that Reddit refuses, and the text that explains every flag.
     let mut command = home.command(&["run"]);
     command
@@ -299,6 +330,8 @@ async fn no_secret_is_shown_whatever_goes_wrong() {
         ]
         .map(str::to_owned),
     );
+    // Nor any part of a password by which it is known.
+    secrets.push("sesame".to_owned());
     // Nor what people wrote.
     let mut texts = PgConnection::connect(&database).await.unwrap();
     let written: Vec<String> = sqlx::query_scalar("SELECT title FROM submissions")

@@ -109,7 +109,15 @@ fn carried(asked: &crate::support::canned::Asked) -> (Vec<&str>, String) {
 #[tokio::test]
 async fn credentials_go_to_the_configured_hosts_alone_and_only_in_a_header() {
     use crate::support::canned::{listing, token};
-    for status in [200, 301, 302, 303, 307, 308] {
+    let account = || Login {
+        username: "someone".to_owned(),
+        password: "hunter2".into(),
+    };
+    let logins = [None, Some(account)];
+    for (status, login) in [200, 301, 302, 303, 307, 308]
+        .into_iter()
+        .flat_map(|status| logins.map(|login| (status, login)))
+    {
         let stranger = Server::start(|_| listing(&[], None)).await;
         let elsewhere = stranger.url.join("/r/rust/new").unwrap().to_string();
         let answer = move |good: Answer| match status {
@@ -127,6 +135,7 @@ async fn credentials_go_to_the_configured_hosts_alone_and_only_in_a_header() {
             .await;
             let mut options = auth.options();
             options.api_url = api.url.clone();
+            options.login = login.map(|account| account());
             let reddit = auth.reddit_with(options);
             let before = api.asked().len();
             let _ = page(&reddit).await;
@@ -141,7 +150,11 @@ async fn credentials_go_to_the_configured_hosts_alone_and_only_in_a_header() {
                         .starts_with("Basic ")
                 );
                 assert_eq!(address, "/api/v1/access_token?");
-                assert_eq!(asked.body, "grant_type=client_credentials");
+                let body = match login {
+                    None => "grant_type=client_credentials",
+                    Some(_) => "grant_type=password&username=someone&password=hunter2",
+                };
+                assert_eq!(asked.body, body);
             }
             let gets_a_token = status == 200 || !token_moves;
             assert_eq!(api.asked().len() - before, usize::from(gets_a_token));

@@ -21,6 +21,15 @@ fn in_full(error: &dyn Error) -> String {
     text
 }
 
+/// Something was sent to this server, and none of these words in the open.
+fn in_the_open(server: &Secured, words: &[&str]) {
+    let sent = server.overheard();
+    assert!(!sent.is_empty(), "nothing came");
+    for word in words {
+        assert!(!sent.contains(word), "{word} was sent in the open");
+    }
+}
+
 /// What the program logs of a Reddit at this server, when it trusts this authority; and whether
 /// anything reached the server.
 async fn reddit(server: &Secured, trusted: Option<&Authority>, words: &str) {
@@ -61,6 +70,12 @@ async fn a_reddit_that_cannot_prove_its_name_gets_no_request() {
     )
     .await;
     assert_eq!(impostor.heard(), "", "it has another name");
+    for server in [&honest, &impostor] {
+        in_the_open(
+            server,
+            &["the-client", "the-secret", "dGhlLWNsaWVudDp", "HTTP/"],
+        );
+    }
     reddit(&honest, Some(&authority), "server error 503").await;
     assert!(
         honest.heard().contains("/api/v1/access_token"),
@@ -103,8 +118,11 @@ async fn a_postgres_that_cannot_prove_its_name_gets_no_password() {
     connect(&honest, "verify-full", true).await;
     assert!(honest.heard().contains("someone"), "{}", honest.heard());
     let plain = Secured::start(&authority, "localhost", Some((8, b"N")), b"").await;
-    let plain = connect(&plain, "verify-full", true).await;
-    assert!(plain.contains("TLS"), "{plain}");
+    let refused = connect(&plain, "verify-full", true).await;
+    assert!(refused.contains("TLS"), "{refused}");
+    for server in [&honest, &impostor, &plain] {
+        in_the_open(server, &["someone", "sesame"]);
+    }
 }
 
 #[tokio::test]
@@ -126,4 +144,5 @@ async fn a_redis_that_cannot_prove_its_name_gets_no_password() {
         );
     }
     assert_eq!(server.heard(), "");
+    in_the_open(&server, &["sesame", "AUTH", "HELLO"]);
 }

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_util::io::InspectReader;
 
 /// Who vouches for servers; nobody trusts it who is not told to.
 pub struct Authority {
@@ -48,6 +49,7 @@ impl Authority {
 pub struct Secured {
     pub port: u16,
     heard: Arc<Mutex<Vec<u8>>>,
+    overheard: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Secured {
@@ -63,10 +65,15 @@ impl Secured {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let into = Arc::clone(&heard);
+        let overheard = Arc::new(Mutex::new(Vec::new()));
+        let (into, raw) = (Arc::clone(&heard), Arc::clone(&overheard));
         // It ends with the runtime of the test.
         tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
+            while let Ok((stream, _)) = listener.accept().await {
+                let raw = Arc::clone(&raw);
+                let mut stream = InspectReader::new(stream, move |bytes: &[u8]| {
+                    raw.lock().unwrap().extend_from_slice(bytes);
+                });
                 if let Some((length, told)) = preamble {
                     let mut said = vec![0; length];
                     if stream.read_exact(&mut said).await.is_err()
@@ -86,7 +93,16 @@ impl Secured {
                 let _ = secured.shutdown().await;
             }
         });
-        Secured { port, heard }
+        Secured {
+            port,
+            heard,
+            overheard,
+        }
+    }
+
+    /// Every byte that was sent to it, as it went over the wire.
+    pub fn overheard(&self) -> String {
+        String::from_utf8_lossy(&self.overheard.lock().unwrap()).into_owned()
     }
 
     /// Everything that was said to it behind TLS.
