@@ -68,7 +68,8 @@ impl QueueError {
 }
 
 /// The codes of server errors that pass: out of memory or disk, a script that runs long, a
-/// replica that is not yet a master.
+/// replica that is not yet a master. Redis before 7 answers a script's with `ERR`, and names the
+/// code after a hyphen in the text.
 const PASSING_CODES: [&str; 8] = [
     "LOADING",
     "BUSY",
@@ -80,15 +81,33 @@ const PASSING_CODES: [&str; 8] = [
     "NOREPLICAS",
 ];
 
+/// Said with the code `ERR` to whom there is no room for.
+const NO_ROOM: &str = "max number of clients";
+
+/// Whether an answer of the server speaks of something that passes.
+fn passes(error: &redis::RedisError) -> bool {
+    let said = error.detail().unwrap_or_default();
+    match error.code() {
+        Some("ERR") => {
+            let mut words = said.split_whitespace();
+            said.contains(NO_ROOM)
+                || words.any(|word| {
+                    word.strip_prefix('-')
+                        .is_some_and(|code| PASSING_CODES.contains(&code))
+                })
+        }
+        Some(code) => PASSING_CODES.contains(&code),
+        None => false,
+    }
+}
+
 impl From<redis::RedisError> for QueueError {
     fn from(error: redis::RedisError) -> Self {
         let passing = error.is_io_error()
             || error.is_timeout()
             || error.is_connection_dropped()
             || error.is_connection_refusal()
-            || error
-                .code()
-                .is_some_and(|code| PASSING_CODES.contains(&code));
+            || passes(&error);
         if passing {
             QueueError::Unavailable {
                 source: error.into(),
@@ -173,5 +192,35 @@ mod tests {
         assert!(!QueueError::from(refused).is_unavailable());
         assert!(QueueError::from(sqlx::Error::PoolTimedOut).is_unavailable());
         assert!(!QueueError::from(sqlx::Error::RowNotFound).is_unavailable());
+    }
+
+    #[test]
+    fn what_a_server_refuses_for_now_is_worth_waiting_for_too() {
+        let answered = |line: &str| {
+            let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+            QueueError::from(value.extract_error().unwrap_err()).is_unavailable()
+        };
+        for line in [
+            "ERR max number of clients reached",
+            "OOM command not allowed when used memory > 'maxmemory'. script: f1, on @user_script:3.",
+            "MISCONF Redis is configured to save RDB snapshots, but it's unable to persist to disk.",
+            "READONLY You can't write against a read only replica.",
+            "NOREPLICAS Not enough good replicas to write.",
+            "ERR Error running script (call to f_1): @user_script:3: @user_script: 3: \
+             -OOM command not allowed when used memory > 'maxmemory'.",
+            "ERR Error running script (call to f_1): @user_script:3: -READONLY You can't write \
+             against a read only replica.",
+        ] {
+            assert!(answered(line), "{line}");
+        }
+        for line in [
+            "ERR unknown command 'EVALSHA'",
+            "ERR Cant fetch next: worker not registered script: f1, on @user_script:21.",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            "NOPERM this user has no permissions to run the 'evalsha' command",
+            "NOAUTH Authentication required.",
+        ] {
+            assert!(!answered(line), "{line}");
+        }
     }
 }

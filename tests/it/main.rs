@@ -34,6 +34,7 @@ mod queue_connect;
 mod queue_faults;
 mod queue_life;
 mod queue_rates;
+mod queue_refusals;
 mod readme;
 mod reddit_auth;
 mod reddit_backoff;
