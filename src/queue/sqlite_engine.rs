@@ -14,7 +14,7 @@ use apalis::prelude::{Task, WorkerContext};
 use apalis_sqlite::{Config, SqliteStorage};
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row, SqlitePool};
+use sqlx::{Connection, Row, SqlitePool};
 
 use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError};
 
@@ -65,6 +65,15 @@ impl SqliteEngine {
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(BUSY_TIMEOUT * 2)
+            // A full disk ends a transaction within SQLite, and sqlx goes on counting it: the next
+            // that fails would stay open for ever, unseen by others and in their way. The ping comes
+            // after the rollback that was asked for.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
             .connect_with(options)
             .await?;
         migrate(&pool).await?;
