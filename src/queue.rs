@@ -46,6 +46,10 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// another worker looks, and the next poll make less than ten.
 const MISSED_BEATS: usize = 3;
 
+/// The same, in seconds. A last beat that lies so far ahead came under a clock that has since been set
+/// back: whoever lives will beat again.
+const SILENCE_SECONDS: i64 = (HEARTBEAT.as_secs() * MISSED_BEATS as u64) as i64;
+
 /// A handle to the queue; cheap to clone.
 #[derive(Clone)]
 pub struct Queue {
@@ -160,14 +164,13 @@ impl Queue {
     /// # Errors
     /// As the engine answers.
     pub async fn workers(&self) -> Result<usize, QueueError> {
-        let beats = u32::try_from(MISSED_BEATS).unwrap_or(u32::MAX);
-        let oldest = i64::try_from((HEARTBEAT * beats).as_secs()).unwrap_or(i64::MAX);
-        self.engine.workers(clock_ms() / 1000 - oldest).await
+        let now_s = clock_ms() / 1000;
+        self.engine.workers(now_s - SILENCE_SECONDS).await
     }
 
     /// Forgets up to `limit` finished jobs, and leftovers of workers that are gone, in small steps;
-    /// never a job that waits or runs. Jobs that a clock pushed which has since been set back no
-    /// longer wait for it. How many jobs were forgotten. Nothing else prunes the queue:
+    /// never a job that waits or runs. Jobs and workers that were timed by a clock which has since
+    /// been set back are timed anew. How many jobs were forgotten. Nothing else prunes the queue:
     /// call it regularly.
     ///
     /// # Errors

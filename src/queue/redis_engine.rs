@@ -19,7 +19,7 @@ use apalis_redis::{Config, RedisStorage};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Script};
 
-use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError};
+use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError, SILENCE_SECONDS};
 
 /// Longer than a snapshot or a slow disk holds Redis up, shorter than a worker is thought dead.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,6 +34,8 @@ static DEPTH: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/depth.lua")));
 static REAP: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/reap.lua")));
+static REDATE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis_engine/redate.lua")));
 static RELEASE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/release.lua")));
 static HAND_BACK: LazyLock<Script> =
@@ -152,6 +154,13 @@ impl RedisEngine {
         self.promote().await?;
         self.sweep().await?;
         let mut connection = self.connection.clone();
+        let now_s = super::clock_ms() / 1000;
+        REDATE
+            .arg(&*self.name)
+            .arg(now_s)
+            .arg(now_s + SILENCE_SECONDS)
+            .invoke_async::<()>(&mut connection)
+            .await?;
         let mut reaped = 0;
         while reaped < limit {
             let step = STEP.min(limit - reaped);

@@ -16,7 +16,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Row, SqlitePool};
 
-use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError};
+use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError, SILENCE_SECONDS};
 
 /// How long a statement waits for a foreign lock before the worker starts anew.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(12);
@@ -228,6 +228,12 @@ impl SqliteEngine {
         .bind(now_s + AHEAD_SECONDS)
         .execute(&self.pool)
         .await?;
+        sqlx::query("UPDATE Workers SET last_seen = ?2 WHERE worker_type = ?1 AND last_seen > ?3")
+            .bind(&*self.name)
+            .bind(now_s)
+            .bind(now_s + SILENCE_SECONDS)
+            .execute(&self.pool)
+            .await?;
         // A row that a job still names must stay: apalis finds orphans through it.
         sqlx::query(
             "DELETE FROM Workers WHERE worker_type = ?1 AND last_seen < ?2
