@@ -31,7 +31,7 @@ pub struct FetchStored {
     pub changed: Vec<usize>,
     /// Equal to what is stored, which was marked as fetched and not rewritten.
     pub unchanged: Vec<usize>,
-    /// Older than what is stored; not written. The fetch has ended none the less, and a row that
+    /// Older than what is stored, unless a clock that has since been set back saw that; not written. The fetch has ended none the less, and a row that
     /// was only discovered counts as fetched.
     pub stale: Vec<usize>,
     /// Nested too deep to be stored as JSON: kept as undecodable, and the fetch set aside as dead.
@@ -71,6 +71,10 @@ const SET_ASIDE: Dialects = Dialects {
         " WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL"
     ),
 };
+
+/// What was seen further ahead than this was seen by a clock that has since been set back, and is no
+/// newer than what comes now: more than the clocks of several machines may differ.
+const AHEAD_MS: i64 = 60_000;
 
 const TOO_DEEP: &str = "it is nested too deep to be stored as JSON";
 
@@ -131,6 +135,7 @@ impl Store {
             }
         }
 
+        let latest_ms = record.now_ms.saturating_add(AHEAD_MS);
         let mut pending: Vec<&Content<'_>> = batch.newest.iter().collect();
         while !pending.is_empty() {
             let (mut missing, mut rewritten, mut touched) = (Vec::new(), Vec::new(), Vec::new());
@@ -139,12 +144,13 @@ impl Store {
                     missing.push(row);
                     continue;
                 };
-                if row.observed_ms < known.observed_ms {
+                let older = row.observed_ms < known.observed_ms && known.observed_ms <= latest_ms;
+                if older {
                     stored.stale.push(row.index);
                     if known.status != Status::Discovered {
                         continue;
                     }
-                    touched.push((row.id(), row.observed_ms));
+                    touched.push((row.id(), known.observed_ms));
                 } else if known.hash == row.hash {
                     stored.unchanged.push(row.index);
                     touched.push((row.id(), row.observed_ms));

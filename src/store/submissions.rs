@@ -26,12 +26,12 @@ const KNOWN: Dialects = Dialects {
 };
 const FETCHED_ANEW: Dialects = Dialects {
     postgres: "UPDATE submissions AS s
-     SET status = 'fetched', fetched_at = $2, observed_ms = greatest(s.observed_ms, n.observed_ms)
+     SET status = 'fetched', fetched_at = $2, observed_ms = n.observed_ms
      FROM (SELECT value->>0 AS id, (value->>1)::bigint AS observed_ms
            FROM json_array_elements($1::text::json)) AS n
      WHERE s.id = n.id",
     sqlite: "UPDATE submissions AS s
-     SET status = 'fetched', fetched_at = $2, observed_ms = max(s.observed_ms, n.observed_ms)
+     SET status = 'fetched', fetched_at = $2, observed_ms = n.observed_ms
      FROM (SELECT value->>0 AS id, value->>1 AS observed_ms FROM json_each($1)) AS n
      WHERE s.id = n.id",
 };
@@ -142,7 +142,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Rows whose content stays: fetched now, seen then (milliseconds).
+    /// Rows whose content stays and which are locked: fetched now, last seen then (milliseconds).
     pub async fn fetched_anew(&mut self, rows: &[(&str, i64)], now: i64) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());

@@ -11,13 +11,13 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// What writes to the journal of this harness. An older object over a newer one shows in the time of
 /// its observation, or in counts that grow and never shrink; a window of a claim that was lost in the
-/// token of its row.
+/// token of its row. A time that is half an hour or more before the last is that of a clock set back.
 const WATCH_POSTGRES: &str = "
 CREATE TABLE harness (what text NOT NULL, which text NOT NULL);
 CREATE FUNCTION harness_submission() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO harness VALUES ('older', NEW.id); RETURN NULL; END $$;
 CREATE TRIGGER harness_submission AFTER UPDATE ON submissions FOR EACH ROW
-    WHEN (NEW.observed_ms < OLD.observed_ms OR NEW.num_comments < OLD.num_comments
+    WHEN (OLD.observed_ms - NEW.observed_ms BETWEEN 1 AND 1800000 OR NEW.num_comments < OLD.num_comments
           OR NEW.score < OLD.score)
     EXECUTE FUNCTION harness_submission();
 CREATE FUNCTION harness_window() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -29,7 +29,7 @@ CREATE TRIGGER harness_window AFTER INSERT ON poll_windows FOR EACH ROW
 const WATCH_SQLITE: &str = "
 CREATE TABLE harness (what text NOT NULL, which text NOT NULL);
 CREATE TRIGGER harness_submission AFTER UPDATE ON submissions
-    WHEN NEW.observed_ms < OLD.observed_ms OR NEW.num_comments < OLD.num_comments
+    WHEN OLD.observed_ms - NEW.observed_ms BETWEEN 1 AND 1800000 OR NEW.num_comments < OLD.num_comments
          OR NEW.score < OLD.score
     BEGIN INSERT INTO harness VALUES ('older', NEW.id); END;
 CREATE TRIGGER harness_window AFTER INSERT ON poll_windows

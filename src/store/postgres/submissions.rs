@@ -35,7 +35,7 @@ const REWRITE: &str = "UPDATE submissions AS s
         AS n(id, subreddit, author, title, selftext, url, permalink, domain, created_utc, score,
              num_comments, upvote_ratio, over_18, spoiler, stickied, locked, is_self,
              link_flair_text, edited, edited_at, removed_by, kind, observed_ms, raw_hash, raw)
-    WHERE s.id = n.id AND s.observed_ms <= n.observed_ms";
+    WHERE s.id = n.id";
 
 /// Rows of one statement. They are copied twice on their way to the server, so more at a time would
 /// cost memory, and fewer more round trips.

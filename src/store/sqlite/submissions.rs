@@ -23,10 +23,7 @@ static REWRITE: LazyLock<[String; 3]> = LazyLock::new(|| {
         .filter(|column| !["id", "discovered_at"].contains(column))
         .map(|column| format!("{column} = excluded.{column}"))
         .collect();
-    let action = format!(
-        "DO UPDATE SET {} WHERE submissions.observed_ms <= excluded.observed_ms",
-        set.join(", ")
-    );
+    let action = format!("DO UPDATE SET {}", set.join(", "));
     SIZES.map(|rows| text(rows, action.clone()))
 });
 

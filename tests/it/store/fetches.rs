@@ -9,6 +9,7 @@ conformance!(
     a_fetched_submission_replaces_the_listed_one_and_ends_its_fetch,
     an_equal_object_is_marked_as_fetched_and_not_rewritten,
     an_older_observation_is_not_written_yet_its_fetch_ends,
+    what_a_clock_saw_that_was_set_back_is_no_newer,
     an_id_that_was_never_listed_is_inserted,
     what_is_not_given_out_any_more_keeps_its_listed_copy,
     what_was_left_out_is_asked_for_again_and_costs_no_attempt,
@@ -119,6 +120,42 @@ async fn an_older_observation_is_not_written_yet_its_fetch_ends(world: World) {
     assert_eq!(row.status, Status::Fetched);
     assert_eq!(world.number("SELECT count(*) FROM fetches").await, 0);
     assert_eq!(world.store.totals().await.unwrap().fetched, 2);
+}
+
+async fn what_a_clock_saw_that_was_set_back_is_no_newer(world: World) {
+    world
+        .list(&[seen("a1", NOW), seen("a2", NOW), seen("a3", NOW)])
+        .await;
+    world
+        .fetch(&[seen_with("a1", NOW + 5, r#","title":"before""#)])
+        .await;
+    // An hour back: what is fetched now is newer than all that, in content or in time alone.
+    let back = NOW - 3_600_000;
+    let now = r#","title":"now""#;
+    let record = FetchRecord {
+        observations: &[
+            seen_with("a1", back, now),
+            seen_with("a2", back, now),
+            seen("a3", back),
+        ],
+        now_ms: back,
+        ..nothing()
+    };
+    let stored = world.store.record_fetches(&record).await.unwrap();
+    assert_eq!((stored.changed, stored.unchanged), (vec![0, 1], vec![2]));
+    for (id_, title) in [("a1", "now"), ("a2", "now"), ("a3", "t")] {
+        let row = world.store.submission(&id(id_)).await.unwrap().unwrap();
+        assert_eq!(row.title.as_deref(), Some(title), "{id_}");
+        assert_eq!((row.status, row.observed_ms), (Status::Fetched, back));
+    }
+    // From then on time is what it is again.
+    let record = FetchRecord {
+        observations: &[seen_with("a1", back - 1, r#","title":"old""#)],
+        now_ms: back + 9,
+        ..nothing()
+    };
+    let stored = world.store.record_fetches(&record).await.unwrap();
+    assert_eq!(stored.stale, [0]);
 }
 
 async fn an_id_that_was_never_listed_is_inserted(world: World) {
