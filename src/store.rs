@@ -34,7 +34,7 @@ mod windows;
 
 pub use attempts::{Attempt, Failure, PastAttempt};
 pub use backlog::FetchCounts;
-pub use claims::{Claim, Claimed};
+pub use claims::{Claim, Claimed, TimedAhead};
 pub use codes::{
     FailureKind, GapCause, GapReason, GapState, Status, SubredditState, WindowOutcome,
 };

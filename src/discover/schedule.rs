@@ -1,6 +1,7 @@
 //! Claims what is due, forms listing requests, and runs a few walks at a time.
 
 use super::Discover;
+use super::ahead::Ahead;
 use super::claims::{Claims, LEASE_MS};
 use super::group::plan;
 use super::overlaps::Overlaps;
@@ -34,12 +35,13 @@ pub async fn run(discover: Discover, stop: CancellationToken) {
 
 async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &CancellationToken) {
     let overlaps = Arc::new(Overlaps::default());
+    let mut ahead = Ahead::default();
     let mut planned: VecDeque<Vec<Claimed>> = VecDeque::new();
     let mut walks = JoinSet::new();
     let mut failing = false;
     while !stop.is_cancelled() {
         if planned.is_empty() {
-            let claimed = discover.progress.during(claim(discover)).await;
+            let claimed = discover.progress.during(claim(discover, &mut ahead)).await;
             // While walks are under way, it is they that must get on.
             if walks.is_empty() || claimed.is_err() {
                 discover.progress.made();
@@ -87,11 +89,14 @@ fn told(ended: Result<(), JoinError>) {
     }
 }
 
-async fn claim(discover: &Discover) -> Result<Vec<Claimed>, crate::store::StoreError> {
-    discover
-        .store
-        .claim_due(&discover.holder, (discover.now_ms)(), LEASE_MS, CLAIM_MOST)
-        .await
+async fn claim(
+    discover: &Discover,
+    ahead: &mut Ahead,
+) -> Result<Vec<Claimed>, crate::store::StoreError> {
+    let now_ms = (discover.now_ms)();
+    ahead.look(&discover.store, now_ms).await?;
+    let Discover { store, holder, .. } = discover;
+    store.claim_due(holder, now_ms, LEASE_MS, CLAIM_MOST).await
 }
 
 /// Listing requests for what is due.

@@ -4,6 +4,7 @@
 //! a scheduler that lost its claim while it slept cannot write over its successor's work.
 
 use super::statement::{Dialects, Texts, in_transaction, on_engine};
+use super::submissions::json;
 use super::{Store, StoreError, SubredditState};
 use crate::submission::SubredditName;
 
@@ -56,44 +57,69 @@ struct Row {
     next_poll_ms: i64,
 }
 
-/// No subreddit waits this long by design; one that seems to was timed by a clock that has since
-/// been set back.
+/// No subreddit waits this long by design; one that seems to was timed by a clock that is ahead of
+/// ours, or was before ours was set back.
 const LONGEST_WAIT_MS: i64 = 12 * 3600 * 1000;
 
-/// A subreddit that was last polled further ahead than this was polled by a clock that has since been
-/// set back, and is due: more than the clocks of several machines may differ.
+/// What was polled further ahead than this was polled under such a clock: more than those of several
+/// machines should differ.
 const AHEAD_MS: i64 = 60_000;
+
+/// A subreddit that was timed by a clock ahead of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimedAhead {
+    /// The subreddit.
+    pub subreddit: SubredditName,
+    /// The row's token, which each claim raises.
+    pub token: i64,
+    /// How long it was to wait, milliseconds; 0 where nothing says so.
+    pub wait_ms: i64,
+}
 
 /// A claim or lease may seem to end this many times its length ahead before it is taken for one
 /// timed by a clock that has since been set back: twice, so that machines whose clocks differ a
 /// little do not take it from one another.
 pub(super) const LENGTHS_AHEAD: i64 = 2;
 
-/// `$1` holder, `$2` now, `$3` claimed until, `$4` the latest end that a claim can have, `$5` and
-/// `$6` the range of due times, `$7` how many, `$8` the latest due time and `$9` the latest poll that
-/// there can be.
+/// `$1` holder, `$2` now, `$3` claimed until, `$4` the latest end that a claim can have, `$5` how many.
 const CLAIM: Dialects = Dialects {
     // ARRAY(…) is evaluated once; a joined sub-select may be evaluated again and lock more rows.
     postgres: "UPDATE subreddits
      SET claim_token = claim_token + 1, claimed_by = $1, claimed_until_ms = $3
      WHERE name = ANY(ARRAY(
          SELECT name FROM subreddits
-         WHERE state <> 'paused' AND next_poll_ms >= $5 AND next_poll_ms <= $6
-           AND (next_poll_ms <= $2 OR next_poll_ms > $8 OR polled_at > $9)
+         WHERE state <> 'paused' AND next_poll_ms <= $2
            AND (claimed_until_ms IS NULL OR claimed_until_ms <= $2 OR claimed_until_ms > $4)
-         ORDER BY next_poll_ms LIMIT $7 FOR UPDATE SKIP LOCKED))
+         ORDER BY next_poll_ms LIMIT $5 FOR UPDATE SKIP LOCKED))
      RETURNING name, claim_token, state, reason, added_at, covered_until, seen_until, posts_per_hour,
                last_submission_at, failures, next_poll_ms",
     sqlite: "UPDATE subreddits
      SET claim_token = claim_token + 1, claimed_by = $1, claimed_until_ms = $3
      WHERE name IN (
          SELECT name FROM subreddits
-         WHERE state <> 'paused' AND next_poll_ms >= $5 AND next_poll_ms <= $6
-           AND (next_poll_ms <= $2 OR next_poll_ms > $8 OR polled_at > $9)
+         WHERE state <> 'paused' AND next_poll_ms <= $2
            AND (claimed_until_ms IS NULL OR claimed_until_ms <= $2 OR claimed_until_ms > $4)
-         ORDER BY next_poll_ms LIMIT $7)
+         ORDER BY next_poll_ms LIMIT $5)
      RETURNING name, claim_token, state, reason, added_at, covered_until, seen_until, posts_per_hour,
                last_submission_at, failures, next_poll_ms",
+};
+/// `$1` the latest poll that there can be, milliseconds, `$2` the same in seconds, `$3` the latest due
+/// time.
+const TIMED_AHEAD: Dialects = Dialects::same(
+    "SELECT name, claim_token,
+            CASE WHEN polled_at > $2 THEN next_poll_ms - polled_at * 1000 ELSE 0 END
+     FROM subreddits
+     WHERE state <> 'paused' AND next_poll_ms > $1
+       AND (polled_at > $2 OR polled_at IS NULL OR next_poll_ms > $3)",
+);
+const MAKE_DUE: Dialects = Dialects {
+    postgres: "UPDATE subreddits AS s SET next_poll_ms = $2
+     FROM (SELECT value->>0 AS name, (value->>1)::bigint AS token
+           FROM json_array_elements($1::text::json)) AS n
+     WHERE s.name = n.name AND s.claim_token = n.token AND s.next_poll_ms > $2",
+    sqlite: "UPDATE subreddits AS s SET next_poll_ms = $2
+     FROM (SELECT value->>0 AS name, value->>1 AS token FROM json_each($1)) AS n
+     WHERE s.name = n.name AND s.claim_token = n.token AND s.next_poll_ms > $2",
 };
 const RENEW: Dialects = Dialects::same(
     "UPDATE subreddits SET claimed_until_ms = $3
@@ -122,36 +148,71 @@ impl Store {
         lease_ms: i64,
         limit: u32,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let ahead_ms = now_ms.saturating_add(AHEAD_MS);
-        let mut claimed: Vec<Claimed> = Vec::new();
-        for (from, until) in [(i64::MIN, now_ms), (ahead_ms.saturating_add(1), i64::MAX)] {
-            let wanted = i64::from(limit) - claimed.len() as i64;
-            if wanted <= 0 {
-                break;
-            }
-            let rows: Vec<Row> = on_engine!(self, write, CLAIM, |sql, pool| {
-                let query = sqlx::query_as(sql)
-                    .bind(holder)
-                    .bind(now_ms)
-                    .bind(now_ms.saturating_add(lease_ms))
-                    .bind(now_ms.saturating_add(lease_ms.saturating_mul(LENGTHS_AHEAD)))
-                    .bind(from)
-                    .bind(until)
-                    .bind(wanted)
-                    .bind(now_ms.saturating_add(LONGEST_WAIT_MS))
-                    .bind(ahead_ms.div_euclid(1000));
-                Ok::<_, StoreError>(query.fetch_all(pool).await?)
-            })?;
-            let mut rows: Vec<Claimed> = rows
-                .into_iter()
-                .map(Claimed::try_from)
-                .collect::<Result<_, sqlx::Error>>()?;
-            rows.sort_by(|a, b| {
-                (a.next_poll_ms, &a.claim.subreddit).cmp(&(b.next_poll_ms, &b.claim.subreddit))
-            });
-            claimed.extend(rows);
-        }
+        let rows: Vec<Row> = on_engine!(self, write, CLAIM, |sql, pool| {
+            let query = sqlx::query_as(sql)
+                .bind(holder)
+                .bind(now_ms)
+                .bind(now_ms.saturating_add(lease_ms))
+                .bind(now_ms.saturating_add(lease_ms.saturating_mul(LENGTHS_AHEAD)))
+                .bind(i64::from(limit));
+            Ok::<_, StoreError>(query.fetch_all(pool).await?)
+        })?;
+        let mut claimed: Vec<Claimed> = rows
+            .into_iter()
+            .map(Claimed::try_from)
+            .collect::<Result<_, sqlx::Error>>()?;
+        claimed.sort_by(|a, b| {
+            (a.next_poll_ms, &a.claim.subreddit).cmp(&(b.next_poll_ms, &b.claim.subreddit))
+        });
         Ok(claimed)
+    }
+
+    /// Subreddits whose next poll was timed by a clock that is ahead of this one: another machine's,
+    /// or this one's before it was set back. Which it is, time shows: whether the token rises.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn timed_ahead(&self, now_ms: i64) -> Result<Vec<TimedAhead>, StoreError> {
+        let ahead_ms = now_ms.saturating_add(AHEAD_MS);
+        let rows: Vec<(String, i64, i64)> = on_engine!(self, read, TIMED_AHEAD, |sql, pool| {
+            let query = sqlx::query_as(sql)
+                .bind(ahead_ms)
+                .bind(ahead_ms.div_euclid(1000))
+                .bind(now_ms.saturating_add(LONGEST_WAIT_MS));
+            Ok::<_, StoreError>(query.fetch_all(pool).await?)
+        })?;
+        rows.into_iter()
+            .map(|(name, token, wait_ms)| {
+                Ok(TimedAhead {
+                    subreddit: name.parse().map_err(StoreError::unreadable)?,
+                    token,
+                    wait_ms: wait_ms.clamp(0, LONGEST_WAIT_MS),
+                })
+            })
+            .collect()
+    }
+
+    /// Makes subreddits due that nobody has claimed since they were [`Store::timed_ahead`].
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn make_due(&self, rows: &[TimedAhead], now_ms: i64) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<(&str, i64)> = rows
+            .iter()
+            .map(|row| (row.subreddit.as_str(), row.token))
+            .collect();
+        let rows = &json(&rows)?;
+        on_engine!(self, write, MAKE_DUE, |sql, pool| {
+            sqlx::query(sql)
+                .bind(rows)
+                .bind(now_ms)
+                .execute(pool)
+                .await?;
+            Ok(())
+        })
     }
 
     /// Extends claims; those that are still held come back.

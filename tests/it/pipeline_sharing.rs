@@ -269,3 +269,36 @@ async fn what_a_killed_scheduler_held_is_taken_over_when_its_lease_ends() {
         assert_eq!(row.seen_until, Some(world.now_ms() / 1000), "{row:?}");
     }
 }
+
+#[tokio::test]
+async fn schedulers_whose_clocks_differ_do_not_poll_in_turns() {
+    let mut world = quiet(3, |_| 1.0, Oddities::none()).await;
+    world.start_scheduler_behind();
+    let looks = async |count: u64| {
+        let before = clock_readings();
+        until("they look", Duration::from_secs(60), async || {
+            clock_readings() >= before + count
+        })
+        .await;
+    };
+    let mut asked = listings(&world);
+    for minute in 0..6 {
+        world.advance(MINUTE);
+        world.settle(|| {}).await;
+        looks(30).await;
+        let polls = listings(&world) - asked;
+        assert!(polls <= 3, "{polls} listings in minute {minute}");
+        asked = listings(&world);
+    }
+    // The one whose clock is ahead is gone: the other goes on, though its clock says that it is early.
+    world.kill_scheduler();
+    for _ in 0..12 {
+        world.advance(MINUTE / 4);
+        looks(4).await;
+    }
+    let polls = listings(&world) - asked;
+    assert!(
+        (1..=6).contains(&polls),
+        "{polls} listings in three minutes"
+    );
+}

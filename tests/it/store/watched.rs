@@ -2,7 +2,7 @@
 
 use super::conformance;
 use super::fixtures::{NOW, World, member, name};
-use freshet::store::{Added, Claim, SubredditState};
+use freshet::store::{Added, Claim, SubredditState, TimedAhead};
 use std::collections::HashSet;
 
 conformance!(
@@ -239,22 +239,38 @@ async fn a_clock_set_back_delays_nobody(world: World) {
     assert!(world.record(member(&claim)).await.lost.len() == 1);
     // The next poll was timed by it, too.
     let mut record = member(&taken[0].claim);
-    record.update.next_poll_ms = NOW;
+    record.update.next_poll_ms = NOW + 20_000;
     world.record(record).await;
-    let little = store.claim_due("b", NOW - 30_000, 60_000, 9).await;
-    assert!(little.unwrap().is_empty(), "clocks differ a little");
-    let due = store.claim_due("b", back, 60_000, 9).await.unwrap();
-    assert_eq!(due.len(), 1, "polled an hour ahead of now");
-    store.release_claims(&[due[0].claim.clone()]).await.unwrap();
-    let long_ago = NOW - 13 * 3_600_000;
-    let due = store.claim_due("b", long_ago, 60_000, 9).await.unwrap();
-    assert_eq!(due.len(), 1);
+    let due = async |now_ms: i64| store.claim_due("b", now_ms, 60_000, 9).await.unwrap();
+    let little = NOW - 30_000;
+    assert!(store.timed_ahead(little).await.unwrap().is_empty());
+    let ahead = store.timed_ahead(back).await.unwrap();
+    let expected = TimedAhead {
+        subreddit: name("rust"),
+        token: taken[0].claim.token,
+        wait_ms: 20_000,
+    };
+    assert_eq!(ahead, [expected]);
+    assert!(
+        due(back).await.is_empty(),
+        "it is left to whom that clock is"
+    );
+    store.make_due(&ahead, back).await.unwrap();
+    assert_eq!(due(back).await.len(), 1);
+    // Whoever claims it meanwhile polls it.
+    store.make_due(&ahead, back - 90_000).await.unwrap();
+    let row = &store.subreddits().await.unwrap()[0];
+    assert_eq!(row.next_poll_ms, back);
     // A clock that is a little behind takes nothing from anybody.
-    let behind = store
-        .claim_due("c", long_ago - 500, 60_000, 9)
+    assert!(due(back - 500).await.is_empty());
+    // Watched since then, and never polled.
+    store
+        .add_subreddit(&name("kettles"), NOW / 1000)
         .await
         .unwrap();
-    assert!(behind.is_empty());
+    let ahead = store.timed_ahead(back).await.unwrap();
+    let waits: Vec<i64> = ahead.iter().map(|row| row.wait_ms).collect();
+    assert!(waits.contains(&0), "{ahead:?}");
 }
 
 async fn a_lease_has_one_holder(world: World) {

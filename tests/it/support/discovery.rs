@@ -24,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 /// World time at the start, milliseconds since the epoch.
 pub const START_MS: i64 = 1_790_000_000_000;
 
+/// By how much another machine's clock is behind ours.
+const BEHIND_MS: i64 = 90_000;
+
 /// How long discovery may take, in real time, to do what is due.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -36,6 +39,11 @@ thread_local! {
 pub fn our_clock() -> i64 {
     READINGS.with(|count| count.set(count.get() + 1));
     OUR_CLOCK_MS.with(Cell::get)
+}
+
+/// The clock of another machine, behind ours.
+fn clock_behind() -> i64 {
+    our_clock() - BEHIND_MS
 }
 
 /// How often our clock was read: a scheduler does whenever it looks for what is due.
@@ -117,8 +125,21 @@ impl World {
 
     /// Starts one more scheduler, with a client and a memory of its own.
     pub fn start_scheduler(&mut self) {
+        self.schedule(our_clock);
+    }
+
+    /// The same on a machine whose clock is a minute and a half behind.
+    pub fn start_scheduler_behind(&mut self) {
+        self.schedule(clock_behind);
+    }
+
+    fn schedule(&mut self, now_ms: fn() -> i64) {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(self.discover(), stop.clone()));
+        let discover = Discover {
+            now_ms,
+            ..self.discover()
+        };
+        let task = tokio::spawn(run(discover, stop.clone()));
         self.schedulers.push((stop, task));
     }
 
