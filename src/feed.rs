@@ -14,14 +14,17 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-const LEASE: &str = "feed";
+const LEASE_NAME: &str = "feed";
 const LEASE_MS: i64 = 6_000;
+/// After a fault of the queue: long enough that another, who may reach it, takes the lease.
+const STANDS_BACK: Duration = Duration::from_secs(6);
 const LEASE_RENEWAL: Duration = Duration::from_secs(2);
 /// A look at the database and the queue when nothing hints at new work.
 const IDLE_LOOK: Duration = Duration::from_millis(500);
 /// While work is waiting, the queue is topped up this often.
 const BUSY_LOOK: Duration = Duration::from_millis(25);
-/// How often jobs are looked for that the queue lost, and how long one must have been handed over.
+/// How often jobs are looked for that the queue lost or the clock delays, and how long one must have
+/// been handed over.
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
 const RECONCILE_AFTER_MS: i64 = 10_000;
 const RECONCILE_MOST: u32 = 10_000;
@@ -58,6 +61,7 @@ enum FeedError {
 /// Feeds until told to stop.
 pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) {
     let mut lease_renewed: Option<Instant> = None;
+    let mut stands_back_until: Option<Instant> = None;
     let mut reconciled = Instant::now();
     let mut reaped = Instant::now();
     let mut beaten: Option<Instant> = None;
@@ -74,11 +78,15 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
             }
         };
         tokio::select! { () = stop.cancelled() => break, () = wait => {} }
+        if stands_back_until.is_some_and(|until| Instant::now() < until) {
+            feed.progress.made();
+            continue;
+        }
         let turn = async {
             if lease_renewed.is_none_or(|at| at.elapsed() >= LEASE_RENEWAL) {
                 let held = feed
                     .store
-                    .acquire_lease(LEASE, &feed.holder, now_ms(), LEASE_MS)
+                    .acquire_lease(LEASE_NAME, &feed.holder, now_ms(), LEASE_MS)
                     .await?;
                 lease_renewed = held.then(Instant::now);
             }
@@ -115,14 +123,24 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
                     tracing::warn!(%error, "The queue cannot be fed; trying again until it can");
                 }
                 // Somebody else may feed meanwhile, if only this process is cut off.
+                if matches!(error, FeedError::Queue(_)) {
+                    stands_back_until = Some(Instant::now() + STANDS_BACK);
+                    release(&feed).await;
+                }
                 lease_renewed = None;
                 busy = false;
             }
         }
     }
-    if lease_renewed.is_some()
-        && let Err(error) = feed.store.release_lease(LEASE, &feed.holder).await
-    {
+    if lease_renewed.is_some() {
+        release(&feed).await;
+    }
+}
+
+/// Lets another feed.
+async fn release(feed: &Feed) {
+    let released = feed.store.release_lease(LEASE_NAME, &feed.holder);
+    if let Err(error) = feed.progress.during(released).await {
         tracing::debug!(%error, "The feeder's lease was left to run out");
     }
 }
@@ -146,8 +164,15 @@ async fn top_up(feed: &Feed, now_ms: i64) -> Result<bool, FeedError> {
     Ok(u32::try_from(ids.len()).is_ok_and(|fed| fed == room))
 }
 
-/// Finds what was handed over and is no longer in the queue.
+/// Finds what was handed over and is no longer in the queue, and what a clock keeps waiting.
 async fn reconcile(feed: &Feed, now_ms: i64) -> Result<(), FeedError> {
+    let hastened = feed.store.hasten_fetches(now_ms).await?;
+    if hastened > 0 {
+        tracing::warn!(
+            fetches = hastened,
+            "The clock was set back; what waited for its old time is due now"
+        );
+    }
     let handed_over = feed
         .store
         .fed_before(now_ms - RECONCILE_AFTER_MS, RECONCILE_MOST)

@@ -23,12 +23,12 @@ pub struct FetchCounts {
 /// Lower is sooner; the table's check allows these alone. Live discoveries are 0.
 const PRIORITIES: [i16; 3] = [0, 1, 2];
 
-/// No fetch waits this long by design; one that seems to was timed by a clock that has since been set
-/// back.
-const LONGEST_WAIT_MS: i64 = 15 * 60 * 1000;
-
-/// What was handed over so long after the moment that is looked at was timed by such a clock, too.
+/// What lies further ahead than this was timed by a clock that has since been set back: more than the
+/// clocks of several machines may differ.
 const AHEAD_MS: i64 = 60_000;
+
+/// No fetch waits this long by design.
+const LONGEST_WAIT_MS: i64 = 15 * 60 * 1000;
 
 /// One priority at a time: only so does the index (priority, due_ms) lead straight to the rows due
 /// first, past however many that wait for later.
@@ -36,18 +36,25 @@ const CLAIM: Dialects = Dialects {
     postgres: "UPDATE fetches SET fed_ms = $2
      WHERE id = ANY(ARRAY(
          SELECT id FROM fetches
-         WHERE priority = $1 AND due_ms >= $4 AND due_ms <= $5
+         WHERE priority = $1 AND due_ms <= $2
            AND fed_ms IS NULL AND dead_at IS NULL
          ORDER BY due_ms LIMIT $3 FOR UPDATE SKIP LOCKED))
      RETURNING id, due_ms",
     sqlite: "UPDATE fetches SET fed_ms = $2
      WHERE id IN (
          SELECT id FROM fetches
-         WHERE priority = $1 AND due_ms >= $4 AND due_ms <= $5
+         WHERE priority = $1 AND due_ms <= $2
            AND fed_ms IS NULL AND dead_at IS NULL
          ORDER BY due_ms LIMIT $3)
      RETURNING id, due_ms",
 };
+/// One that was never tried waits for nothing; one that was waits since then. `$2` and `$3` are the
+/// latest moments at which it may have been tried, and may be due.
+const HASTEN: Dialects = Dialects::same(
+    "UPDATE fetches SET due_ms = $1
+     WHERE priority IN (0, 1, 2) AND due_ms > $2 AND fed_ms IS NULL AND dead_at IS NULL
+       AND (started_ms IS NULL OR started_ms > $2 OR due_ms > $3)",
+);
 const FED_BEFORE: Dialects = Dialects::same(
     "SELECT id FROM fetches
      WHERE (fed_ms < $1 OR fed_ms > $3) AND dead_at IS NULL ORDER BY fed_ms LIMIT $2",
@@ -90,29 +97,34 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<SubmissionId>, StoreError> {
         let mut claimed = Vec::new();
-        let far = now_ms.saturating_add(LONGEST_WAIT_MS);
-        let ranges = [(i64::MIN, now_ms), (far.saturating_add(1), i64::MAX)];
-        let due = PRIORITIES
-            .into_iter()
-            .flat_map(|priority| ranges.map(|range| (priority, range)));
-        for (priority, (from, until)) in due {
+        for priority in PRIORITIES {
             let wanted = i64::from(limit) - claimed.len() as i64;
             if wanted <= 0 {
                 break;
             }
             let mut rows: Vec<(String, i64)> = on_engine!(self, write, CLAIM, |sql, pool| {
-                let query = sqlx::query_as(sql)
-                    .bind(priority)
-                    .bind(now_ms)
-                    .bind(wanted)
-                    .bind(from)
-                    .bind(until);
+                let query = sqlx::query_as(sql).bind(priority).bind(now_ms).bind(wanted);
                 Ok::<_, StoreError>(query.fetch_all(pool).await?)
             })?;
             rows.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
             claimed.extend(rows.into_iter().map(|(id, _)| id));
         }
         ids(claimed)
+    }
+
+    /// Makes those fetches due that only wait because the clock that timed them has since been set
+    /// back; returns how many. Looks at all that are due later: not to be called all the time.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn hasten_fetches(&self, now_ms: i64) -> Result<u64, StoreError> {
+        on_engine!(self, write, HASTEN, |sql, pool| {
+            let query = sqlx::query(sql)
+                .bind(now_ms)
+                .bind(now_ms.saturating_add(AHEAD_MS))
+                .bind(now_ms.saturating_add(LONGEST_WAIT_MS));
+            Ok(query.execute(pool).await?.rows_affected())
+        })
     }
 
     /// Fetches handed to the queue before a moment (milliseconds) and still not finished, those

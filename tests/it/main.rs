@@ -20,6 +20,7 @@ mod binary_subreddits;
 mod binary_view;
 mod budget_local;
 mod budget_shared;
+mod feeding;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzzed;
 mod liveness;

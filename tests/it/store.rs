@@ -10,7 +10,7 @@ mod contents;
 mod dead;
 mod faults;
 mod fetches;
-mod fixtures;
+pub mod fixtures;
 mod heartbeats;
 mod history;
 mod polls;

@@ -11,6 +11,9 @@ pub mod mutate;
 pub mod pipeline;
 #[expect(dead_code, reason = "the faults alone kill and freeze this server")]
 pub mod postgres;
+#[expect(dead_code, reason = "the faults alone listen in")]
+#[path = "../faults/proxy.rs"]
+pub mod proxy;
 pub mod redis;
 pub mod rough;
 pub mod tls;

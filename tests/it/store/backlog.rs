@@ -11,6 +11,7 @@ conformance!(
     several_feeders_never_get_the_same_fetch,
     what_the_queue_has_lost_is_fed_again,
     a_clock_set_back_delays_no_fetch,
+    a_clock_set_back_by_minutes_shortens_no_wait,
     attempts_are_counted_before_the_work,
     an_outage_gives_the_attempt_back_once,
     a_failure_keeps_its_reason_and_is_tried_again_or_set_aside,
@@ -106,12 +107,43 @@ async fn a_clock_set_back_delays_no_fetch(world: World) {
     let store = &world.store;
     discover(&world, &["a1", "a2"]).await;
     let (back, little) = (NOW - 3_600_000, NOW - 30_000);
+    assert_eq!(store.hasten_fetches(little).await.unwrap(), 0);
     assert!(store.claim_fetches(little, 9).await.unwrap().is_empty());
     assert_eq!(store.claim_fetches(NOW, 1).await.unwrap().len(), 1);
+    assert_eq!(store.hasten_fetches(back).await.unwrap(), 1);
     assert_eq!(store.claim_fetches(back, 9).await.unwrap().len(), 1);
     // Handed over at NOW, an hour ahead; and just now.
     assert_eq!(store.fed_before(back - 10, 9).await.unwrap().len(), 1);
     assert_eq!(store.fed_before(back + 10, 9).await.unwrap().len(), 2);
+}
+
+async fn a_clock_set_back_by_minutes_shortens_no_wait(world: World) {
+    let store = &world.store;
+    let back = NOW - 300_000;
+    discover(&world, &["a1", "a2", "a3", "a4"]).await;
+    store.claim_fetches(NOW + 9, 3).await.unwrap();
+    // Tried and put off: two before the clock was set back, one of them for longer than anything
+    // waits, and one after.
+    store.start_attempts(&ids(&["a1"]), "w", NOW).await.unwrap();
+    let after = ids(&["a2", "a3"]);
+    store.start_attempts(&after, "w", back).await.unwrap();
+    for (text, due_ms) in [
+        ("a1", NOW + 60_000),
+        ("a2", back + 240_000),
+        ("a3", back + 3_600_000),
+    ] {
+        store.return_fetches(&ids(&[text]), due_ms).await.unwrap();
+    }
+    assert_eq!(store.hasten_fetches(back).await.unwrap(), 3);
+    let due: HashSet<_> = store
+        .claim_fetches(back, 9)
+        .await
+        .unwrap()
+        .into_iter()
+        .collect();
+    assert_eq!(due, ids(&["a1", "a3", "a4"]).into_iter().collect());
+    let later = store.claim_fetches(back + 240_000, 9).await.unwrap();
+    assert_eq!(later, ids(&["a2"]));
 }
 
 async fn attempts_are_counted_before_the_work(world: World) {

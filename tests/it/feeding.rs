@@ -1,0 +1,97 @@
+//! Who feeds the queue, and with what, when something is out of order.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use crate::store::fixtures::{NOW, World, ids, seen};
+use crate::support::jobs::{On, PATIENCE, Place};
+use crate::support::pipeline::until;
+use crate::support::proxy::Proxy;
+use crate::support::redis::RedisServer;
+use freshet::feed::{self, Feed};
+use freshet::liveness::Progress;
+use freshet::queue::Queue;
+use freshet::store::Store;
+use std::net::SocketAddr;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// One scheduler's feeder.
+struct Feeder {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Feeder {
+    /// Under a clock that goes on from this moment (milliseconds) since `begun`.
+    fn start(store: Store, queue: Queue, name: &str, moment_ms: i64, begun: Instant) -> Feeder {
+        let feed = Feed {
+            store,
+            queue,
+            max_waiting: 2_000,
+            holder: name.to_owned(),
+            work: std::sync::Arc::default(),
+            progress: Progress::unwatched(),
+        };
+        let now_ms = move || moment_ms + i64::try_from(begun.elapsed().as_millis()).unwrap();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(feed::run(feed, now_ms, stop.clone()));
+        Feeder { stop, task }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        timeout(PATIENCE, self.task).await.unwrap().unwrap();
+    }
+}
+
+/// Waits until the submission has a job.
+async fn queued(queue: &Queue, what: &str, id: &str) {
+    until(what, PATIENCE, async || {
+        queue
+            .absent(&ids(&[id]))
+            .await
+            .is_ok_and(|absent| absent.is_empty())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduler_that_alone_is_cut_off_from_the_queue_lets_another_feed() {
+    let server = tokio::task::spawn_blocking(RedisServer::start);
+    let server = server.await.unwrap();
+    let address = server.url().replace("redis://", "").replace('/', "");
+    let address: SocketAddr = address.parse().unwrap();
+    let mut proxy = Proxy::start(address);
+    let world = World::postgres().await;
+    let direct = Queue::connect(&server.url(), "fetch").await.unwrap();
+    let through = format!("redis://{}/", proxy.address());
+    let through = Queue::connect(&through, "fetch").await.unwrap();
+    let begun = Instant::now();
+
+    let first = Feeder::start(world.store.clone(), through, "first", NOW, begun);
+    world.list(&[seen("a1", NOW)]).await;
+    queued(&direct, "the first feeds", "a1").await;
+    let second = Feeder::start(world.another().await, direct.clone(), "second", NOW, begun);
+    proxy.close();
+    world.list(&[seen("a2", NOW)]).await;
+    queued(&direct, "the second takes over", "a2").await;
+
+    proxy.open();
+    second.end().await;
+    world.list(&[seen("a3", NOW)]).await;
+    queued(&direct, "the first feeds again", "a3").await;
+    first.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_set_back_by_minutes_delays_no_feeding() {
+    let world = World::sqlite().await;
+    let place = Place::new(On::Sqlite).await;
+    world.list(&[seen("a1", NOW)]).await;
+    let back = NOW - 600_000;
+    let (store, queue) = (world.store.clone(), place.queue.clone());
+    let feeder = Feeder::start(store, queue, "only", back, Instant::now());
+    queued(&place.queue, "it is fed all the same", "a1").await;
+    feeder.end().await;
+}
