@@ -29,8 +29,6 @@ on_both! {
     workers_are_counted_while_they_live => workers;
     queues_of_other_names_stay_untouched => names;
     ten_thousand_due_jobs_wedge_nothing => many_due;
-    jobs_pushed_by_a_clock_that_was_set_back_run_all_the_same => set_back;
-    a_worker_that_died_under_such_a_clock_is_noticed => died_ahead;
     an_empty_queue_answers_everything => empty;
 }
 
@@ -55,74 +53,6 @@ async fn every_job_once(on: On) {
     other.end().await;
     assert_eq!(recorder.runs(), 2_000, "each ran once");
     assert_eq!(place.queue.reap(10_000).await.unwrap(), 2_000);
-}
-
-async fn set_back(on: On) {
-    let place = Place::new(on).await;
-    let jobs = ids(0..10);
-    place.queue.push(&jobs, now_ms() + 3_600_000).await.unwrap();
-    let recorder = Recorder::new(|_| Deed::End);
-    let worker = Worker::start(&place.queue, &recorder, slots(50));
-    place.queue.reap(10).await.unwrap();
-    recorder.until("all ran", |all| all.started() == 10).await;
-    worker.end().await;
-}
-
-async fn died_ahead(on: On) {
-    let place = Place::new(on).await;
-    place.queue.push(&ids(0..5), now_ms()).await.unwrap();
-    let dead = Recorder::new(|_| Deed::WaitAtTheGate);
-    let worker = Worker::start(&place.queue, &dead, slots(5));
-    dead.until("all run", |all| all.started() == 5).await;
-    worker.abort();
-    // Its last beat came before the clock was set back by an hour.
-    beat_an_hour_ahead(on, &place).await;
-    let recorder = Recorder::new(|_| Deed::End);
-    let worker = Worker::start(&place.queue, &recorder, slots(5));
-    let reaping = async {
-        loop {
-            place.queue.reap(10).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    };
-    tokio::select! {
-        () = reaping => {}
-        () = recorder.until("its jobs run", |all| all.started() == 5) => {}
-    }
-    assert_eq!(place.queue.workers().await.unwrap(), 1);
-    worker.end().await;
-}
-
-/// Of every worker that there is.
-async fn beat_an_hour_ahead(on: On, place: &Place) {
-    let ahead = now_ms() / 1000 + 3_600;
-    match on {
-        On::Redis => {
-            let client = ::redis::Client::open(place.url.as_str()).unwrap();
-            let mut plain = client.get_multiplexed_async_connection().await.unwrap();
-            let key = format!("{}:workers", place.name);
-            let workers: Vec<String> = ::redis::cmd("ZRANGE")
-                .arg(&key)
-                .arg(0)
-                .arg(-1)
-                .query_async(&mut plain)
-                .await
-                .unwrap();
-            assert_eq!(workers.len(), 1);
-            let mut beat = ::redis::cmd("ZADD");
-            beat.arg(&key).arg(ahead).arg(&workers[0]);
-            beat.query_async::<()>(&mut plain).await.unwrap();
-        }
-        On::Sqlite => {
-            let pool = sqlx::SqlitePool::connect(&place.url).await.unwrap();
-            let beaten = sqlx::query("UPDATE Workers SET last_seen = ?1")
-                .bind(ahead)
-                .execute(&pool)
-                .await
-                .unwrap();
-            assert_eq!(beaten.rows_affected(), 1);
-        }
-    }
 }
 
 async fn pushed_again(on: On) {
