@@ -122,6 +122,7 @@ fn advice(error: &sqlx::Error) -> Option<&'static str> {
             ("28", _) => "Check the user and the password in the address.",
             (_, "3D000") => "Make the database first, for example with createdb.",
             (_, "42501") => "Its user must be allowed to create tables there.",
+            (_, "55P03") => "Another program holds it locked; one that migrates it, perhaps.",
             (_, "53300") => "The server's max_connections is reached.",
             _ => return None,
         });

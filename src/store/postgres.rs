@@ -29,6 +29,9 @@ const SESSION: &str =
      SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
      SET lock_timeout = '30s'";
 
+/// What the session that migrates is told: twice that is the patience of a program that starts.
+const MIGRATION: &str = "SET lock_timeout = '15s'";
+
 /// A server.
 #[derive(Debug, Clone)]
 pub struct Postgres {
@@ -68,9 +71,11 @@ impl Postgres {
         let mut migrator = sqlx::migrate!("migrations/postgres");
         // An older program may start on a newer database: see migrations/README.md.
         migrator.set_ignore_missing(true);
-        // A session of its own: no time limit applies, and the settings above are not for it.
+        // A session of its own: the settings above are not for it. A step may take its time; another
+        // program's lock is waited for only so long, and then named.
         let options = (*self.pool.connect_options()).clone();
         let mut connection = sqlx::PgConnection::connect_with(&options).await?;
+        connection.execute(MIGRATION).await?;
         migrator.run_direct(None, &mut connection, false).await?;
         connection.close().await?;
         Ok(())
