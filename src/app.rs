@@ -12,7 +12,7 @@ pub use stages::Role;
 use crate::config::{Config, ConfigError, display_url};
 use crate::liveness::{Ending, Limits, Liveness, Stuck, Watch};
 use crate::metrics::Metrics;
-use crate::observe::{Health, Live};
+use crate::observe::{Health, Live, Opening};
 use crate::queue::{Queue, QueueError};
 use crate::source::{Budget, Login, Reddit, RedditOptions};
 use crate::store::{Added, Store, StoreError};
@@ -200,9 +200,17 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
              reach it who may read everything there, or put a proxy before it that asks"
         );
     }
+    let opening = Arc::new(Opening::new(Arc::clone(&metrics)));
+    let served = CancellationToken::new();
+    // However this ends, so does that.
+    let _closing = served.clone().drop_guard();
+    let serve = crate::observe::serve(Arc::clone(&opening), listener, served.clone());
+    let mut serve = tokio::spawn(serve).fuse();
     let open = async {
+        opening.waits_for("database");
         let store = open_store(&config).await?;
         watch(&store, &subreddits).await?;
+        opening.waits_for("queue");
         anyhow::Ok((store, open_queue(&config).await?))
     };
     // A server that is not there yet is waited for, which a signal ends.
@@ -233,13 +241,11 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
         now_ms,
     });
     let stop = CancellationToken::new();
-    let served = CancellationToken::new();
     let mut stages = Stages::default();
     stages.start(&config, &roles, &health, reddit, &stop);
     let (hangs, mut hung) = oneshot::channel();
     let _watch = watch_over(&config, &liveness, &metrics, hangs)?;
-    let serve = crate::observe::serve(Arc::clone(&health), listener, served.clone());
-    let mut serve = tokio::spawn(serve).fuse();
+    opening.opened(Arc::clone(&health));
     let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     tracing::info!(
         roles = names.join(","),

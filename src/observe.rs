@@ -9,6 +9,6 @@ mod logging;
 mod status;
 
 pub use gauges::{Gauges, sample};
-pub use http::{Health, serve};
+pub use http::{Health, Opening, serve};
 pub use logging::{LogFormat, RecentLines, start as start_logging};
 pub use status::{Live, QueueStatus, RateBudget, Status, SubredditStatus, read as read_status};

@@ -7,13 +7,14 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::store::Store;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,7 @@ pub struct Health {
     pub store: Store,
     /// Pinged by `/readyz`, read by `/api/v1/status`.
     pub queue: Queue,
-    /// Rendered by `/metrics`.
+    /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What only this process knows.
     pub live: Arc<Live>,
@@ -40,12 +41,66 @@ pub struct Health {
     pub now_ms: fn() -> i64,
 }
 
+/// A process from its first moment on: what the endpoints read, once it is there.
+#[derive(Debug)]
+pub struct Opening {
+    metrics: Arc<Metrics>,
+    waits_for: Mutex<&'static str>,
+    health: OnceLock<Arc<Health>>,
+}
+
+impl Opening {
+    /// Nothing is there yet but the metrics.
+    pub fn new(metrics: Arc<Metrics>) -> Opening {
+        Opening {
+            metrics,
+            waits_for: Mutex::new("start"),
+            health: OnceLock::new(),
+        }
+    }
+
+    /// Says what is waited for now, such as `database`.
+    pub fn waits_for(&self, what: &'static str) {
+        *self.lock() = what;
+    }
+
+    /// Everything is there.
+    pub fn opened(&self, health: Arc<Health>) {
+        // Nobody opens twice; the first stays.
+        let _ = self.health.set(health);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, &'static str> {
+        self.waits_for
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What there is once everything is open; until then the answer is 503, and says what is waited for.
+struct Open(Arc<Health>);
+
+impl FromRequestParts<Arc<Opening>> for Open {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        _: &mut Parts,
+        opening: &Arc<Opening>,
+    ) -> Result<Open, Self::Rejection> {
+        opening.health.get().cloned().map(Open).ok_or_else(|| {
+            let waits = format!("starting: waits for the {}", *opening.lock());
+            let checks = BTreeMap::from([("process", waits)]);
+            (StatusCode::SERVICE_UNAVAILABLE, Json(checks)).into_response()
+        })
+    }
+}
+
 /// Serves until told to stop: 64 connections at once, each until nothing has moved on it for 65 s.
 ///
 /// # Errors
 /// Where the listener fails.
 pub async fn serve(
-    health: Arc<Health>,
+    opening: Arc<Opening>,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
@@ -55,13 +110,13 @@ pub async fn serve(
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/api/v1/status", get(status))
-        .with_state(health);
+        .with_state(opening);
     axum::serve(BoundedListener::new(listener), routes)
         .with_graceful_shutdown(async move { stop.cancelled().await })
         .await
 }
 
-async fn front(State(health): State<Arc<Health>>) -> Html<String> {
+async fn front(Open(health): Open) -> Html<String> {
     let simulated = if health.live.simulated() {
         " · SIMULATED"
     } else {
@@ -79,22 +134,26 @@ async fn front(State(health): State<Arc<Health>>) -> Html<String> {
     ))
 }
 
-async fn metrics(State(health): State<Arc<Health>>) -> Response {
+async fn metrics(State(opening): State<Arc<Opening>>) -> Response {
     let kind = [(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
-    (kind, health.metrics.render()).into_response()
+    (kind, opening.metrics.render()).into_response()
 }
 
-async fn alive(State(health): State<Arc<Health>>) -> Response {
-    if let Some(stuck) = health.liveness.stuck() {
+async fn alive(State(opening): State<Arc<Opening>>) -> Response {
+    if let Some(stuck) = opening
+        .health
+        .get()
+        .and_then(|health| health.liveness.stuck())
+    {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("{stuck}\n")).into_response();
     }
     "alive\n".into_response()
 }
 
-async fn ready(State(health): State<Arc<Health>>) -> Response {
+async fn ready(Open(health): Open) -> Response {
     let told = |result: Result<Result<(), String>, _>| match result {
         Ok(Ok(())) => "ok".to_owned(),
         Ok(Err(error)) => error,
@@ -126,7 +185,7 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
     (code, Json(checks)).into_response()
 }
 
-async fn status(State(health): State<Arc<Health>>) -> Response {
+async fn status(Open(health): Open) -> Response {
     match super::status::read(
         &health.store,
         Some(&health.queue),

@@ -4,7 +4,7 @@ use crate::support::jobs::{On, Place, now_ms};
 use crate::support::pipeline::until;
 use freshet::liveness::{Ending, Limits, Liveness, Progress, Stuck, Watch};
 use freshet::metrics::Metrics;
-use freshet::observe::{Health, Live, serve};
+use freshet::observe::{Health, Live, Opening, serve};
 use freshet::store::Store;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -73,7 +73,9 @@ async fn a_part_that_hangs_makes_the_process_unready_and_then_ends_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    tokio::spawn(serve(health, listener, stop.clone()));
+    let opening = Arc::new(Opening::new(Arc::clone(&metrics)));
+    opening.opened(health);
+    tokio::spawn(serve(opening, listener, stop.clone()));
     let get = async |path: &str| {
         let answer = reqwest::get(format!("http://{address}{path}")).await;
         let answer = answer.unwrap();

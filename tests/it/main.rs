@@ -13,6 +13,7 @@ mod binary_http;
 mod binary_jobs;
 mod binary_liveness;
 mod binary_mistakes;
+mod binary_opening;
 mod binary_run;
 mod binary_secrets;
 mod binary_stop;

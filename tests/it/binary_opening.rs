@@ -1,0 +1,76 @@
+//! A process whose database or queue is not there yet.
+
+use super::support::binary::{Home, PATIENCE, Process};
+use super::support::pipeline::until;
+use super::support::postgres::fresh_database;
+use super::support::redis::{RedisServer, free_port};
+use super::support::world::World;
+use sqlx::migrate::Migrate;
+use sqlx::{Connection, PgConnection};
+
+/// A path's status and body; nothing where nobody answers.
+async fn get(port: u16, path: &str) -> (u16, String) {
+    match reqwest::get(format!("http://127.0.0.1:{port}{path}")).await {
+        Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap()),
+        Err(_) => (0, String::new()),
+    }
+}
+
+/// Starts one that lacks a server, and sees what it answers meanwhile.
+async fn waits(home: &Home, flags: [&str; 2], what: &str) -> (Process, u16) {
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let run = home.start(&[&["run", "rust", "--http-listen", &listen], &flags[..]].concat());
+    let said = format!("starting: waits for the {what}");
+    until(&said, PATIENCE, async || {
+        let (status, text) = get(port, "/readyz").await;
+        assert!([0, 503].contains(&status), "{status} {text}");
+        text.contains(&said)
+    })
+    .await;
+    assert_eq!(get(port, "/healthz").await, (200, "alive\n".to_owned()));
+    let (status, metrics) = get(port, "/metrics").await;
+    assert!(status == 200 && metrics.contains("freshet_build_info"));
+    for path in ["/", "/api/v1/status"] {
+        assert_eq!(get(port, path).await.0, 503, "{path}");
+    }
+    (run, port)
+}
+
+#[tokio::test]
+async fn while_a_server_is_missing_it_answers_and_says_which() {
+    let world = World::with(1).await;
+    let home = world.home();
+    let missing = free_port();
+    let database = format!("postgres://me@127.0.0.1:{missing}/db");
+    let (mut run, _) = waits(&home, ["--database-url", &database], "database").await;
+    run.signal("TERM");
+    assert_eq!(run.end(PATIENCE).await.code(), Some(0));
+
+    let queue = format!("redis://127.0.0.1:{missing}/");
+    let (mut run, port) = waits(&home, ["--queue-url", &queue], "queue").await;
+    let redis = tokio::task::spawn_blocking(move || RedisServer::start_on(missing));
+    let _redis = redis.await.unwrap();
+    until("it is ready", PATIENCE, async || {
+        get(port, "/readyz").await.0 == 200
+    })
+    .await;
+    run.signal("TERM");
+    assert_eq!(run.end(PATIENCE).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn another_program_that_migrates_is_waited_for_and_then_named() {
+    let home = Home::new();
+    let url = fresh_database().await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    other.lock().await.unwrap();
+    let ended = home.run(&["migrate", "--database-url", &url]).await;
+    ended
+        .ended_with(1)
+        .says(&["database.url", "Another program holds it locked"]);
+    other.unlock().await.unwrap();
+    home.run(&["migrate", "--database-url", &url])
+        .await
+        .ended_with(0);
+}
