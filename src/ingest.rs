@@ -96,6 +96,7 @@ impl Handler for FetchHandler {
         tracing::error!(%id, reason, "A job failed; it is tried again, and set aside if it keeps failing");
         let now_ms = (self.ingest.now_ms)();
         let failure = Failure {
+            by: &self.ingest.holder,
             kind: FailureKind::Panicked,
             reason: &reason,
             now_ms,

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::QueueError;
 pub use handler::{Fault, Handler, Outcome, WorkOptions};
+pub use runs::panic_text;
 
 use crate::metrics::Metrics;
 use crate::submission::SubmissionId;

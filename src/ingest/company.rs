@@ -1,21 +1,22 @@
 //! Gathers the jobs in flight into requests: up to 100 at a time, or what came within a moment.
 
-use super::record::Fetching;
+use super::record::{End, Fetching, or_panic};
 use super::{Ingest, LINGER, MOST_IDS};
 use crate::queue::Outcome;
 use crate::submission::SubmissionId;
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// One job, waiting for its outcome.
+/// One job, waiting for its end.
 #[derive(Debug)]
 struct Seat {
     id: SubmissionId,
-    outcome: oneshot::Sender<Outcome>,
+    end: oneshot::Sender<End>,
 }
 
 /// Where jobs hand in their ids.
@@ -37,13 +38,21 @@ impl Company {
     }
 
     /// Fetches and stores one submission, together with whoever else asks now.
+    ///
+    /// # Panics
+    /// Where the shared work for it did, with the same text.
     pub async fn fetch(&self, id: SubmissionId) -> Outcome {
-        let (outcome, answer) = oneshot::channel();
-        if self.0.send(Seat { id, outcome }).await.is_err() {
+        let (end, ended) = oneshot::channel();
+        if self.0.send(Seat { id, end }).await.is_err() {
             return Outcome::Returned;
         }
-        // Without an answer the request was dropped half-way; the feeder brings the job back.
-        answer.await.unwrap_or(Outcome::Returned)
+        match ended.await {
+            Ok(Ok(outcome)) => outcome,
+            // The panic hook has told of it already.
+            Ok(Err(panic)) => resume_unwind(Box::new(panic)),
+            // The request was dropped half-way; the feeder brings the job back.
+            Err(_) => Outcome::Returned,
+        }
     }
 }
 
@@ -93,20 +102,19 @@ impl Gathering {
     }
 }
 
-/// Runs one request and tells each job its own outcome.
+/// Runs one request and tells each job its own end.
 async fn answer(fetching: &Fetching, request: Vec<Seat>) {
-    let mut waiting: HashMap<SubmissionId, Vec<oneshot::Sender<Outcome>>> = HashMap::new();
+    let mut waiting: HashMap<SubmissionId, Vec<oneshot::Sender<End>>> = HashMap::new();
     for seat in request {
-        waiting.entry(seat.id).or_default().push(seat.outcome);
+        waiting.entry(seat.id).or_default().push(seat.end);
     }
     let ids: Vec<SubmissionId> = waiting.keys().cloned().collect();
-    for (id, outcome) in fetching.run(&ids).await {
+    for (id, end) in or_panic(&ids, fetching.run(&ids)).await {
         for (place, seat) in waiting.remove(&id).into_iter().flatten().enumerate() {
             // A second copy of a job had nothing left to do. One that stopped waiting needs no answer.
-            let _ = seat.send(if place == 0 {
-                outcome
-            } else {
-                Outcome::Obsolete
+            let _ = seat.send(match &end {
+                Ok(_) if place > 0 => Ok(Outcome::Obsolete),
+                end => end.clone(),
             });
         }
     }

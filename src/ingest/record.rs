@@ -4,11 +4,13 @@ use super::judge::{Judged, Outcomes};
 use super::{
     ALONE_FROM_ATTEMPT, FAILED_RETRY_MS, Ingest, MOST_ATTEMPTS, PATIENCE, RETURN_AFTER_MS,
 };
-use crate::queue::Outcome;
+use crate::queue::{Outcome, panic_text};
 use crate::source::{InfoPage, Priority, SourceError};
 use crate::store::{Attempt, Failure, FailureKind, FetchStored, StoreError};
 use crate::submission::{Observation, SubmissionId};
+use futures::FutureExt;
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -20,6 +22,29 @@ const STORE_PAUSE: Duration = Duration::from_millis(250);
 
 /// When jobs are run again whose request Reddit refused, or none of which the database would store.
 const REFUSED_RETRY_MS: i64 = 300_000;
+/// Why a job is set aside whose last attempt reported nothing.
+const NEVER_ENDED: &str = "its last attempt did not end: its process was killed or cut off";
+
+/// How a job ended; where its work panicked, what the panic said.
+pub(super) type End = Result<Outcome, String>;
+/// How each job ended.
+pub(super) type Ends = Vec<(SubmissionId, End)>;
+
+/// Work for these jobs; where it panics, each of them has.
+pub(super) async fn or_panic(ids: &[SubmissionId], work: impl Future<Output = Ends>) -> Ends {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(ends) => ends,
+        Err(panic) => {
+            let text = panic_text(panic.as_ref());
+            let all = ids.iter().map(|id| (id.clone(), Err(text.clone())));
+            all.collect()
+        }
+    }
+}
+
+fn ended(outcomes: Outcomes) -> impl Iterator<Item = (SubmissionId, End)> {
+    outcomes.into_iter().map(|(id, outcome)| (id, Ok(outcome)))
+}
 
 /// Fetches and stores; one for all requests of a process.
 #[derive(Debug)]
@@ -39,9 +64,9 @@ impl Fetching {
         }
     }
 
-    /// Runs the jobs of these ids; an outcome for each.
-    pub(super) async fn run(&self, ids: &[SubmissionId]) -> Outcomes {
-        let all = |outcome: Outcome| ids.iter().map(|id| (id.clone(), outcome)).collect();
+    /// Runs the jobs of these ids; an end for each.
+    pub(super) async fn run(&self, ids: &[SubmissionId]) -> Ends {
+        let all = |outcome: Outcome| ids.iter().map(|id| (id.clone(), Ok(outcome))).collect();
         let attempts = match self.start(ids).await {
             Ok(attempts) => attempts,
             Err(error) => {
@@ -54,17 +79,17 @@ impl Fetching {
                 return all(Outcome::Returned);
             }
         };
-        let mut outcomes = Outcomes::new();
+        let mut ends = Ends::new();
         let started: HashSet<&SubmissionId> = attempts.iter().map(|attempt| &attempt.id).collect();
         let obsolete = ids.iter().filter(|id| !started.contains(id));
-        outcomes.extend(obsolete.map(|id| (id.clone(), Outcome::Obsolete)));
+        ends.extend(obsolete.map(|id| (id.clone(), Ok(Outcome::Obsolete))));
         let (suspects, company): (Vec<Attempt>, Vec<Attempt>) = attempts
             .into_iter()
             .partition(|attempt| attempt.attempts >= ALONE_FROM_ATTEMPT);
         // Suspects first: whoever of the company kills the process is not to charge them.
-        outcomes.extend(self.run_suspects(suspects).await);
-        outcomes.extend(self.fetch(company).await);
-        outcomes
+        ends.extend(self.run_suspects(suspects).await);
+        ends.extend(self.fetch(company).await);
+        ends
     }
 
     /// Counts an attempt for each job, before the work.
@@ -87,79 +112,79 @@ impl Fetching {
 
     /// Jobs that were in flight each time their process died run one after another, each counted
     /// just before it runs; those whose turn does not come soon are handed back, uncharged.
-    async fn run_suspects(&self, suspects: Vec<Attempt>) -> Outcomes {
+    async fn run_suspects(&self, suspects: Vec<Attempt>) -> Ends {
         let (spent, suspects): (Vec<Attempt>, Vec<Attempt>) = suspects
             .into_iter()
             .partition(|attempt| attempt.attempts > MOST_ATTEMPTS);
-        let mut outcomes = Outcomes::new();
+        let mut ends = Ends::new();
         for attempt in spent {
-            let reason = match &attempt.reason {
-                Some(reason) => format!("{reason}; set aside after {MOST_ATTEMPTS} attempts"),
-                None => format!("never came to an end in {MOST_ATTEMPTS} attempts"),
-            };
-            tracing::error!(id = %attempt.id, reason, "A job is set aside");
+            let reason = attempt.reason.as_deref().unwrap_or(NEVER_ENDED);
+            tracing::error!(id = %attempt.id, reason, attempts = MOST_ATTEMPTS, "A job is set aside");
             let (id, now) = (&attempt.id, (self.ingest.now_ms)() / 1000);
             let noted = self
-                .persist(|| self.ingest.store.set_aside(id, &reason, now))
+                .persist(|| self.ingest.store.set_aside(id, reason, now))
                 .await;
             if noted.is_ok() {
                 // That of an attempt which an older build lost is not known.
                 let kind = attempt.failed_before.unwrap_or(FailureKind::NeverEnded);
                 self.count_dead(kind, 1);
             }
-            outcomes.push((
+            ends.push((
                 attempt.id.clone(),
-                noted.map_or(Outcome::Returned, |()| Outcome::Failed),
+                Ok(noted.map_or(Outcome::Returned, |()| Outcome::Failed)),
             ));
         }
         let Ok(_turn) = self.alone.try_acquire() else {
-            outcomes.extend(self.hand_back(&suspects, RETURN_AFTER_MS).await);
-            return outcomes;
+            ends.extend(ended(self.hand_back(&suspects, RETURN_AFTER_MS).await));
+            return ends;
         };
         let deadline = Instant::now() + PATIENCE;
         let mut suspects = suspects.into_iter();
         let first: Vec<Attempt> = suspects.by_ref().take(1).collect();
         // Before any runs: should it kill the process, the others have their attempts back.
         let others = self.hand_back(suspects.as_slice(), RETURN_AFTER_MS).await;
-        outcomes.extend(self.fetch(first).await);
+        ends.extend(self.fetch(first).await);
         for (id, returned) in others {
             if Instant::now() >= deadline || self.draining.is_cancelled() {
-                outcomes.push((id, returned));
+                ends.push((id, Ok(returned)));
                 continue;
             }
-            let id = std::slice::from_ref(&id);
-            match self.start(id).await {
-                Ok(attempt) if attempt.is_empty() => {
-                    outcomes.extend(id.iter().cloned().map(|id| (id, Outcome::Obsolete)));
-                }
-                Ok(attempt) => outcomes.extend(self.fetch(attempt).await),
+            match self.start(std::slice::from_ref(&id)).await {
+                Ok(attempt) if attempt.is_empty() => ends.push((id, Ok(Outcome::Obsolete))),
+                Ok(attempt) => ends.extend(self.fetch(attempt).await),
                 // As it was handed back.
-                Err(_) => outcomes.extend(id.iter().cloned().map(|id| (id, returned))),
+                Err(_) => ends.push((id, Ok(returned))),
             }
         }
-        outcomes
+        ends
     }
 
-    async fn fetch(&self, attempts: Vec<Attempt>) -> Outcomes {
+    /// One request. What panics over it is charged to those that were in it, and to no others.
+    async fn fetch(&self, attempts: Vec<Attempt>) -> Ends {
         if attempts.is_empty() {
-            return Outcomes::new();
+            return Ends::new();
         }
         let ids: Vec<SubmissionId> = attempts.iter().map(|attempt| attempt.id.clone()).collect();
+        let work = async { ended(self.fetch_together(&attempts, &ids).await).collect() };
+        or_panic(&ids, work).await
+    }
+
+    async fn fetch_together(&self, attempts: &[Attempt], ids: &[SubmissionId]) -> Outcomes {
         let metrics = &self.ingest.metrics.ingest;
         let deadline = Instant::now() + PATIENCE;
         let mut outage = false;
         let page = loop {
             let reddit = &self.ingest.reddit;
             let answer = tokio::select! {
-                answer = reddit.info_before(&ids, Priority::Fetch, deadline) => answer,
-                () = self.gives_up(outage) => return self.hand_back(&attempts, RETURN_AFTER_MS).await,
+                answer = reddit.info_before(ids, Priority::Fetch, deadline) => answer,
+                () = self.gives_up(outage) => return self.hand_back(attempts, RETURN_AFTER_MS).await,
             };
             match answer {
                 Ok(page) => break page,
                 // Ids are checked before they are asked for, so this says nothing of any one of them.
                 Err(error @ SourceError::Refused { .. }) => {
                     tracing::error!(jobs = ids.len(), %error, "Reddit refused a fetch; it is tried again in a few minutes");
-                    return self.hand_back(&attempts, REFUSED_RETRY_MS).await;
+                    return self.hand_back(attempts, REFUSED_RETRY_MS).await;
                 }
                 // The source holds the next request back for as long as the answer calls for.
                 Err(SourceError::Wait { .. } | SourceError::Unavailable { .. })
@@ -167,18 +192,18 @@ impl Fetching {
                 {
                     outage = true;
                 }
-                Err(_) => return self.hand_back(&attempts, RETURN_AFTER_MS).await,
+                Err(_) => return self.hand_back(attempts, RETURN_AFTER_MS).await,
             }
         };
         #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
         metrics.batch_size.observe(ids.len() as f64);
-        for _ in &ids {
+        for _ in ids {
             metrics
                 .fetch_seconds
                 .with_label_values(&[LABEL])
                 .observe(page.seconds);
         }
-        self.record(&attempts, page).await
+        self.record(attempts, page).await
     }
 
     /// Returns once the process stops and Reddit is out: then nothing is waited for. A slow answer is,
@@ -305,6 +330,7 @@ impl Fetching {
         let now_ms = (self.ingest.now_ms)();
         let due_ms = now_ms + FAILED_RETRY_MS;
         let failure = Failure {
+            by: &self.ingest.holder,
             kind,
             reason,
             now_ms,

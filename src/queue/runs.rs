@@ -26,6 +26,8 @@ use crate::submission::SubmissionId;
 
 /// How long a handler may take to note a fault or a heartbeat.
 const FAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Characters of a panic's text that are kept.
+const PANIC_CHARS: usize = 200;
 
 /// Resolves when a run has ended, however it ended.
 type End = Shared<oneshot::Receiver<()>>;
@@ -117,7 +119,7 @@ impl<H: Handler> Runs<H> {
                 self.progress.made();
                 return outcome.as_str();
             }
-            Ok(Err(panic)) => Fault::Panicked(message(panic.as_ref())),
+            Ok(Err(panic)) => Fault::Panicked(panic_text(panic.as_ref())),
             Err(_) => Fault::TimedOut,
         };
         let label = fault.as_str();
@@ -166,13 +168,15 @@ impl<H: Handler> Runs<H> {
     }
 }
 
-/// What a panic said.
-fn message(panic: &(dyn Any + Send)) -> String {
-    panic
+/// What a panic said: its first line, cut to 200 characters. Below it may stand what people wrote.
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic
         .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message");
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().take(PANIC_CHARS).collect()
 }
 
 /// The places in which jobs run.

@@ -24,7 +24,7 @@ pub struct Attempt {
     pub omissions: u32,
     /// Where it was posted, lower case.
     pub subreddit: Option<String>,
-    /// Why an earlier attempt failed.
+    /// Why the attempt before this failed; none where it never ended, and where there was none.
     pub reason: Option<String>,
     /// How the one before this failed, if any did.
     pub failed_before: Option<FailureKind>,
@@ -40,8 +40,8 @@ type Started = (
     Option<String>,
 );
 
-/// An attempt that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// An attempt that failed. One that cannot be read is as `default` says: nothing is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PastAttempt {
     /// When it began, milliseconds since the epoch; none where an older build began it.
     pub started_ms: Option<i64>,
@@ -59,6 +59,8 @@ pub struct PastAttempt {
 /// How an attempt failed.
 #[derive(Debug, Clone, Copy)]
 pub struct Failure<'a> {
+    /// Who tried, as told to [`Store::start_attempts`].
+    pub by: &'a str,
     /// Its sort.
     pub kind: FailureKind,
     /// What happened, in words; cut to a sensible length.
@@ -68,11 +70,14 @@ pub struct Failure<'a> {
 }
 
 /// The history with one more entry (the text of an object's keys and values), the oldest of twenty
-/// gone for it; unchanged where no attempt was under way, so that a call made again adds nothing.
+/// gone for it; unchanged where no attempt was under way, so that a call made again adds nothing, or
+/// where a further condition does not hold.
 macro_rules! longer_history {
-    (postgres $entry:literal) => {
+    (postgres $entry:literal $($condition:literal)?) => {
         concat!(
-            "history = CASE WHEN started THEN
+            "history = CASE WHEN started ",
+            $($condition,)?
+            "THEN
                  (CASE WHEN jsonb_array_length(history) >= 20 THEN history - 0
                        ELSE coalesce(history, '[]'::jsonb) END)
                  || jsonb_build_array(jsonb_build_object(",
@@ -80,9 +85,11 @@ macro_rules! longer_history {
             ")) ELSE history END"
         )
     };
-    (sqlite $entry:literal) => {
+    (sqlite $entry:literal $($condition:literal)?) => {
         concat!(
-            "history = CASE WHEN started THEN
+            "history = CASE WHEN started ",
+            $($condition,)?
+            "THEN
                  json_insert(
                      CASE WHEN json_array_length(history) >= 20 THEN json_remove(history, '$[0]')
                           ELSE coalesce(history, '[]') END,
@@ -94,39 +101,47 @@ macro_rules! longer_history {
 }
 pub(super) use longer_history;
 
+/// What a worker begins again goes on: only the end of it could not be written, or its answer was
+/// lost. A worker that died has another name when it comes back.
 const START: Dialects = Dialects {
     postgres: concat!(
-        "UPDATE fetches SET attempts = attempts + 1, started = true, started_by = $2,
-             started_ms = $3, ",
+        "UPDATE fetches SET
+             attempts = CASE WHEN started AND started_by = $2 THEN attempts ELSE attempts + 1 END,
+             started = true, started_by = $2, started_ms = $3, ",
         longer_history!(postgres
             "'started_ms', started_ms, 'by', started_by, 'ended_ms', NULL, 'kind', 'never_ended',
-             'reason', NULL"),
+             'reason', NULL"
+            "AND started_by IS DISTINCT FROM $2 "),
         " WHERE id = ANY($1) AND dead_at IS NULL
          RETURNING id, attempts, omissions, subreddit, reason, history ->> -1"
     ),
     sqlite: concat!(
-        "UPDATE fetches SET attempts = attempts + 1, started = true, started_by = $2,
-             started_ms = $3, ",
+        "UPDATE fetches SET
+             attempts = CASE WHEN started AND started_by = $2 THEN attempts ELSE attempts + 1 END,
+             started = true, started_by = $2, started_ms = $3, ",
         longer_history!(sqlite
             "'started_ms', started_ms, 'by', started_by, 'ended_ms', NULL, 'kind', 'never_ended',
-             'reason', NULL"),
+             'reason', NULL"
+            "AND started_by IS NOT $2 "),
         " WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL
          RETURNING id, attempts, omissions, subreddit, reason, history ->> '$[#-1]'"
     ),
 };
+/// Not where somebody else has begun since: that attempt goes on, and of this one its history says
+/// already that it did not end.
 const RETRY: Dialects = Dialects {
     postgres: concat!(
         "UPDATE fetches SET reason = $2, due_ms = $3, fed_ms = NULL, started = false, ",
         longer_history!(postgres
             "'started_ms', started_ms, 'by', started_by, 'ended_ms', CAST($4 AS bigint),
              'kind', CAST($5 AS text), 'reason', CAST($2 AS text)"),
-        " WHERE id = $1 AND dead_at IS NULL"
+        " WHERE id = $1 AND dead_at IS NULL AND (NOT started OR started_by = $6)"
     ),
     sqlite: concat!(
         "UPDATE fetches SET reason = $2, due_ms = $3, fed_ms = NULL, started = false, ",
         longer_history!(sqlite
             "'started_ms', started_ms, 'by', started_by, 'ended_ms', $4, 'kind', $5, 'reason', $2"),
-        " WHERE id = $1 AND dead_at IS NULL"
+        " WHERE id = $1 AND dead_at IS NULL AND (NOT started OR started_by = $6)"
     ),
 };
 /// The attempt that was counted to find this out was none.
@@ -139,8 +154,8 @@ const SET_ASIDE: Dialects = Dialects::same(
 impl Store {
     /// Counts one more attempt for each of these, before the work, so that a fetch that kills its
     /// process is found out; notes who tries, and of each attempt that never ended that it did not.
-    /// Those that are done or set aside are not returned. A call repeated after a lost answer counts
-    /// twice.
+    /// Those that are done or set aside are not returned. What the same one begins again before its end
+    /// is known here is the same attempt.
     ///
     /// # Errors
     /// As the database answers.
@@ -168,15 +183,16 @@ impl Store {
                         attempts: attempts.unsigned_abs(),
                         omissions: omissions.unsigned_abs(),
                         subreddit,
-                        reason,
-                        failed_before: last.and_then(|last| last.kind.parse().ok()),
+                        failed_before: last.as_ref().and_then(|last| last.kind.parse().ok()),
+                        // An older build kept no history.
+                        reason: last.map_or(reason, |last| last.reason),
                     })
                 });
         Ok(attempts.collect::<Result<_, sqlx::Error>>()?)
     }
 
-    /// Ends the attempt under way as failed; it is tried again then (milliseconds), and its reason is
-    /// kept.
+    /// Ends the attempt under way as failed, if it is still the one that failed; it is tried again then
+    /// (milliseconds), and its reason is kept.
     ///
     /// # Errors
     /// As the database answers.
@@ -193,7 +209,8 @@ impl Store {
                 .bind(reason)
                 .bind(due_ms)
                 .bind(failure.now_ms)
-                .bind(kind);
+                .bind(kind)
+                .bind(failure.by);
             query.execute(pool).await?;
             Ok(())
         })

@@ -80,7 +80,12 @@ type Row = (
 fn read(
     (id, subreddit, attempts, omissions, reason, dead_at, history): Row,
 ) -> sqlx::Result<FetchJob> {
-    let history = history.map(|text| serde_json::from_str(&text));
+    // What cannot be read, in part or whole, hides nothing else.
+    let history = history.and_then(|text| serde_json::from_str(&text).ok());
+    let history = history.map(|entries: Vec<serde_json::Value>| {
+        let entries = entries.into_iter().map(serde_json::from_value);
+        entries.map(Result::unwrap_or_default).collect()
+    });
     Ok(FetchJob {
         id: id.parse().map_err(StoreError::unreadable)?,
         subreddit,
@@ -88,10 +93,7 @@ fn read(
         omissions: omissions.unsigned_abs(),
         reason,
         dead_at,
-        history: history
-            .transpose()
-            .map_err(StoreError::unreadable)?
-            .unwrap_or_default(),
+        history: history.unwrap_or_default(),
     })
 }
 

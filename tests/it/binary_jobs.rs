@@ -32,11 +32,15 @@ async fn home() -> (Home, Store) {
         let id: SubmissionId = text.parse().unwrap();
         let ids = std::slice::from_ref(&id);
         // The first never ended.
-        for started_ms in [1_000, 5_000] {
-            let begun = store.start_attempts(ids, "worker-4711-9f2c01ab", started_ms);
+        for (by, started_ms) in [
+            ("worker-4710-7d11e2f3", 1_000),
+            ("worker-4711-9f2c01ab", 5_000),
+        ] {
+            let begun = store.start_attempts(ids, by, started_ms);
             begun.await.unwrap();
         }
         let failure = Failure {
+            by: "worker-4711-9f2c01ab",
             kind: FailureKind::Panicked,
             reason,
             now_ms: 6_250,
@@ -90,7 +94,7 @@ async fn what_was_set_aside_is_listed_shown_and_decided_on() {
         (&2.into(), &"discovered".into())
     );
     let history = serde_json::json!([
-        {"started_ms": 1_000, "by": "worker-4711-9f2c01ab", "ended_ms": null,
+        {"started_ms": 1_000, "by": "worker-4710-7d11e2f3", "ended_ms": null,
          "kind": "never_ended", "reason": null},
         {"started_ms": 5_000, "by": "worker-4711-9f2c01ab", "ended_ms": 6_250,
          "kind": "panicked", "reason": "panicked: boom"},
@@ -99,7 +103,7 @@ async fn what_was_set_aside_is_listed_shown_and_decided_on() {
     let told = shown.stdout.as_str();
     for words in [
         "STARTED",
-        "worker-4711-9f2c01ab       –  did not end: its process was",
+        "worker-4710-7d11e2f3       –  did not end: its process was",
         "worker-4711-9f2c01ab   1.2 s  panicked: boom",
     ] {
         assert!(told.contains(words), "{words}: {told}");

@@ -26,6 +26,7 @@ mod feeding;
 mod fuzzed;
 mod liveness;
 mod pipeline_fetching;
+mod pipeline_panics;
 mod pipeline_polls;
 mod pipeline_real;
 mod pipeline_sharing;

@@ -51,7 +51,8 @@ async fn run_due(
         metrics: std::sync::Arc::clone(&world.metrics),
         now_ms: our_clock,
         progress: Progress::unwatched(),
-        holder: "worker-test".to_owned(),
+        // As unique as that of each process.
+        holder: format!("worker-{}", uuid::Uuid::new_v4()),
     };
     let (company, gathering) = Company::new(200);
     let stop = CancellationToken::new();
@@ -246,7 +247,12 @@ async fn a_job_that_kills_its_process_is_set_aside_after_six_attempts_and_the_ot
             ("never_ended", None)
         );
         assert!(attempt.started_ms.is_some());
-        assert_eq!(attempt.by.as_deref(), Some("worker-test"));
+        assert!(
+            attempt
+                .by
+                .as_ref()
+                .is_some_and(|by| by.starts_with("worker-"))
+        );
     }
     assert_eq!(set_aside(&world, "never_ended"), 1);
     world.advance(Duration::from_secs(86_400));
@@ -272,7 +278,7 @@ async fn a_job_that_panics_is_tried_again_after_a_pause_and_set_aside_after_six_
         assert_eq!(due, std::slice::from_ref(&id), "attempt {attempt}");
         world
             .store
-            .start_attempts(&due, "w", our_clock())
+            .start_attempts(&due, "worker-test", our_clock())
             .await
             .unwrap();
         let panic = queue::Fault::Panicked("bad luck".to_owned());
@@ -285,15 +291,12 @@ async fn a_job_that_panics_is_tried_again_after_a_pause_and_set_aside_after_six_
     let sql = "SELECT reason, attempts FROM fetches WHERE dead_at IS NOT NULL";
     let dead = world.rows(sql).await;
     assert_eq!(dead.len(), 1);
-    assert_eq!(
-        dead[0].0, "panicked: bad luck; set aside after 6 attempts",
-        "the true reason is kept"
-    );
+    assert_eq!(dead[0].0, "panicked: bad luck", "the true reason is kept");
     assert_eq!(dead[0].1, i64::from(MOST_ATTEMPTS));
     let job = world.store.fetch_job(&id).await.unwrap().unwrap();
     assert_eq!(job.history.len(), MOST_ATTEMPTS as usize);
     for attempt in &job.history {
-        assert_eq!(attempt.by.as_deref(), Some("w"));
+        assert_eq!(attempt.by.as_deref(), Some("worker-test"));
         assert_eq!(attempt.reason.as_deref(), Some("panicked: bad luck"));
     }
     assert_eq!(set_aside(&world, "panicked"), 1);

@@ -97,6 +97,7 @@ async fn what_the_queue_has_lost_is_fed_again(world: World) {
 
 fn failed(reason: &str) -> Failure<'_> {
     Failure {
+        by: "w",
         kind: FailureKind::Unreadable,
         reason,
         now_ms: NOW,

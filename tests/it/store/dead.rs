@@ -36,6 +36,7 @@ async fn world_with_dead(world: &World) {
             .await
             .unwrap();
         let failure = Failure {
+            by: "w",
             kind: FailureKind::Panicked,
             reason,
             now_ms: NOW + 7,

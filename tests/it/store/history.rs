@@ -10,10 +10,14 @@ conformance!(
     what_goes_well_or_is_given_back_leaves_no_history,
     what_is_nested_too_deep_tells_of_its_attempt,
     an_attempt_of_an_older_build_is_told_as_far_as_it_is_known,
+    what_a_worker_begins_again_unended_is_the_same_attempt,
+    who_was_overtaken_ends_no_attempt_but_its_own,
+    one_odd_entry_hides_no_other,
 );
 
-fn failure(reason: &str, now_ms: i64) -> Failure<'_> {
+fn failure<'a>(by: &'a str, reason: &'a str, now_ms: i64) -> Failure<'a> {
     Failure {
+        by,
         kind: FailureKind::NotStored,
         reason,
         now_ms,
@@ -40,7 +44,7 @@ async fn every_failed_attempt_is_told_with_who_when_and_why(world: World) {
     let a1 = id("a1");
     for _ in 0..2 {
         // Again, as after a lost answer: it is told once.
-        let failed = store.fail_fetch(&a1, failure("bad\0 luck", NOW + 15), NOW);
+        let failed = store.fail_fetch(&a1, failure("two", "bad\0 luck", NOW + 15), NOW);
         failed.await.unwrap();
     }
     let failed = begin(&world, "three", NOW + 20).await;
@@ -80,9 +84,11 @@ async fn the_newest_twenty_are_kept_and_long_reasons_cut(world: World) {
     world.list(&[seen("a1", NOW)]).await;
     let long = "é".repeat(600);
     for place in 0..25 {
-        begin(&world, "w", NOW + place).await;
+        // A worker that was killed has another name when it comes back.
+        let by = format!("w{place}");
+        begin(&world, &by, NOW + place).await;
         if place % 2 == 0 {
-            let (a1, failed) = (id("a1"), failure(&long, NOW + place));
+            let (a1, failed) = (id("a1"), failure(&by, &long, NOW + place));
             let failed = world.store.fail_fetch(&a1, failed, NOW);
             failed.await.unwrap();
         }
@@ -142,4 +148,63 @@ async fn an_attempt_of_an_older_build_is_told_as_far_as_it_is_known(world: World
     assert_eq!(killed, Some(FailureKind::NeverEnded));
     let history = history(&world).await;
     assert_eq!((history[0].started_ms, history[0].by.clone()), (None, None));
+}
+
+async fn what_a_worker_begins_again_unended_is_the_same_attempt(world: World) {
+    let store = &world.store;
+    world.list(&[seen("a1", NOW)]).await;
+    let a1 = ids(&["a1"]);
+    // The database was away for longer than the end of an attempt waits for it.
+    for later in 0..3 {
+        let begun = store.start_attempts(&a1, "w", NOW + later).await.unwrap();
+        assert_eq!((begun[0].attempts, begun[0].failed_before), (1, None));
+    }
+    assert!(history(&world).await.is_empty());
+    store.return_fetches(&a1, NOW).await.unwrap();
+    let begun = store.start_attempts(&a1, "w", NOW + 5).await.unwrap();
+    assert_eq!(begun[0].attempts, 1);
+    // Another's is another.
+    let begun = store.start_attempts(&a1, "x", NOW + 6).await.unwrap();
+    assert_eq!(begun[0].attempts, 2);
+    let history = history(&world).await;
+    assert_eq!(history.len(), 1);
+    let first = (history[0].by.as_deref(), history[0].started_ms);
+    assert_eq!(first, (Some("w"), Some(NOW + 5)));
+}
+
+async fn who_was_overtaken_ends_no_attempt_but_its_own(world: World) {
+    let store = &world.store;
+    world.list(&[seen("a1", NOW)]).await;
+    let a1 = id("a1");
+    begin(&world, "slow", NOW).await;
+    begin(&world, "other", NOW + 1).await;
+    for (by, reason, now_ms) in [("slow", "mine", NOW + 2), ("other", "its own", NOW + 3)] {
+        let failed = store.fail_fetch(&a1, failure(by, reason, now_ms), NOW);
+        failed.await.unwrap();
+    }
+    let told: Vec<_> = history(&world)
+        .await
+        .into_iter()
+        .map(|it| (it.by.unwrap(), it.started_ms.unwrap(), it.reason))
+        .collect();
+    let expected = [
+        ("slow".to_owned(), NOW, None),
+        ("other".to_owned(), NOW + 1, Some("its own".to_owned())),
+    ];
+    assert_eq!(told, expected);
+}
+
+async fn one_odd_entry_hides_no_other(world: World) {
+    world.list(&[seen("a1", NOW)]).await;
+    begin(&world, "w", NOW).await;
+    let odd = r#"UPDATE fetches SET history =
+        '["a word", {"kind": 7}, {"kind": "not_stored", "reason": "kept"}]'"#;
+    world.run(odd).await;
+    let history = history(&world).await;
+    assert_eq!(history.len(), 3);
+    assert_eq!(history[0], PastAttempt::default());
+    assert_eq!(history[2].reason.as_deref(), Some("kept"));
+    let odd = r#"UPDATE fetches SET history = '{"no": "list"}'"#;
+    world.run(odd).await;
+    assert!(self::history(&world).await.is_empty());
 }

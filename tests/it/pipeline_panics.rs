@@ -1,0 +1,137 @@
+//! What becomes of jobs whose shared request panics: through a queue, a worker and its company.
+
+use crate::support::discovery::{START_MS, World, our_clock};
+use crate::support::jobs::{EMPTY, On, Place, depth_becomes};
+use crate::support::pipeline::until;
+use freshet::ingest::{Company, FetchHandler, Ingest, MOST_ATTEMPTS};
+use freshet::liveness::Progress;
+use freshet::queue::WorkOptions;
+use freshet::simulator::{Control, Endpoint, Publication, SimulatorOptions};
+use freshet::store::{FailureKind, Status};
+use freshet::submission::SubmissionId;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const IDS: [&str; 5] = ["a1", "a2", "poison", "a4", "a5"];
+
+thread_local! {
+    /// The simulated Reddit, and how often it had been asked for the poison when that last panicked.
+    static ASKED: RefCell<Option<(Control, usize)>> = const { RefCell::new(None) };
+}
+
+/// A clock that panics once whenever the poison was in an answer: it is read as soon as one came.
+fn clock() -> i64 {
+    let poisoned = ASKED.with_borrow_mut(|asked| {
+        let (control, seen) = asked.as_mut()?;
+        let requests = control.requests();
+        let of_it = requests
+            .iter()
+            .filter(|it| it.endpoint == Endpoint::Info && it.uri.contains("t3_poison"));
+        let count = of_it.count();
+        (std::mem::replace(seen, count) < count).then_some(())
+    });
+    if poisoned.is_some() {
+        panic!("the poison\nand what somebody wrote");
+    }
+    our_clock()
+}
+
+#[tokio::test]
+async fn a_panic_in_a_shared_request_is_that_of_its_jobs_and_one_alone_is_set_aside_on_sqlite() {
+    panics(On::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_panic_in_a_shared_request_is_that_of_its_jobs_and_one_alone_is_set_aside_on_redis() {
+    panics(On::Redis).await;
+}
+
+async fn panics(on: On) {
+    let mut world = World::new(SimulatorOptions::default(), &[], 0).await;
+    for id in IDS {
+        let publication = Publication {
+            id: Some(id.to_owned()),
+            created_utc: Some(START_MS / 1000 - 60),
+            subreddit: "kettles".to_owned(),
+            ..Publication::default()
+        };
+        world.simulator.control().publish(publication).unwrap();
+    }
+    world.watch(&["kettles".parse().unwrap()]).await;
+    world.start_scheduler();
+    world.settle(|| {}).await;
+    world.stop().await;
+
+    ASKED.set(Some((world.simulator.control().clone(), 0)));
+    let place = Place::new(on).await;
+    let ingest = Ingest {
+        reddit: world.client(PATIENCE),
+        store: world.store.clone(),
+        metrics: Arc::clone(&world.metrics),
+        now_ms: clock,
+        progress: Progress::unwatched(),
+        holder: "worker-test".to_owned(),
+    };
+    let (company, gathering) = Company::new(200);
+    let handler = Arc::new(FetchHandler::new(ingest.clone(), company));
+    let stop = CancellationToken::new();
+    let (queue, metrics) = (place.queue.clone(), Arc::clone(&world.metrics));
+    let stopping = stop.clone();
+    let working = tokio::spawn(async move {
+        let options = WorkOptions::default();
+        queue.work(options, handler, metrics, stopping).await
+    });
+    let gathering = tokio::spawn(gathering.run(ingest, stop.clone()));
+
+    let poison: SubmissionId = "poison".parse().unwrap();
+    let is_dead = async || {
+        let job = world.store.fetch_job(&poison).await.unwrap();
+        job.is_some_and(|job| job.dead_at.is_some())
+    };
+    // The last round only finds out that enough is enough.
+    for round in 0..=MOST_ATTEMPTS {
+        let due = world.store.claim_fetches(our_clock(), 9).await.unwrap();
+        assert!(due.contains(&poison), "round {round}: {due:?}");
+        place.queue.push(&due, our_clock()).await.unwrap();
+        depth_becomes(&place.queue, EMPTY).await;
+        // As the job's row is noted before the queue hears of its end, this is no wait.
+        until("none is under way", PATIENCE, async || {
+            let counts = world.store.fetch_counts(our_clock()).await.unwrap();
+            counts.fed == 0
+        })
+        .await;
+        world.advance(Duration::from_secs(31));
+    }
+    assert!(is_dead().await);
+    stop.cancel();
+    working.await.unwrap().unwrap();
+    gathering.await.unwrap();
+
+    for id in IDS.into_iter().filter(|id| *id != "poison") {
+        let row = world.store.submission(&id.parse().unwrap()).await.unwrap();
+        assert_eq!(row.unwrap().status, Status::Fetched, "{id}");
+    }
+    let job = world.store.fetch_job(&poison).await.unwrap().unwrap();
+    assert_eq!(job.reason.as_deref(), Some("panicked: the poison"));
+    assert_eq!(job.attempts, MOST_ATTEMPTS);
+    assert_eq!(job.history.len(), MOST_ATTEMPTS as usize);
+    for attempt in &job.history {
+        assert_eq!(attempt.kind, FailureKind::Panicked.as_str());
+        assert_eq!(attempt.reason.as_deref(), Some("panicked: the poison"));
+        assert_eq!(attempt.by.as_deref(), Some("worker-test"));
+        assert!(attempt.ended_ms.is_some());
+    }
+    let count = |outcome: &str| {
+        let finished = &world.metrics.queue.finished;
+        finished.with_label_values(&["fetch", outcome]).get()
+    };
+    // In company twice, then alone.
+    let company = 2 * IDS.len() as u64;
+    assert_eq!(count("panicked"), company + u64::from(MOST_ATTEMPTS - 2));
+    assert_eq!((count("returned"), count("failed")), (0, 1));
+    let dead = &world.metrics.ingest.dead;
+    assert_eq!(dead.with_label_values(&["panicked"]).get(), 1);
+}
