@@ -52,3 +52,14 @@ pub struct Discover {
     /// Where it says that it gets on: pages come, or nothing is due, or what it asks is away.
     pub progress: Progress,
 }
+
+impl Discover {
+    /// For one walk, which is watched by itself.
+    fn for_a_walk(&self) -> Discover {
+        let progress = self.progress.another();
+        Discover {
+            progress,
+            ..self.clone()
+        }
+    }
+}

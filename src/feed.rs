@@ -5,7 +5,7 @@
 //! handed to the queue and is neither waiting nor running there after a while has been lost — the
 //! queue was wiped, or restored from an older state — and is fed again.
 
-use crate::liveness::Progress;
+use crate::liveness::{CALL, Progress};
 use crate::queue::{Queue, QueueError};
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
@@ -107,7 +107,7 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
             }
             top_up(&feed, now_ms()).await
         };
-        let turned = feed.progress.during(turn).await;
+        let turned = feed.progress.during(CALL, turn).await;
         // Also where it failed: what it needs is away.
         feed.progress.made();
         match turned {
@@ -140,7 +140,7 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
 /// Lets another feed.
 async fn release(feed: &Feed) {
     let released = feed.store.release_lease(LEASE_NAME, &feed.holder);
-    if let Err(error) = feed.progress.during(released).await {
+    if let Err(error) = feed.progress.during(CALL, released).await {
         tracing::debug!(%error, "The feeder's lease was left to run out");
     }
 }

@@ -10,7 +10,7 @@ mod record;
 
 pub use company::Company;
 
-use crate::liveness::Progress;
+use crate::liveness::{CALL, Progress};
 use crate::metrics::Metrics;
 use crate::queue::{Fault, Handler, Outcome};
 use crate::source::Reddit;
@@ -77,8 +77,11 @@ impl Handler for FetchHandler {
     }
 
     async fn heartbeat(&self, sent_ms: i64) {
-        let (store, done_ms) = (&self.ingest.store, (self.ingest.now_ms)());
-        if let Err(error) = store.record_heartbeat(sent_ms, done_ms).await {
+        let Ingest {
+            store, progress, ..
+        } = &self.ingest;
+        let noted = store.record_heartbeat(sent_ms, (self.ingest.now_ms)());
+        if let Err(error) = progress.during(CALL, noted).await {
             tracing::debug!(%error, "A heartbeat could not be noted in the database");
         }
     }
@@ -105,7 +108,7 @@ impl Handler for FetchHandler {
             .ingest
             .store
             .fail_fetch(&id, failure, now_ms + FAILED_RETRY_MS);
-        if let Err(error) = noted.await {
+        if let Err(error) = self.ingest.progress.during(CALL, noted).await {
             // The feeder finds out that the queue no longer holds it.
             tracing::warn!(%id, %error, "The failure could not be noted in the database");
         }

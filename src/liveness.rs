@@ -10,12 +10,18 @@ mod watchdog;
 pub use watchdog::{Ending, Watch};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval_at};
 
 /// While a part waits for a dependency, it shows this often that it still can.
 const WAITING: Duration = Duration::from_millis(500);
+
+/// Longer than one call of a dependency takes that keeps to its own limits: a request to Reddit has half
+/// a minute, the queue one minute, the database a minute and a half.
+pub const CALL: Duration = Duration::from_secs(120);
+/// Of a wait for what may never come: the next tick, the next job, an end that others watch over.
+pub const HOWEVER_LONG: Duration = Duration::MAX;
 
 /// How long a part may be without progress.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +39,8 @@ pub struct Liveness(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     limits: Limits,
-    parts: Mutex<Vec<Progress>>,
+    /// Those that are still there.
+    parts: Mutex<Vec<Weak<Part>>>,
     /// As the watchdog last saw it.
     stuck: Mutex<Option<Stuck>>,
     /// The process stops, and nothing need go on.
@@ -77,11 +84,17 @@ impl Liveness {
         }))
     }
 
-    /// A part that must make progress from now on.
+    /// A part that must make progress from now on, as long as anyone holds it.
     pub fn part(&self, role: &'static str, part: &'static str) -> Progress {
-        let progress = Progress::new(role, part);
-        lock(&self.0.parts).push(progress.clone());
+        let progress = Progress::new(role, part, Arc::downgrade(&self.0));
+        self.add(&progress);
         progress
+    }
+
+    fn add(&self, progress: &Progress) {
+        let mut parts = lock(&self.0.parts);
+        parts.retain(|part| part.strong_count() > 0);
+        parts.push(Arc::downgrade(&progress.0));
     }
 
     /// The part that has been without progress for longest, if that is too long.
@@ -89,7 +102,8 @@ impl Liveness {
         lock(&self.0.stuck).clone()
     }
 
-    /// The process stops: from now on nothing need make progress.
+    /// The process stops: from now on nothing need make progress, but it must end within the grace of
+    /// its [`Ending`].
     pub fn rest(&self) {
         self.0.resting.store(true, Ordering::Relaxed);
         *lock(&self.0.stuck) = None;
@@ -107,32 +121,57 @@ struct Part {
     /// The zero of `last_ms`. The clock is monotonic: a wall clock that is set moves nothing.
     start: Instant,
     last_ms: AtomicU64,
+    /// The last that was no mere wait, on the same clock.
+    made_ms: AtomicU64,
+    liveness: Weak<Inner>,
 }
 
 impl Progress {
-    fn new(role: &'static str, name: &'static str) -> Progress {
+    fn new(role: &'static str, name: &'static str, liveness: Weak<Inner>) -> Progress {
         Progress(Arc::new(Part {
             role,
             name,
             start: Instant::now(),
             last_ms: AtomicU64::new(0),
+            made_ms: AtomicU64::new(0),
+            liveness,
         }))
     }
 
     /// Of a part that nobody watches.
     pub fn unwatched() -> Progress {
-        Progress::new("none", "unwatched")
+        Progress::new("none", "unwatched", Weak::new())
+    }
+
+    /// Of one more piece of work of the same part, watched by itself for as long as it lasts: one that
+    /// hangs is not hidden by others that get on.
+    pub fn another(&self) -> Progress {
+        let Part { role, name, .. } = *self.0;
+        let progress = Progress::new(role, name, Weak::clone(&self.0.liveness));
+        if let Some(inner) = self.0.liveness.upgrade() {
+            Liveness(inner).add(&progress);
+        }
+        progress
     }
 
     /// Work was done, or there was none to do, or a dependency is away.
     pub fn made(&self) {
-        let now_ms = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now_ms = self.now_ms();
+        self.0.made_ms.store(now_ms, Ordering::Relaxed);
         self.0.last_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// Awaits a call of a dependency that has limits of its own, or is to be waited for however long.
-    /// As long as the waiting task is alive, that counts as progress; the call itself does not.
-    pub async fn during<F: Future>(&self, call: F) -> F::Output {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Awaits calls of dependencies that have limits of their own. As long as the waiting task is
+    /// alive, that counts as progress, but not for longer than `at_most` since it began or since
+    /// something was [`made`](Progress::made) within it: then it is our own code that hangs. The end of
+    /// the call is no progress by itself.
+    pub async fn during<F: Future>(&self, at_most: Duration, call: F) -> F::Output {
+        let at_most_ms = u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX);
+        let begun_ms = self.now_ms();
         tokio::pin!(call);
         let mut showing = interval_at(tokio::time::Instant::now() + WAITING, WAITING);
         showing.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -140,7 +179,13 @@ impl Progress {
             tokio::select! {
                 biased;
                 output = &mut call => return output,
-                _ = showing.tick() => self.made(),
+                _ = showing.tick() => {
+                    let now_ms = self.now_ms();
+                    let since_ms = begun_ms.max(self.0.made_ms.load(Ordering::Relaxed));
+                    if now_ms.saturating_sub(since_ms) < at_most_ms {
+                        self.0.last_ms.store(now_ms, Ordering::Relaxed);
+                    }
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Discover;
 use super::walk::{Ended, Page, Walk};
+use crate::liveness::CALL;
 use crate::source::{ListingPage, Priority, SourceError, UnavailableReason};
 use crate::submission::SubredditName;
 use std::time::Duration;
@@ -80,25 +81,25 @@ pub(super) async fn walk(
     let mut walk = Walk::new(i64::MIN);
     let mut served_at = None;
     let mut patience = Patience::new(PATIENCE);
+    let progress = &discover.progress;
+    let waiting = progress.clone();
+    let reddit = discover.reddit.telling(move || waiting.made());
     let end = loop {
         let request = match walk.next() {
             Ok(request) => request,
             Err(ended) => break WalkEnd::Ended(ended),
         };
-        let ask =
-            discover
-                .reddit
-                .new_page(names, request.after.as_deref(), request.limit, priority);
+        let ask = reddit.new_page(names, request.after.as_deref(), request.limit, priority);
         let answer = tokio::select! {
             () = stop.cancelled() => break WalkEnd::Stopped,
-            answer = discover.progress.during(ask) => answer,
-            () = patience.ends(|| discover.reddit.held_back()) => {
+            answer = progress.during(CALL, ask) => answer,
+            () = patience.ends(|| reddit.held_back()) => {
                 break WalkEnd::OutOfPatience;
             }
         };
+        progress.made();
         match answer {
             Ok(page) => {
-                discover.progress.made();
                 if served_at.is_none() {
                     served_at = Some(page.served_at);
                     walk.aim(reach(page.served_at));

@@ -8,6 +8,7 @@ use super::overlaps::Overlaps;
 use super::pages::{WalkEnd, Walked};
 use super::prove::seconds;
 use super::walk::Ended;
+use crate::liveness::CALL;
 use crate::store::{Claimed, MemberRecord, PollRecord, PollStored, StoreError, WindowOutcome};
 use crate::submission::{SubredditName, Undecodable};
 use std::time::Duration;
@@ -132,14 +133,15 @@ async fn persist(
         let begun = Instant::now();
         let result = if only_try {
             let trial = discover.store.try_poll(record);
-            discover.progress.during(trial).await
+            discover.progress.during(CALL, trial).await
         } else {
             let recording = discover.store.record_poll(record);
-            discover.progress.during(recording).await
+            discover.progress.during(CALL, recording).await
         };
+        // Whatever came of it: one of many items was written, or refused, or the database is away.
+        discover.progress.made();
         match result {
             Err(error) if error.is_unavailable() && !stop.is_cancelled() => {
-                discover.progress.made();
                 tokio::time::sleep(STORE_PAUSE).await;
             }
             result => {

@@ -7,6 +7,7 @@ use super::group::plan;
 use super::overlaps::Overlaps;
 use super::poll::poll;
 use super::prove::alone_every;
+use crate::liveness::{CALL, HOWEVER_LONG};
 use crate::store::{Claimed, SubredditState};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,11 +42,11 @@ async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &Cancellation
     let mut failing = false;
     while !stop.is_cancelled() {
         if planned.is_empty() {
-            let claimed = discover.progress.during(claim(discover, &mut ahead)).await;
-            // While walks are under way, it is they that must get on.
-            if walks.is_empty() || claimed.is_err() {
-                discover.progress.made();
-            }
+            let claimed = discover
+                .progress
+                .during(CALL, claim(discover, &mut ahead))
+                .await;
+            discover.progress.made();
             match claimed {
                 Ok(due) => {
                     if std::mem::take(&mut failing) {
@@ -64,18 +65,19 @@ async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &Cancellation
         while walks.len() < discover.config.concurrency
             && let Some(group) = planned.pop_front()
         {
-            let (discover, claims) = (discover.clone(), Arc::clone(claims));
+            let (discover, claims) = (discover.for_a_walk(), Arc::clone(claims));
             let (overlaps, stop) = (Arc::clone(&overlaps), stop.clone());
             walks.spawn(async move { poll(&discover, &claims, &overlaps, group, &stop).await });
         }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            Some(ended) = walks.join_next(), if !walks.is_empty() => {
-                discover.progress.made();
-                told(ended);
+        // Each walk shows its own progress.
+        let next = async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some(ended) = walks.join_next(), if !walks.is_empty() => told(ended),
+                () = tokio::time::sleep(LOOK), if planned.is_empty() => {}
             }
-            () = tokio::time::sleep(LOOK), if planned.is_empty() => {}
-        }
+        };
+        discover.progress.during(HOWEVER_LONG, next).await;
     }
     while let Some(ended) = walks.join_next().await {
         told(ended);

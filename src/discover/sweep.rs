@@ -11,6 +11,7 @@ use super::pages::{WalkEnd, Walked, walk};
 use super::prove::{listed_since, new_name, seconds};
 use super::record::write;
 use super::walk::Ended;
+use crate::liveness::{CALL, HOWEVER_LONG};
 use crate::source::Priority;
 use crate::store::{
     GapReason, Interval, PollRecord, PollStored, StoreError, SweepDue, SweepRecord, WindowOutcome,
@@ -78,7 +79,7 @@ async fn turns(discover: &Discover, kind: Kind, stop: &CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            _ = discover.progress.during(look.tick()) => discover.progress.made(),
+            _ = discover.progress.during(HOWEVER_LONG, look.tick()) => discover.progress.made(),
         }
         if paused_until.is_some_and(|until| Instant::now() < until) {
             continue;
@@ -90,13 +91,15 @@ async fn turns(discover: &Discover, kind: Kind, stop: &CancellationToken) {
                 Ok(Turn::Done)
             }
         };
-        match discover.progress.during(turn).await {
+        // A walk says of each of its steps that it was made.
+        match discover.progress.during(CALL, turn).await {
             Ok(ended) => {
                 failing = false;
                 // What cannot be written would be walked for again and again.
                 paused_until = (ended == Turn::Unwritten).then(|| Instant::now() + AGAIN);
                 if ended == Turn::CutOff {
-                    lease.release().await;
+                    discover.progress.made();
+                    discover.progress.during(CALL, lease.release()).await;
                 }
             }
             Err(error) if error.is_unavailable() => {

@@ -2,6 +2,7 @@
 
 use super::record::{End, Fetching, or_panic};
 use super::{Ingest, LINGER, MOST_IDS};
+use crate::liveness::CALL;
 use crate::queue::Outcome;
 use crate::submission::SubmissionId;
 use std::collections::HashMap;
@@ -83,8 +84,9 @@ impl Gathering {
                     let request = std::mem::take(&mut gathered);
                     let (fetching, progress) = (Arc::clone(&fetching), progress.clone());
                     requests.spawn(async move {
-                        // All that it waits for is away for a time at most, or ends by a limit.
-                        progress.during(answer(&fetching, request)).await;
+                        // It says of each of its steps that it was made.
+                        progress.made();
+                        progress.during(CALL, answer(&fetching, request)).await;
                         drop(slot);
                     });
                 }

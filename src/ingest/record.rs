@@ -56,7 +56,9 @@ pub(super) struct Fetching {
 }
 
 impl Fetching {
-    pub(super) fn new(ingest: Ingest, draining: CancellationToken) -> Fetching {
+    pub(super) fn new(mut ingest: Ingest, draining: CancellationToken) -> Fetching {
+        let waiting = ingest.progress.clone();
+        ingest.reddit = ingest.reddit.telling(move || waiting.made());
         Fetching {
             ingest,
             draining,
@@ -179,6 +181,7 @@ impl Fetching {
                 answer = reddit.info_before(ids, Priority::Fetch, deadline) => answer,
                 () = self.gives_up(outage) => return self.hand_back(attempts, RETURN_AFTER_MS).await,
             };
+            self.ingest.progress.made();
             match answer {
                 Ok(page) => break page,
                 // Ids are checked before they are asked for, so this says nothing of any one of them.
@@ -421,7 +424,10 @@ impl Fetching {
     {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match statement().await {
+            let result = statement().await;
+            // Whatever came of it: one of many was written, or refused, or the database is away.
+            self.ingest.progress.made();
+            match result {
                 Err(error) if error.is_unavailable() && Instant::now() < deadline => {
                     tokio::time::sleep(STORE_PAUSE).await;
                 }

@@ -2,7 +2,7 @@
 //! now and then. A label that empties is set to zero or goes, so none reports the past for ever.
 
 use super::status::Live;
-use crate::liveness::Progress;
+use crate::liveness::{CALL, HOWEVER_LONG, Progress};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::store::{Store, SubredditState};
@@ -45,17 +45,17 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
         let waits = async {
             tokio::select! { () = stop.cancelled() => true, _ = tick.tick() => false }
         };
-        let stopping = gauges.progress.during(waits).await;
+        let stopping = gauges.progress.during(HOWEVER_LONG, waits).await;
         if gauges.live.simulated() && !marked {
             let mark = gauges.store.mark_simulated();
-            marked = gauges.progress.during(mark).await.is_ok();
+            marked = gauges.progress.during(CALL, mark).await.is_ok();
         }
         if stopping {
             return;
         }
         let count = turn.is_multiple_of(COUNT_EVERY);
-        gauges.progress.during(gauges.turn(count)).await;
-        // Also where it failed: what it reads is away.
+        gauges.progress.made();
+        gauges.progress.during(CALL, gauges.turn(count)).await;
         gauges.progress.made();
         turn = turn.wrapping_add(1);
     }
@@ -66,12 +66,16 @@ impl Gauges {
         if let Err(error) = self.subreddits().await {
             tracing::debug!(%error, "The watched list could not be sampled");
         }
+        // Also where it failed: what it reads is away, and each may take as long to find that out.
+        self.progress.made();
         if let Err(error) = self.heartbeats().await {
             tracing::debug!(%error, "The heartbeats could not be sampled");
         }
+        self.progress.made();
         if count && let Err(error) = self.backlog().await {
             tracing::debug!(%error, "The backlog could not be sampled");
         }
+        self.progress.made();
         if let Err(error) = self.queue().await {
             tracing::debug!(%error, "The queue could not be sampled");
         }

@@ -128,8 +128,8 @@ async fn front(Open(health): Open) -> Html<String> {
          <h1>freshet{simulated}</h1><p>Version {}</p><ul>\
          <li><a href=/api/v1/status>/api/v1/status</a>: subreddits, queue, budget\
          <li><a href=/metrics>/metrics</a>: for Prometheus\
-         <li><a href=/readyz>/readyz</a>: do its dependencies answer\
-         <li><a href=/healthz>/healthz</a>: does it live</ul>",
+         <li><a href=/readyz>/readyz</a>: do database and queue answer, and does it get on\
+         <li><a href=/healthz>/healthz</a>: does it get on</ul>",
         env!("CARGO_PKG_VERSION"),
     ))
 }

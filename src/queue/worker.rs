@@ -23,6 +23,7 @@ use super::handler::{Handler, Outcome, WorkOptions};
 use super::runs::Runs;
 use super::service::JobService;
 use super::{LABEL, Queue, QueueError};
+use crate::liveness::CALL;
 use crate::metrics::Metrics;
 
 /// The pause after the first fault, doubled after each further one.
@@ -60,16 +61,16 @@ pub(super) async fn work<H: Handler>(
         let started = Instant::now();
         let result = async {
             if let Some(name) = &held {
-                progress.during(queue.engine.release(name)).await?;
+                progress.during(CALL, queue.engine.release(name)).await?;
             }
             if stop.is_cancelled() {
                 return Ok(());
             }
-            progress.during(queue.engine.prepare()).await?;
+            progress.during(CALL, queue.engine.prepare()).await?;
             let name = format!("freshet-{}-{}", std::process::id(), uuid::Uuid::new_v4());
             held = Some(name.clone());
             live(queue, &options, &runs, &name, &stop, &mut outage).await?;
-            queue.engine.release(&name).await
+            progress.during(CALL, queue.engine.release(&name)).await
         }
         .await;
         if stop.is_cancelled() {
@@ -91,7 +92,7 @@ pub(super) async fn work<H: Handler>(
         let pause = outage.pause();
         tokio::select! {
             () = stop.cancelled() => {}
-            () = progress.during(sleep(pause)), if away => progress.made(),
+            () = progress.during(CALL, sleep(pause)), if away => progress.made(),
             () = sleep(pause), if !away => {}
         }
     }

@@ -36,7 +36,17 @@ const SOURCE: &str = "reddit";
 
 /// A client of Reddit's API; cheap to clone, all clones share token, budget and back-off.
 #[derive(Clone, Debug)]
-pub struct Reddit(Arc<Inner>);
+pub struct Reddit(Arc<Inner>, Moved);
+
+/// Who is told that a request still waits for the budget.
+#[derive(Clone)]
+struct Moved(Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Moved {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Moved")
+    }
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -64,13 +74,20 @@ impl Reddit {
             .with_label_values(&[SOURCE])
             .set(f64::from(budget.requests_per_minute().get()));
         let transport = Transport::new(&options, metrics)?;
-        Ok(Reddit(Arc::new(Inner {
+        let inner = Inner {
             api_url: options.api_url.clone(),
             transport,
             auth: Auth::new(options),
             gate: Gate::default(),
             budget,
-        })))
+        };
+        Ok(Reddit(Arc::new(inner), Moved(Arc::new(|| {}))))
+    }
+
+    /// The same client, which calls `moved` now and then while a request of its own waits for the
+    /// budget, however long, as long as the budget moves.
+    pub fn telling(&self, moved: impl Fn() + Send + Sync + 'static) -> Reddit {
+        Reddit(Arc::clone(&self.0), Moved(Arc::new(moved)))
     }
 
     /// One page of `/r/a+b+c/new`, newest first as far as Reddit keeps that order. `after` is the
@@ -191,11 +208,13 @@ impl Reddit {
             priority
         };
         loop {
-            let token = inner
-                .auth
-                .token(&inner.transport, &inner.budget, deadline)
-                .await?;
-            let grant = turn(deadline, inner.budget.acquire(priority)).await??;
+            let wait = async {
+                let token = inner.auth.token(&inner.transport, &inner.budget, deadline);
+                let token = token.await?;
+                let grant = turn(deadline, inner.budget.acquire(priority)).await??;
+                Ok::<_, Held>((token, grant))
+            };
+            let (token, grant) = inner.budget.watched(&*self.1.0, wait).await?;
             // The wait for the budget may have been long.
             if token.expired() {
                 continue;

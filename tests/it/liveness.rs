@@ -2,7 +2,7 @@
 
 use crate::support::jobs::{On, Place, now_ms};
 use crate::support::pipeline::until;
-use freshet::liveness::{Ending, Limits, Liveness, Progress, Stuck, Watch};
+use freshet::liveness::{Ending, HOWEVER_LONG, Limits, Liveness, Progress, Stuck, Watch};
 use freshet::metrics::Metrics;
 use freshet::observe::{Health, Live, Opening, serve};
 use freshet::store::Store;
@@ -126,7 +126,10 @@ async fn a_part_that_hangs_makes_the_process_unready_and_then_ends_it() {
 async fn to_wait_is_no_standstill_as_long_as_the_waiting_task_lives() {
     let waiting = Progress::unwatched();
     let shown = waiting.clone();
-    let wait = tokio::spawn(async move { waiting.during(std::future::pending::<()>()).await });
+    let wait = tokio::spawn(async move {
+        let never = std::future::pending::<()>();
+        waiting.during(HOWEVER_LONG, never).await
+    });
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(shown.still() < Duration::from_secs(2));
     wait.abort();
@@ -136,7 +139,7 @@ async fn to_wait_is_no_standstill_as_long_as_the_waiting_task_lives() {
     let block = tokio::spawn(async move {
         // A task that holds its thread.
         let hold = async { std::thread::sleep(Duration::from_secs(3)) };
-        blocked.during(hold).await;
+        blocked.during(HOWEVER_LONG, hold).await;
     });
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert!(shown.still() > Duration::from_secs(2));
@@ -145,7 +148,7 @@ async fn to_wait_is_no_standstill_as_long_as_the_waiting_task_lives() {
     let quick = Progress::unwatched();
     for _ in 0..30 {
         quick
-            .during(tokio::time::sleep(Duration::from_millis(50)))
+            .during(HOWEVER_LONG, tokio::time::sleep(Duration::from_millis(50)))
             .await;
     }
     assert!(
@@ -154,19 +157,87 @@ async fn to_wait_is_no_standstill_as_long_as_the_waiting_task_lives() {
     );
 }
 
+/// The longest that it was without progress, as seen from outside, until told to end.
+async fn stillest(watched: &Progress, work: impl Future<Output = ()>) -> Duration {
+    let mut longest = Duration::ZERO;
+    let look = async {
+        loop {
+            longest = longest.max(watched.still());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! { () = work => {} () = look => {} }
+    longest
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_hangs_within_a_wait_is_a_standstill_and_a_long_row_of_steps_is_none() {
+    let at_most = Duration::from_secs(2);
+    let (wedged, steps) = (Progress::unwatched(), Progress::unwatched());
+    let hang = wedged.during(at_most, std::future::pending::<()>());
+    let hang = tokio::time::timeout(3 * at_most, hang);
+    // Together longer than any wait may take.
+    let row = steps.during(at_most, async {
+        for _ in 0..6 {
+            tokio::time::sleep(at_most / 2).await;
+            steps.made();
+        }
+    });
+    let work = async {
+        let (hung, ()) = tokio::join!(hang, stillest_below(&steps, row));
+        assert!(hung.is_err());
+    };
+    work.await;
+    assert!(wedged.still() > at_most, "{:?}", wedged.still());
+}
+
+async fn stillest_below(progress: &Progress, work: impl Future<Output = ()>) {
+    let longest = stillest(progress, work).await;
+    assert!(longest < Duration::from_millis(1_500), "{longest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_piece_of_work_that_hangs_is_not_hidden_by_others_and_one_that_is_over_is_forgotten() {
+    let metrics = Arc::new(Metrics::new());
+    let liveness = Liveness::new(Limits {
+        exit_after: Duration::from_secs(3_600),
+        ..LIMITS
+    });
+    let (_told, _watch) = watch(&liveness, &metrics);
+    let part = liveness.part("scheduler", "discover");
+    let walk = part.another();
+    let _gets_on = working(part);
+    let hang = tokio::spawn(async move {
+        walk.during(LIMITS.unready_after, std::future::pending::<()>())
+            .await;
+    });
+    until("it is seen", PATIENCE, async || liveness.stuck().is_some()).await;
+    let stuck = liveness.stuck().unwrap();
+    assert_eq!((stuck.role, stuck.part), ("scheduler", "discover"));
+    hang.abort();
+    until("it is over", PATIENCE, async || liveness.stuck().is_none()).await;
+}
+
 #[tokio::test]
-async fn a_process_that_stops_or_has_ended_is_left_alone() {
+async fn a_process_that_hangs_while_it_stops_is_ended_after_its_grace_and_one_that_ended_is_not() {
     let metrics = Arc::new(Metrics::new());
     let (resting, ended) = (Liveness::new(LIMITS), Liveness::new(LIMITS));
     let _hang = (resting.part("worker", "jobs"), ended.part("worker", "jobs"));
     let (resting_told, _watch) = watch(&resting, &metrics);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(!resting_told.insisted.load(Ordering::SeqCst));
     resting.rest();
+    ended.rest();
     let (ended_told, watch) = watch(&ended, &metrics);
     drop(watch);
-    tokio::time::sleep(LIMITS.exit_after + Duration::from_secs(2)).await;
+    until("it insists", PATIENCE, async || {
+        resting_told.insisted.load(Ordering::SeqCst)
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!ended_told.insisted.load(Ordering::SeqCst));
     for told in [resting_told, ended_told] {
-        assert_eq!(*told.asked.lock().unwrap(), None);
-        assert!(!told.insisted.load(Ordering::SeqCst));
+        assert_eq!(*told.asked.lock().unwrap(), None, "it stops already");
     }
     assert_eq!((resting.stuck(), ended.stuck()), (None, None));
 }

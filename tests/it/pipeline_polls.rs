@@ -3,10 +3,12 @@
 
 use crate::support::discovery::{START_MS, World, clock_readings};
 use crate::support::pipeline::until;
+use freshet::liveness::Ending;
 use freshet::simulator::{Endpoint, Fault, Oddities, Publication, Removal, SimulatorOptions};
 use freshet::store::{Gap, GapState, Interval, PollWindow, Subreddit, WindowOutcome};
 use freshet::submission::{SubmissionId, SubredditName};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -270,4 +272,51 @@ async fn an_end_above_which_much_was_removed_is_taken_for_the_cap() {
     assert_eq!(gaps[0].interval.start, window.window_start);
     assert!(gaps[0].interval.end >= START_MS / 1000 - 1_000, "{gaps:?}");
     world.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_walk_and_its_recording_item_by_item_are_no_standstill() {
+    let mut world = still(1).await;
+    let name = &names(1)[0];
+    for _ in 0..150 {
+        publish(&world, name);
+    }
+    let control = world.simulator.control();
+    let bad = Publication {
+        id: Some("bad".to_owned()),
+        ..Publication::to(name)
+    };
+    control.publish(bad).unwrap();
+    world
+        .execute(
+            "CREATE TRIGGER refuses BEFORE INSERT ON submissions WHEN NEW.id = 'bad'
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+        )
+        .await;
+    // Each takes a while, and all together much longer than a part may be without progress.
+    world
+        .execute(
+            "CREATE TRIGGER slows BEFORE INSERT ON submissions
+             BEGIN SELECT length(hex(randomblob(1500000))); END",
+        )
+        .await;
+    control
+        .outage_as(Some(Fault::Slow { delay_ms: 900 }))
+        .unwrap();
+    let nothing = Ending {
+        ask: Box::new(|_| {}),
+        grace: Duration::ZERO,
+        insist: Box::new(|| {}),
+    };
+    let _watch = world
+        .liveness
+        .watch(Arc::clone(&world.metrics), nothing)
+        .unwrap();
+    let begun = Instant::now();
+    world.start_scheduler();
+    world
+        .settle(|| assert_eq!(world.liveness.stuck(), None, "{:?}", begun.elapsed()))
+        .await;
+    assert!(begun.elapsed() > Duration::from_secs(4), "it was long");
+    assert_eq!(world.stored().await.len(), 150);
 }

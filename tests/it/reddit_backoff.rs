@@ -2,7 +2,7 @@
 
 use crate::support::canned::{Answer, Server, listing, page, plenty};
 use freshet::metrics::Metrics;
-use freshet::source::{Priority, Reddit, SourceError, WaitCause};
+use freshet::source::{Budget, Priority, Reddit, SourceError, WaitCause};
 use futures::future::join_all;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -211,4 +211,35 @@ async fn a_call_may_be_cancelled_at_any_point_and_leaves_nothing_behind() {
         .unwrap()
         .unwrap();
     assert!(passed.load(Ordering::SeqCst) >= 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_for_the_budget_is_told_of_and_one_for_an_answer_is_not() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let telling = |reddit: Reddit| {
+        let told = Arc::clone(&told);
+        reddit.telling(move || {
+            told.fetch_add(1, Ordering::SeqCst);
+        })
+    };
+    let server = Server::start(|_| listing(&[], None)).await;
+    // One in three seconds.
+    let budget = Budget::local(20.try_into().unwrap());
+    let metrics = Arc::new(Metrics::new());
+    let reddit = telling(Reddit::new(server.options(), budget, metrics).unwrap());
+    let begun = Instant::now();
+    let pages = futures::future::join_all((0..3).map(|_| page(&reddit))).await;
+    assert!(pages.iter().all(Result::is_ok), "{pages:?}");
+    let waited = begun.elapsed().as_secs();
+    assert!(waited >= 5, "{waited}");
+    let count = told.swap(0, Ordering::SeqCst);
+    assert!(count >= 2, "{count} times in {waited} s");
+
+    let slow = Server::start(|_| {
+        std::thread::sleep(Duration::from_secs(3));
+        listing(&[], None)
+    })
+    .await;
+    assert!(page(&telling(slow.reddit())).await.is_ok());
+    assert_eq!(told.load(Ordering::SeqCst), 0);
 }

@@ -22,7 +22,7 @@ use redis::RedisError;
 use shared::Shared;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stock::Stock;
@@ -38,6 +38,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// No single wait is longer, so that a change of the shared state is noticed.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How often one that waits looks whether the budget moves.
+const MOVES_LOOK: Duration = Duration::from_millis(500);
 
 /// Who goes first when there is not enough for all; in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,6 +94,8 @@ struct Inner {
     pace: Pace,
     turns: Turns,
     storage: Storage,
+    /// Rises whenever the state was asked, whatever it said: those in line wait for something.
+    moves: AtomicU64,
 }
 
 enum Storage {
@@ -143,6 +148,7 @@ impl Budget {
             pace: Pace::per_minute(requests_per_minute),
             turns: Turns::default(),
             storage,
+            moves: AtomicU64::new(0),
         }))
     }
 
@@ -169,9 +175,29 @@ impl Budget {
         let place = inner.turns.join(priority).await;
         loop {
             place.nobody_ahead().await;
-            match inner.storage.take(&inner.pace, priority, deadline).await? {
+            let taken = inner.storage.take(&inner.pace, priority, deadline).await;
+            inner.moves.fetch_add(1, Ordering::Relaxed);
+            match taken? {
                 Ok(grant) => return Ok(grant),
                 Err(wait) => sleep(wait.min(LONGEST_WAIT)).await,
+            }
+        }
+    }
+
+    /// Runs what waits for a grant, and calls `moved` now and then while it does and the budget moves:
+    /// while somebody is told to wait, or served, or told that the shared state is away.
+    pub(super) async fn watched<F: Future>(&self, moved: impl Fn(), wait: F) -> F::Output {
+        tokio::pin!(wait);
+        let mut seen = self.0.moves.load(Ordering::Relaxed);
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut wait => return output,
+                () = sleep(MOVES_LOOK) => {}
+            }
+            let moves = self.0.moves.load(Ordering::Relaxed);
+            if std::mem::replace(&mut seen, moves) != moves {
+                moved();
             }
         }
     }

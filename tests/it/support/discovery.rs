@@ -4,7 +4,7 @@
 
 use freshet::config::{Config, DiscoverConfig, Inputs};
 use freshet::discover::{Discover, repair, run, sweep};
-use freshet::liveness::Progress;
+use freshet::liveness::{Limits, Liveness};
 use freshet::metrics::Metrics;
 use freshet::simulator::{Simulator, SimulatorOptions};
 use freshet::source::{Budget, Reddit, RedditOptions};
@@ -56,6 +56,7 @@ pub struct World {
     pub simulator: Simulator,
     pub store: Store,
     pub metrics: Arc<Metrics>,
+    pub liveness: Liveness,
     url: String,
     config: DiscoverConfig,
     schedulers: Vec<(CancellationToken, JoinHandle<()>)>,
@@ -96,6 +97,10 @@ impl World {
             simulator,
             store,
             metrics: Arc::new(Metrics::new()),
+            liveness: Liveness::new(Limits {
+                unready_after: Duration::from_secs(1),
+                exit_after: Duration::from_secs(3_600),
+            }),
             url,
             config: Config::load(inputs).unwrap().discover,
             schedulers: Vec::new(),
@@ -165,7 +170,7 @@ impl World {
             holder: format!("scheduler-{}", uuid::Uuid::new_v4()),
             work: Arc::default(),
             now_ms: our_clock,
-            progress: Progress::unwatched(),
+            progress: self.liveness.part("scheduler", "discover"),
         }
     }
 
