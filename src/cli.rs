@@ -40,7 +40,10 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("freshet: {error:#}");
+            let text = format!("freshet: {error:#}");
+            for line in text.lines() {
+                eprintln!("{}", report::shown(line));
+            }
             let usage = error.downcast_ref::<ConfigError>().is_some()
                 || error.downcast_ref::<Usage>().is_some();
             ExitCode::from(if usage { 2 } else { 1 })

@@ -200,6 +200,7 @@ impl From<DeadMatch> for DeadFilter {
             ids: None,
             subreddit: given.subreddit,
             reason: given.reason,
+            below: None,
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use super::Usage;
 use super::arguments::{DeadSelection, JobsAction};
-use super::report::{age, align_right, table};
+use super::report::{age, align_right, print_json, shown, table};
 use crate::app::{now_ms, open_store};
 use crate::config::Config;
-use crate::store::{DeadFilter, FetchJob, PastAttempt, Store};
+use crate::store::{DeadFilter, FailureKind, FetchJob, PastAttempt, Store};
 use crate::submission::SubmissionId;
 use anyhow::{Context, bail};
 use comfy_table::Table;
@@ -67,10 +67,10 @@ async fn each(
     let mut count = 0;
     loop {
         let found = store.dead_fetches(&filter, STEP).await.context(WHAT)?;
+        // Only further down each time: what dies again meanwhile is not taken again.
+        let Some(last) = found.last() else { break };
+        filter.below = last.dead_at.map(|at| (at, last.id.clone()));
         let found: Vec<SubmissionId> = found.into_iter().map(|dead| dead.id).collect();
-        if found.is_empty() {
-            break;
-        }
         count += act(&found).await.context(WHAT)?;
     }
     if count == 0 {
@@ -94,8 +94,7 @@ fn as_json(dead: &FetchJob) -> Value {
 fn list(dead: &[FetchJob], limit: u32, json: bool) -> anyhow::Result<()> {
     if json {
         let dead: Vec<Value> = dead.iter().map(as_json).collect();
-        println!("{}", serde_json::to_string_pretty(&dead)?);
-        return Ok(());
+        return print_json(&dead);
     }
     if dead.is_empty() {
         eprintln!("No job is set aside.");
@@ -107,10 +106,10 @@ fn list(dead: &[FetchJob], limit: u32, json: bool) -> anyhow::Result<()> {
     for dead in dead {
         rows.add_row([
             dead.id.to_string(),
-            dead.subreddit.clone().unwrap_or_default(),
+            shown(dead.subreddit.as_deref().unwrap_or_default()),
             dead.attempts.to_string(),
             dead.dead_at.map_or(String::new(), |at| age(now - at)),
-            dead.reason.clone().unwrap_or_default(),
+            shown(dead.reason.as_deref().unwrap_or_default()),
         ]);
     }
     println!("{rows}");
@@ -134,8 +133,7 @@ async fn show(store: &Store, id: &SubmissionId, json: bool) -> anyhow::Result<()
             value["created_utc"] = listed.created_utc.into();
             value["discovered_at"] = listed.discovered_at.into();
         }
-        println!("{}", serde_json::to_string_pretty(&value)?);
-        return Ok(());
+        return print_json(&value);
     }
     let now = now_ms() / 1000;
     println!("Job         {id}");
@@ -145,7 +143,7 @@ async fn show(store: &Store, id: &SubmissionId, json: bool) -> anyhow::Result<()
     }
     println!(
         "Reason      {}",
-        job.reason.as_deref().unwrap_or("none was noted")
+        shown(job.reason.as_deref().unwrap_or("none was noted"))
     );
     println!(
         "Attempts    {}, left out of {} answers",
@@ -159,11 +157,11 @@ async fn show(store: &Store, id: &SubmissionId, json: bool) -> anyhow::Result<()
         );
         println!(
             "Title       {}",
-            listed.title.as_deref().unwrap_or_default()
+            shown(listed.title.as_deref().unwrap_or_default())
         );
         println!(
             "Permalink   {}",
-            listed.permalink.as_deref().unwrap_or_default()
+            shown(listed.permalink.as_deref().unwrap_or_default())
         );
     }
     if !job.history.is_empty() {
@@ -185,12 +183,18 @@ fn story(history: &[PastAttempt], now: i64) -> Table {
         let lasted = started
             .zip(attempt.ended_ms)
             .map(|(from, to)| Duration::from_millis((to - from).max(0).unsigned_abs()));
-        let reason = attempt.reason.clone();
+        let happened = match (&attempt.reason, attempt.kind.parse()) {
+            (Some(reason), _) => shown(reason),
+            (None, Ok(FailureKind::NeverEnded)) => {
+                "did not end: its process was killed or cut off".to_owned()
+            }
+            (None, _) => "what was noted of it cannot be read".to_owned(),
+        };
         rows.add_row([
             started.map_or("unknown".to_owned(), |at| age(now - at / 1000)),
-            attempt.by.clone().unwrap_or_default(),
+            shown(attempt.by.as_deref().unwrap_or_default()),
             lasted.map_or("–".to_owned(), |it| format!("{:.1} s", it.as_secs_f64())),
-            reason.unwrap_or("did not end: its process was killed or cut off".to_owned()),
+            happened,
         ]);
     }
     rows

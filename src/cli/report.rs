@@ -6,6 +6,7 @@ use crate::observe::{Status, read_status};
 use anyhow::Context;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+use serde::Serialize;
 use std::time::Duration;
 
 /// A running process answers from memory.
@@ -29,8 +30,7 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
         status.simulated |= live.simulated;
     }
     if json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
-        return Ok(());
+        return print_json(&status);
     }
     print(&status);
     if live.is_none() {
@@ -121,10 +121,7 @@ fn print(status: &Status) {
     for subreddit in &status.subreddits {
         rows.add_row([
             subreddit.name.clone(),
-            subreddit
-                .reason
-                .clone()
-                .unwrap_or_else(|| subreddit.state.clone()),
+            shown(subreddit.reason.as_ref().unwrap_or(&subreddit.state)),
             subreddit.submissions.to_string(),
             format!("{:.1}", subreddit.posts_per_hour),
             subreddit
@@ -137,6 +134,40 @@ fn print(status: &Status) {
         ]);
     }
     println!("\n{rows}");
+}
+
+/// Whether a terminal would do something else than show it: move, colour, turn round what follows.
+fn is_obeyed(character: char) -> bool {
+    let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || turns
+}
+
+/// A stored text as it may be shown: what people wrote, on one line, and nothing for a terminal to obey.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_obeyed(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Prints JSON. What it leaves in its strings for a terminal to obey is escaped there too.
+pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(value)?;
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character != '\n' && is_obeyed(character) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            escaped.push(character);
+        }
+    }
+    println!("{escaped}");
+    Ok(())
 }
 
 /// A plain table, two spaces between its columns.

@@ -1,7 +1,7 @@
 //! `freshet subreddits …`: the watched list.
 
 use super::arguments::SubredditsAction;
-use super::report::{age, align_right, table};
+use super::report::{age, align_right, print_json, shown, table};
 use crate::app::{now_ms, open_store};
 use crate::config::Config;
 use crate::observe::SubredditStatus;
@@ -85,8 +85,7 @@ async fn each(
 fn list(listed: Vec<Subreddit>, json: bool) -> anyhow::Result<()> {
     let listed: Vec<SubredditStatus> = listed.into_iter().map(SubredditStatus::from).collect();
     if json {
-        println!("{}", serde_json::to_string_pretty(&listed)?);
-        return Ok(());
+        return print_json(&listed);
     }
     if listed.is_empty() {
         eprintln!("No subreddit is watched yet; add some with: freshet subreddits add NAME…");
@@ -97,7 +96,7 @@ fn list(listed: Vec<Subreddit>, json: bool) -> anyhow::Result<()> {
     align_right(&mut rows, &[2]);
     for subreddit in listed {
         let state = match &subreddit.reason {
-            Some(reason) => format!("{} ({reason})", subreddit.state),
+            Some(reason) => format!("{} ({})", subreddit.state, shown(reason)),
             None => subreddit.state.clone(),
         };
         rows.add_row([

@@ -34,6 +34,8 @@ pub struct DeadFilter {
     pub subreddit: Option<SubredditName>,
     /// This text is a part of the reason.
     pub reason: Option<String>,
+    /// Further down the list than this one: its time (seconds) and id.
+    pub below: Option<(i64, SubmissionId)>,
 }
 
 const LIST: Dialects = Dialects {
@@ -42,12 +44,14 @@ const LIST: Dialects = Dialects {
      WHERE dead_at IS NOT NULL AND ($1::text[] IS NULL OR id = ANY($1))
          AND ($2::text IS NULL OR subreddit = $2)
          AND ($3::text IS NULL OR position($3 IN reason) > 0)
+         AND ($5::bigint IS NULL OR dead_at < $5 OR (dead_at = $5 AND id > $6))
      ORDER BY dead_at DESC, id LIMIT $4",
     sqlite: "SELECT id, subreddit, attempts, omissions, reason, dead_at, CAST(history AS text)
      FROM fetches
      WHERE dead_at IS NOT NULL AND ($1 IS NULL OR id IN (SELECT value FROM json_each($1)))
          AND ($2 IS NULL OR subreddit = $2)
          AND ($3 IS NULL OR instr(reason, $3) > 0)
+         AND ($5 IS NULL OR dead_at < $5 OR (dead_at = $5 AND id > $6))
      ORDER BY dead_at DESC, id LIMIT $4",
 };
 const ONE: Dialects = Dialects::same(
@@ -113,12 +117,18 @@ impl Store {
             .map(|ids| ids.iter().map(SubmissionId::as_str).collect());
         let subreddit = filter.subreddit.as_ref().map(SubredditName::as_str);
         let reason = filter.reason.as_deref();
+        let (below_at, below_id) = match &filter.below {
+            Some((at, id)) => (Some(*at), Some(id.as_str())),
+            None => (None, None),
+        };
         let rows: Vec<Row> = on_engine!(self, read, LIST, |sql, pool| {
             let query = sqlx::query_as(sql)
                 .bind(ids)
                 .bind(subreddit)
                 .bind(reason)
-                .bind(i64::from(limit));
+                .bind(i64::from(limit))
+                .bind(below_at)
+                .bind(below_id);
             Ok::<_, StoreError>(query.fetch_all(pool).await?)
         })?;
         let dead: sqlx::Result<_> = rows.into_iter().map(read).collect();

@@ -5,6 +5,7 @@ use freshet::store::{Failure, FailureKind, FetchRecord, PollRecord, Store};
 use freshet::submission::{Observation, SubmissionId, decode};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use sqlx::{Connection, SqliteConnection};
 
 fn seen(id: &str) -> Observation {
     let raw = format!(
@@ -167,4 +168,53 @@ async fn nothing_is_decided_without_saying_for_which() {
     // One that came after all is no job any more.
     store.record_fetches(&record).await.unwrap();
     assert_eq!(listed(&home, &[]).await, ["b2"]);
+}
+
+#[tokio::test]
+async fn no_control_character_of_a_stored_text_reaches_the_terminal() {
+    let (home, store) = home().await;
+    let url = format!("sqlite://{}", home.path().join("freshet.db").display());
+    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    // A title that clears the screen, sets another, rings, and turns round what follows; and one
+    // of the second set, that JSON lets through.
+    let rust = "rust".parse().unwrap();
+    store.add_subreddit(&rust, 1).await.unwrap();
+    let odd = "scarlet\u{1b}[2J\u{1b}]0;x\u{7}\r\nnew\u{9b}31m \u{202e}thgir\u{7f}";
+    for sql in [
+        "UPDATE submissions SET title = $1, permalink = $1",
+        "UPDATE fetches SET reason = $1, subreddit = $1, history =
+             json_array(json_object('kind', 'panicked', 'reason', $1, 'by', $1), 'odd')",
+        "UPDATE subreddits SET state = 'unavailable', reason = $1",
+    ] {
+        let query = sqlx::query(sql).bind(odd);
+        query.execute(&mut database).await.unwrap();
+    }
+    for line in [
+        &["jobs", "dead"][..],
+        &["jobs", "show", "a1"],
+        &["subreddits", "list"],
+        &["status"],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let ended = home.run(&[line, json].concat()).await.ended_with(0);
+            for text in [&ended.stdout, &ended.stderr] {
+                let obeyed = |it: char| it != '\n' && (it.is_control() || it == '\u{202e}');
+                assert_eq!(text.find(obeyed), None, "{line:?} {json:?}: {text:?}");
+            }
+            assert!(
+                ended.stdout.contains("scarlet"),
+                "{line:?}: {}",
+                ended.stdout
+            );
+            if !json.is_empty() {
+                let value: Value = serde_json::from_str(&ended.stdout).unwrap();
+                assert!(value.to_string().contains(&json_text(odd)), "{value}");
+            }
+        }
+    }
+}
+
+fn json_text(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted.trim_matches('"').to_owned()
 }

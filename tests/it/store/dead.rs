@@ -6,6 +6,7 @@ use freshet::store::{DeadFilter, Failure, FailureKind, FetchCounts};
 
 conformance!(
     what_was_set_aside_is_found_by_id_place_and_reason,
+    a_list_goes_on_below_what_was_seen_of_it_whatever_dies_meanwhile,
     one_that_is_tried_again_has_all_its_attempts,
     one_that_is_discarded_leaves_its_listed_copy,
 );
@@ -81,6 +82,26 @@ async fn what_was_set_aside_is_found_by_id_place_and_reason(world: World) {
     let latest = &all.unwrap()[0];
     assert_eq!((latest.attempts, latest.dead_at), (1, Some(SECONDS + 2)));
     assert_eq!(latest.reason.as_deref(), Some("100% odd"));
+}
+
+async fn a_list_goes_on_below_what_was_seen_of_it_whatever_dies_meanwhile(world: World) {
+    world_with_dead(&world).await;
+    world
+        .run("UPDATE fetches SET dead_at = 1 WHERE dead_at IS NOT NULL")
+        .await;
+    let mut filter = DeadFilter::default();
+    for expected in ["a1", "b2", "c3"] {
+        let dead = world.store.dead_fetches(&filter, 1).await.unwrap();
+        assert_eq!(dead[0].id, id(expected));
+        filter.below = dead[0].dead_at.map(|at| (at, dead[0].id.clone()));
+        // It fails again at once.
+        let again = ids(&[expected]);
+        world.store.retry_dead(&again, NOW).await.unwrap();
+        let aside = world.store.set_aside(&again[0], "again", SECONDS);
+        aside.await.unwrap();
+    }
+    assert!(found(&world, filter).await.is_empty());
+    assert_eq!(found(&world, DeadFilter::default()).await.len(), 3);
 }
 
 async fn one_that_is_tried_again_has_all_its_attempts(world: World) {
