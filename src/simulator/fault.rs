@@ -54,7 +54,7 @@ impl Fault {
     /// One of the failures that the `faults` oddity draws from.
     pub(super) fn random(rng: &mut ChaCha8Rng) -> Fault {
         let status = [500, 502, 503, 504, 520, 522][rng.random_range(0..6)];
-        match rng.random_range(0..12) {
+        match rng.random_range(0..15) {
             0 | 1 => Fault::TooManyRequests {
                 retry_after: rng.random_range(1..=4),
             },
@@ -65,6 +65,11 @@ impl Fault {
             8 => Fault::CutBody,
             9 => Fault::WrongLength,
             10 => Fault::Reset,
+            11 => Fault::Blocked,
+            12 => Fault::Slow {
+                delay_ms: rng.random_range(200..3_000),
+            },
+            13 => Fault::NoRateHeaders,
             _ => Fault::LostToken,
         }
     }

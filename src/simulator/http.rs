@@ -94,6 +94,8 @@ async fn reddit(
     let _under_way = UnderWay::count(&shared.under_way);
     let uri = request.uri().clone();
     let endpoint = Endpoint::of(uri.path());
+    let at_ms = shared.clock.service_ms();
+    shared.requests().arrived(at_ms, endpoint);
     let fault = choose_fault(&control, endpoint);
     let delay_ms = match fault {
         Some(Fault::Slow { delay_ms }) => u64::from(delay_ms),
@@ -118,7 +120,7 @@ async fn reddit(
     };
     let reset = fault == Some(Fault::Reset);
     shared.requests().add(RequestRecord {
-        at_ms: shared.clock.service_ms(),
+        at_ms,
         endpoint,
         uri: uri.to_string(),
         status: if reset { 0 } else { response.status().as_u16() },
@@ -126,6 +128,7 @@ async fn reddit(
             Some(Submissions(count)) => *count,
             None => 0,
         },
+        fault,
     });
     if reset {
         line.reset();

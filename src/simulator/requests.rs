@@ -1,6 +1,7 @@
 //! What was asked: the log and the counts behind `/simulator/stats`.
 
 use super::endpoint::Endpoint;
+use super::fault::Fault;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,7 @@ const MINUTE_MS: i64 = 60_000;
 /// One request that was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestRecord {
-    /// Service time, milliseconds since the epoch.
+    /// Service time of its arrival, milliseconds since the epoch.
     pub at_ms: i64,
     /// What it asked for.
     pub endpoint: Endpoint,
@@ -22,6 +23,8 @@ pub struct RequestRecord {
     pub status: u16,
     /// Submissions in the answer.
     pub submissions: usize,
+    /// How it was made to fail.
+    pub fault: Option<Fault>,
 }
 
 /// Counts since the start.
@@ -82,21 +85,27 @@ pub(super) struct Requests {
 }
 
 impl Requests {
+    /// Counts a request that has arrived, whether or not it is ever answered.
+    pub(super) fn arrived(&mut self, at_ms: i64, endpoint: Endpoint) {
+        if endpoint == Endpoint::Token {
+            return;
+        }
+        self.minute.push_back(at_ms);
+        while self
+            .minute
+            .front()
+            .is_some_and(|first| at_ms - first >= MINUTE_MS)
+        {
+            self.minute.pop_front();
+        }
+        self.stats.biggest_minute = self.stats.biggest_minute.max(self.minute.len() as u64);
+    }
+
+    /// Counts an answer.
     pub(super) fn add(&mut self, record: RequestRecord) {
         let statuses = self.stats.requests.entry(record.endpoint).or_default();
         *statuses.entry(record.status).or_default() += 1;
         self.stats.submissions += record.submissions as u64;
-        if record.endpoint != Endpoint::Token {
-            self.minute.push_back(record.at_ms);
-            while self
-                .minute
-                .front()
-                .is_some_and(|first| record.at_ms - first >= MINUTE_MS)
-            {
-                self.minute.pop_front();
-            }
-            self.stats.biggest_minute = self.stats.biggest_minute.max(self.minute.len() as u64);
-        }
         if self.log.len() == LOG_LENGTH {
             self.log.pop_front();
         }
@@ -121,20 +130,26 @@ mod tests {
     fn the_biggest_minute_slides() {
         let mut requests = Requests::default();
         let mut add = |at_ms, endpoint| {
+            requests.arrived(at_ms, endpoint);
             requests.add(RequestRecord {
                 at_ms,
                 endpoint,
                 uri: String::new(),
                 status: 200,
                 submissions: 2,
+                fault: None,
             });
         };
         for at_ms in [0, 30_000, 59_999, 60_000, 130_000] {
             add(at_ms, Endpoint::Info);
         }
         add(130_000, Endpoint::Token);
+        // The client hangs up before it is answered.
+        requests.arrived(130_001, Endpoint::Info);
+        requests.arrived(130_002, Endpoint::Info);
+        requests.arrived(130_003, Endpoint::Info);
         let stats = requests.stats();
-        assert_eq!(stats.biggest_minute, 3);
+        assert_eq!(stats.biggest_minute, 4);
         assert_eq!(stats.of(Endpoint::Info), 5);
         assert_eq!(stats.with_status(Endpoint::Token, 200), 1);
         assert_eq!(stats.submissions, 12);

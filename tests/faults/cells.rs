@@ -24,6 +24,12 @@ impl fmt::Display for Engines {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strike {
     Nothing,
+    /// The server comes back without what it held.
+    RedisForgets,
+    /// Redis and Postgres at once, for everybody.
+    BothCut,
+    /// From Redis alone.
+    OneCut(&'static str),
     OneKilled(&'static str),
     AllKilled(&'static str),
     RedisKilled,
@@ -41,7 +47,10 @@ pub enum Strike {
     DiskFull,
     PanickingJob,
     KillingJob,
-    Frozen(&'static str),
+    /// One of this role while it waits for Reddit's answer, for so many seconds.
+    Frozen(&'static str, u64),
+    /// One of this role between the last statement of its transaction and the COMMIT.
+    FrozenCommitting(&'static str, u64),
     /// By so many seconds.
     ClockStepped(i64),
 }
@@ -66,21 +75,62 @@ const SERVERS: &[Engines] = &[Engines::Servers];
 const FILES: &[Engines] = &[Engines::Files];
 const BOTH: &[Engines] = &[Engines::Servers, Engines::Files];
 
+/// None may leave a gap open: see `Compared::open`.
+///
 /// Those that take longest come first, so that a run in parallel does not end with one of them.
 pub const CELLS: &[Cell] = &[
     cell("a job that kills its process", Strike::KillingJob, BOTH),
     cell("a job that panics", Strike::PanickingJob, SERVERS),
     cell(
-        "a worker frozen and woken",
-        Strike::Frozen("worker"),
+        "a worker frozen for 60 s",
+        Strike::Frozen("worker", 60),
         SERVERS,
     ),
     cell(
-        "a scheduler frozen and woken",
-        Strike::Frozen("scheduler"),
+        "a scheduler frozen for 60 s",
+        Strike::Frozen("scheduler", 60),
         SERVERS,
     ),
-    cell("the process frozen and woken", Strike::Frozen("all"), FILES),
+    cell(
+        "the process frozen for 60 s",
+        Strike::Frozen("all", 60),
+        FILES,
+    ),
+    cell(
+        "a worker frozen at its COMMIT for 50 s",
+        Strike::FrozenCommitting("worker", 50),
+        SERVERS,
+    ),
+    cell(
+        "a scheduler frozen at its COMMIT for 50 s",
+        Strike::FrozenCommitting("scheduler", 50),
+        SERVERS,
+    ),
+    cell(
+        "a worker frozen for 25 s",
+        Strike::Frozen("worker", 25),
+        SERVERS,
+    ),
+    cell(
+        "a scheduler frozen for 25 s",
+        Strike::Frozen("scheduler", 25),
+        SERVERS,
+    ),
+    cell(
+        "the process frozen for 25 s",
+        Strike::Frozen("all", 25),
+        FILES,
+    ),
+    cell(
+        "a worker frozen at its COMMIT for 25 s",
+        Strike::FrozenCommitting("worker", 25),
+        SERVERS,
+    ),
+    cell(
+        "a scheduler frozen at its COMMIT for 25 s",
+        Strike::FrozenCommitting("scheduler", 25),
+        SERVERS,
+    ),
     cell("nothing", Strike::Nothing, BOTH),
     cell("a worker killed", Strike::OneKilled("worker"), SERVERS),
     cell("every worker killed", Strike::AllKilled("worker"), SERVERS),
@@ -92,11 +142,19 @@ pub const CELLS: &[Cell] = &[
     cell("the process killed", Strike::AllKilled("all"), FILES),
     cell("Redis killed", Strike::RedisKilled, SERVERS),
     cell("Redis wiped", Strike::RedisWiped, SERVERS),
+    cell("Redis restarted empty", Strike::RedisForgets, SERVERS),
     cell("Redis frozen", Strike::RedisFrozen, SERVERS),
     cell("Redis cut off", Strike::RedisCut, SERVERS),
+    cell("a worker without Redis", Strike::OneCut("worker"), SERVERS),
+    cell(
+        "a scheduler without Redis",
+        Strike::OneCut("scheduler"),
+        SERVERS,
+    ),
     cell("Postgres killed", Strike::PostgresKilled, SERVERS),
     cell("Postgres frozen", Strike::PostgresFrozen, SERVERS),
     cell("Postgres cut off", Strike::PostgresCut, SERVERS),
+    cell("Redis and Postgres cut off", Strike::BothCut, SERVERS),
     cell("disk full", Strike::DiskFull, FILES),
     cell("Reddit down", Strike::RedditDown, BOTH),
     cell("every fifth answer broken", Strike::RedditFaulty, BOTH),
@@ -106,3 +164,13 @@ pub const CELLS: &[Cell] = &[
     cell("clock an hour forward", Strike::ClockStepped(3600), BOTH),
     cell("clock an hour back", Strike::ClockStepped(-3600), BOTH),
 ];
+
+impl Strike {
+    /// Whether a test has the time to run it; the others are runs of the matrix alone.
+    pub fn is_short(self) -> bool {
+        match self {
+            Strike::Frozen(_, seconds) | Strike::FrozenCommitting(_, seconds) => seconds <= 25,
+            _ => true,
+        }
+    }
+}

@@ -4,12 +4,13 @@ use crate::cells::{Cell, Engines, Strike};
 use crate::judge::{Judged, compare, judge};
 use crate::site::{POISON, Site};
 use crate::strikes::disk;
+use crate::strikes::evidence::Eve;
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// A fault strikes when so many submissions of the first windows are fetched and the others wait.
 const FETCHED_BEFORE: i64 = 500;
@@ -17,6 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// After the return to normal, so that what a fault left behind has time to do harm.
 const AFTERMATH: (u64, u64) = (3, 15);
 const LOOK: Duration = Duration::from_millis(200);
+/// No run takes as long: one that does hangs, and is not to hang all the others.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+/// What hangs in a thread of its own is left behind after this.
+const LEFT_BEHIND: Duration = Duration::from_secs(10);
 
 /// How long faults last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,17 +74,25 @@ pub fn run(run: Run) -> Result<Judged, String> {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
-        let mut site = Site::start(run).await;
-        let judged = AssertUnwindSafe(course(&mut site)).catch_unwind().await;
+    let judged = runtime.block_on(async {
+        let deadline = Instant::now() + LONGEST;
+        let site = timeout_at(deadline, Site::start(run)).await;
+        let mut site = site.expect("everything starts in time");
+        let course = async {
+            let judged = timeout_at(deadline, course(&mut site)).await;
+            judged.unwrap_or_else(|_| panic!("it hung, and was ended after {LONGEST:?}"))
+        };
+        let judged = AssertUnwindSafe(course).catch_unwind().await;
         if !judged.as_ref().is_ok_and(|it| it.broken().is_empty()) {
             site.keep_logs();
         }
-        match judged {
-            Ok(judged) => Ok(judged),
-            Err(panic) => resume_unwind(panic),
-        }
-    })
+        judged
+    });
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    match judged {
+        Ok(judged) => Ok(judged),
+        Err(panic) => resume_unwind(panic),
+    }
 }
 
 async fn course(site: &mut Site) -> Judged {
@@ -90,23 +103,31 @@ async fn course(site: &mut Site) -> Judged {
         site.database.number(fetched).await >= Some(fetched_before)
     })
     .await;
-    site.run.cell.strike.strike(site).await;
-    let normal_after = normal(site).await;
+    let eve = Eve::of(site).await;
+    let strike = site.run.cell.strike;
+    strike.strike(site).await;
+    let normal_after = normal(site, &eve).await;
+    strike.assert_struck(site, &eve).await;
     site.run.length.last(AFTERMATH).await;
     let until = site.reddit.now_ms().await / 1000;
     settle(site, until).await;
-    judge(site, until, normal_after).await
+    let mut judged = judge(site, until).await;
+    judged.waiting = eve.waiting;
+    judged.normal_after = normal_after;
+    judged
 }
 
 /// How long after the end of the fault everything flows again: every process is ready, what had been
-/// discovered is fetched, and so is, from every subreddit, a submission of the first moment after the
-/// fault. None where that is not so within two minutes.
-async fn normal(site: &mut Site) -> Option<Duration> {
+/// discovered is fetched, and so is all that appeared during the fault and, in every subreddit, in the
+/// first moment after it. None where that is not so within two minutes.
+async fn normal(site: &mut Site, eve: &Eve) -> Option<Duration> {
     let over = Instant::now();
-    let mut wanted = HashSet::new();
     for subreddit in &site.reddit.subreddits {
-        wanted.insert(site.reddit.publish(subreddit, None).await);
+        site.reddit.publish(subreddit, None).await;
     }
+    let appeared = site.reddit.truth().await.into_iter();
+    let appeared = appeared.filter(|truth| truth.created_utc >= eve.now && truth.id != POISON);
+    let mut wanted: HashSet<String> = appeared.map(|truth| truth.id).collect();
     let mut left: Option<HashSet<String>> = None;
     let mut normal = false;
     while !normal && over.elapsed() < PATIENCE {
@@ -130,13 +151,13 @@ async fn normal(site: &mut Site) -> Option<Duration> {
     normal.then(|| over.elapsed())
 }
 
-/// Waits until all that was listed before this second is stored and fetched, as far as that ever
-/// comes; more arrives meanwhile.
+/// Waits until all that was listed before this second is stored, fetched and proven complete, as far as
+/// that ever comes; more arrives meanwhile.
 async fn settle(site: &Site, before: i64) {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         let compared = compare(site, before).await;
-        if compared.is_some_and(|it| it.lost.is_empty() && it.unended.is_empty()) {
+        if compared.is_some_and(|it| it.is_settled()) {
             return;
         }
         sleep(LOOK).await;

@@ -10,8 +10,13 @@ use tokio::time::timeout;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// What writes to the journal of this harness. An older object over a newer one shows in the time of
-/// its observation, or in counts that grow and never shrink; a window of a claim that was lost in the
-/// token of its row. A time that is half an hour or more before the last is that of a clock set back.
+/// its observation (half an hour or more before the last it is that of a clock set back), or in counts
+/// that grow and never shrink; what is recorded under a claim that was
+/// lost, in a window with another token than its row's, and in a row that is polled while nobody holds
+/// it or whose proof shrinks. Each attempt at a job is a run.
+///
+/// A session whose port is in `harness_hold` waits at the last statement of its transaction for as
+/// long as the lock is held.
 const WATCH_POSTGRES: &str = "
 CREATE TABLE harness (what text NOT NULL, which text NOT NULL);
 CREATE FUNCTION harness_submission() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -25,7 +30,26 @@ CREATE FUNCTION harness_window() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         INSERT INTO harness VALUES ('expired', NEW.subreddit || ' ' || NEW.claim_token);
     END IF; RETURN NULL; END $$;
 CREATE TRIGGER harness_window AFTER INSERT ON poll_windows FOR EACH ROW
-    EXECUTE FUNCTION harness_window();";
+    EXECUTE FUNCTION harness_window();
+CREATE FUNCTION harness_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO harness VALUES ('expired', 'the row of ' || NEW.name || ' ' || NEW.claim_token);
+    RETURN NULL; END $$;
+CREATE TRIGGER harness_row AFTER UPDATE ON subreddits FOR EACH ROW
+    WHEN (NEW.claim_token < OLD.claim_token OR NEW.covered_until < OLD.covered_until
+          OR OLD.claimed_by IS NULL AND (NEW.covered_until IS DISTINCT FROM OLD.covered_until
+                                         OR NEW.polled_at IS DISTINCT FROM OLD.polled_at))
+    EXECUTE FUNCTION harness_row();
+CREATE FUNCTION harness_run() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO harness VALUES ('run', NEW.id); RETURN NULL; END $$;
+CREATE TRIGGER harness_run AFTER UPDATE ON fetches FOR EACH ROW
+    WHEN (NEW.attempts > OLD.attempts) EXECUTE FUNCTION harness_run();
+CREATE TABLE harness_hold (port integer NOT NULL);
+CREATE FUNCTION harness_hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF EXISTS (SELECT FROM harness_hold WHERE port = inet_client_port()) THEN
+        PERFORM pg_advisory_xact_lock_shared(4711);
+    END IF; RETURN NULL; END $$;
+CREATE TRIGGER harness_hold AFTER UPDATE ON counters FOR EACH STATEMENT
+    EXECUTE FUNCTION harness_hold();";
 const WATCH_SQLITE: &str = "
 CREATE TABLE harness (what text NOT NULL, which text NOT NULL);
 CREATE TRIGGER harness_submission AFTER UPDATE ON submissions
@@ -34,7 +58,17 @@ CREATE TRIGGER harness_submission AFTER UPDATE ON submissions
     BEGIN INSERT INTO harness VALUES ('older', NEW.id); END;
 CREATE TRIGGER harness_window AFTER INSERT ON poll_windows
     WHEN NEW.claim_token <> (SELECT claim_token FROM subreddits WHERE name = NEW.subreddit)
-    BEGIN INSERT INTO harness VALUES ('expired', NEW.subreddit || ' ' || NEW.claim_token); END;";
+    BEGIN INSERT INTO harness VALUES ('expired', NEW.subreddit || ' ' || NEW.claim_token); END;
+CREATE TRIGGER harness_row AFTER UPDATE ON subreddits
+    WHEN NEW.claim_token < OLD.claim_token OR NEW.covered_until < OLD.covered_until
+         OR OLD.claimed_by IS NULL AND (NEW.covered_until IS NOT OLD.covered_until
+                                        OR NEW.polled_at IS NOT OLD.polled_at)
+    BEGIN INSERT INTO harness VALUES ('expired', 'the row of ' || NEW.name || ' ' || NEW.claim_token); END;
+CREATE TRIGGER harness_run AFTER UPDATE ON fetches WHEN NEW.attempts > OLD.attempts
+    BEGIN INSERT INTO harness VALUES ('run', NEW.id); END;";
+
+/// The lock that `harness_hold` waits for.
+pub const HOLD: i64 = 4711;
 
 #[derive(Debug, Clone)]
 pub enum Database {
@@ -79,6 +113,12 @@ impl Database {
     pub async fn number(&self, sql: &'static str) -> Option<i64> {
         let rows: Vec<(i64,)> = self.rows(sql).await?;
         rows.first().map(|(number,)| *number)
+    }
+
+    pub fn url(&self) -> &str {
+        match self {
+            Database::Postgres(url) | Database::Sqlite(url) => url,
+        }
     }
 
     /// Begins to watch what is written.

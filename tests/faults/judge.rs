@@ -8,18 +8,17 @@ use std::time::Duration;
 
 /// As many requests as the simulated Reddit remembers.
 const REMEMBERED: u64 = 10_000;
+/// Fetches that wait when a fault strikes.
+const LEAST_WAITING: i64 = 50;
 
 /// What one run showed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Judged {
-    /// Submissions that Reddit listed within the windows.
-    pub shown: usize,
-    /// Of those, neither in the database nor in a recorded gap.
-    pub lost: Vec<String>,
-    /// Of those, in a recorded gap and not in the database.
-    pub in_gaps: usize,
-    /// Rows beyond the first of a submission, and rows of none that there is.
-    pub wrong_rows: usize,
+    /// Fetches that waited when the fault struck.
+    pub waiting: i64,
+    pub compared: Compared,
+    /// Counts in the database that are not what is counted there.
+    pub miscounted: Vec<String>,
     /// Submissions that were overwritten with an older observation.
     pub older: Vec<String>,
     /// The most requests in any sixty seconds.
@@ -28,10 +27,10 @@ pub struct Judged {
     pub over_quota: u64,
     /// Subreddits with seconds that are neither proven nor in a gap, before the end of their proof.
     pub unrecorded: Vec<String>,
-    /// Windows that were recorded under a claim that had been lost.
+    /// What was recorded under a claim that had been lost.
     pub expired: Vec<String>,
-    /// Fetches that never ended, and jobs set aside but for the one that is to be.
-    pub unended: Vec<String>,
+    /// Attempts at a job beyond its first.
+    pub run_again: usize,
     /// Submissions that were asked for and given out more than once.
     pub fetched_again: usize,
     /// Seconds from the end of the fault until everything flowed again.
@@ -55,16 +54,21 @@ impl Judged {
                 ));
             }
         };
-        none(&self.lost, "lost");
+        none(&self.compared.lost, "lost");
+        none(&self.compared.unproven, "proven complete and not stored");
+        none(&self.compared.open, "gaps that stay open");
+        none(&self.compared.behind, "subreddits not proven up to the end");
+        none(&self.compared.unended, "jobs that did not end");
+        none(&self.miscounted, "wrong counts");
         none(&self.older, "older over newer");
         none(&self.unrecorded, "gaps that are not recorded");
-        none(&self.expired, "windows recorded under a lost claim");
-        none(&self.unended, "jobs that did not end");
-        if self.shown < 1000 {
-            broken.push(format!("only {} shown: no load", self.shown));
+        none(&self.expired, "records under a lost claim");
+        let (shown, waiting) = (self.compared.shown, self.waiting);
+        if shown < 1000 || waiting < LEAST_WAITING {
+            broken.push(format!("only {shown} shown and {waiting} waiting: no load"));
         }
-        if self.wrong_rows > 0 {
-            broken.push(format!("{} wrong rows", self.wrong_rows));
+        if self.compared.wrong_rows > 0 {
+            broken.push(format!("{} wrong rows", self.compared.wrong_rows));
         }
         if self.over_quota > 0 {
             broken.push(format!("{} requests over the quota", self.over_quota));
@@ -79,19 +83,41 @@ impl Judged {
 }
 
 /// What Reddit showed, compared with the database.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Compared {
+    /// Submissions that Reddit listed within the windows.
     pub shown: usize,
+    /// Of those, neither in the database nor in a recorded gap.
     pub lost: Vec<String>,
+    /// Of those, in a recorded gap and not in the database.
     pub in_gaps: usize,
+    /// Of those listed in a time that is said to be complete, not in the database.
+    pub unproven: Vec<String>,
+    /// Gaps that are not repaired. None is legitimate in any cell: no fault lasts so long that a
+    /// listing, which holds 1,000, does not reach back to its beginning.
+    pub open: Vec<String>,
+    /// Subreddits whose proof has not come as far as it should.
+    pub behind: Vec<String>,
+    /// Rows of submissions that there are not.
     pub wrong_rows: usize,
+    /// Fetches that never ended, and jobs set aside but for the one that is to be.
     pub unended: Vec<String>,
+}
+
+impl Compared {
+    /// Whether nothing is left to wait for.
+    pub fn is_settled(&self) -> bool {
+        let left = [&self.lost, &self.open, &self.behind, &self.unended];
+        left.iter().all(|left| left.is_empty())
+    }
 }
 
 /// Judges what was created before this second, by Reddit's clock. None where the database does not
 /// answer.
 pub async fn compare(site: &Site, before: i64) -> Option<Compared> {
     let database = &site.database;
+    // Before the submissions: what is proven is stored already.
+    let proven: Spans = database.rows(PROVEN).await?;
     let stored = database.texts("SELECT id FROM submissions").await?;
     let fetches = "SELECT id, coalesce(reason, 'no reason') FROM fetches";
     let fetches: Vec<(String, String)> = database.rows(fetches).await?;
@@ -99,6 +125,8 @@ pub async fn compare(site: &Site, before: i64) -> Option<Compared> {
     let begins = "SELECT subreddit, min(window_start) FROM poll_windows GROUP BY subreddit";
     let begins: Vec<(String, i64)> = database.rows(begins).await?;
     let begins: HashMap<String, i64> = begins.into_iter().collect();
+    let untils = "SELECT name, coalesce(covered_until, 0) FROM subreddits";
+    let untils: Vec<(String, i64)> = database.rows(untils).await?;
     let gaps = gaps(site).await?;
     // After the database: then nothing is stored that is not yet true.
     let truth = site.reddit.truth().await;
@@ -106,34 +134,42 @@ pub async fn compare(site: &Site, before: i64) -> Option<Compared> {
         site.run.cell.strike,
         Strike::KillingJob | Strike::PanickingJob
     );
-    let rows = stored.len();
     let stored: HashSet<String> = stored.into_iter().collect();
+    let seconds = |(name, start, end): &(String, i64, i64)| format!("r/{name} {start} to {end}");
+    let behind = untils.iter().filter(|(_, until)| *until < before);
     let mut compared = Compared {
-        wrong_rows: rows - stored.len(),
+        open: gaps.iter().map(seconds).collect(),
+        behind: behind
+            .map(|(name, until)| format!("r/{name} until {until} of {before}"))
+            .collect(),
         ..Compared::default()
     };
     let mut existing = HashSet::new();
     for truth in &truth {
         existing.insert(truth.id.as_str());
+        let holds = |(name, start, end): &(String, i64, i64)| {
+            *name == truth.subreddit && (*start..*end).contains(&truth.created_utc)
+        };
+        let line = format!("{} of r/{}", truth.id, truth.subreddit);
+        let is_stored = stored.contains(&truth.id);
+        if !is_stored && proven.iter().any(holds) {
+            compared.unproven.push(line.clone());
+        }
         // Where nothing is recorded at all, everything is missing.
         let begin = begins.get(&truth.subreddit).copied().unwrap_or(0);
         if !(begin..before).contains(&truth.created_utc) {
             continue;
         }
         compared.shown += 1;
-        let line = format!("{} of r/{}", truth.id, truth.subreddit);
         if let Some(reason) = fetches.get(&truth.id)
             && !(poisoned && truth.id == POISON)
         {
             compared.unended.push(format!("{line}: {reason}"));
         }
-        if stored.contains(&truth.id) {
+        if is_stored {
             continue;
         }
-        let in_gap = |(name, start, end): &(String, i64, i64)| {
-            *name == truth.subreddit && (*start..*end).contains(&truth.created_utc)
-        };
-        if gaps.iter().any(in_gap) {
+        if gaps.iter().any(holds) {
             compared.in_gaps += 1;
         } else {
             compared.lost.push(line);
@@ -145,20 +181,28 @@ pub async fn compare(site: &Site, before: i64) -> Option<Compared> {
 }
 
 /// Name, start and end of each.
-async fn gaps(site: &Site) -> Option<Vec<(String, i64, i64)>> {
+type Spans = Vec<(String, i64, i64)>;
+
+const PROVEN: &str = "SELECT subreddit, covered_start, covered_end FROM coverage";
+
+/// Name, start and end of each.
+async fn gaps(site: &Site) -> Option<Spans> {
     let gaps = "SELECT subreddit, gap_start, gap_end FROM gaps WHERE state <> 'repaired'";
     site.database.rows(gaps).await
 }
 
-pub async fn judge(site: &Site, before: i64, normal_after: Option<Duration>) -> Judged {
+/// Measures all but what happened at the strike and right after it.
+pub async fn judge(site: &Site, before: i64) -> Judged {
     let compared = compare(site, before).await.expect("the database answers");
     let database = &site.database;
     let journal = "SELECT what, which FROM harness";
     let journal: Vec<(String, String)> = database.rows(journal).await.unwrap();
-    let of = |kind: &str| {
+    let of = |kind: &str| -> Vec<String> {
         let lines = journal.iter().filter(|(what, _)| what == kind);
         lines.map(|(_, which)| which.clone()).collect()
     };
+    let runs = of("run");
+    let jobs: HashSet<&String> = runs.iter().collect();
     let stats = site.reddit.stats().await;
     let requests: u64 = stats.requests.values().flat_map(|it| it.values()).sum();
     assert!(
@@ -167,10 +211,9 @@ pub async fn judge(site: &Site, before: i64, normal_after: Option<Duration>) -> 
     );
     let fetches = site.reddit.fetches().await;
     Judged {
-        shown: compared.shown,
-        lost: compared.lost,
-        in_gaps: compared.in_gaps,
-        wrong_rows: compared.wrong_rows,
+        waiting: 0,
+        compared,
+        miscounted: miscounted(site).await,
         older: of("older"),
         busiest_minute: stats.biggest_minute,
         over_quota: stats
@@ -178,9 +221,9 @@ pub async fn judge(site: &Site, before: i64, normal_after: Option<Duration>) -> 
             .saturating_sub(u64::from(site.run.requests_per_minute())),
         unrecorded: unrecorded(site).await,
         expired: of("expired"),
-        unended: compared.unended,
+        run_again: runs.len() - jobs.len(),
         fetched_again: fetches.values().filter(|times| **times > 1).count(),
-        normal_after,
+        normal_after: None,
         normal_within: site.run.length.normal_within(),
     }
 }
@@ -193,8 +236,7 @@ async fn unrecorded(site: &Site) -> Vec<String> {
     let begins = "SELECT w.subreddit, min(w.window_start), max(coalesce(s.covered_until, 0))
         FROM poll_windows AS w JOIN subreddits AS s ON s.name = w.subreddit GROUP BY w.subreddit";
     let begins: Vec<(String, i64, i64)> = database.rows(begins).await.unwrap();
-    let proven = "SELECT subreddit, covered_start, covered_end FROM coverage";
-    let mut known: Vec<(String, i64, i64)> = database.rows(proven).await.unwrap();
+    let mut known: Spans = database.rows(PROVEN).await.unwrap();
     known.extend(gaps(site).await.unwrap());
     known.sort_unstable_by_key(|(_, start, _)| *start);
     let mut holes = Vec::new();
@@ -211,4 +253,32 @@ async fn unrecorded(site: &Site) -> Vec<String> {
         }
     }
     holes
+}
+
+/// What transactions counted as they went, each beside what is there: a submission that is stored or
+/// counted twice shows here. One statement each, so that what is written meanwhile is in both.
+const COUNTS: [&str; 2] = [
+    "SELECT what, counted, found FROM (
+         SELECT 'discovered' AS what, (SELECT CAST(sum(discovered) AS bigint) FROM counters) AS counted,
+                (SELECT count(*) FROM submissions WHERE status = 'discovered') AS found
+         UNION ALL SELECT 'fetched', (SELECT CAST(sum(fetched) AS bigint) FROM counters),
+                (SELECT count(*) FROM submissions WHERE status = 'fetched')
+         UNION ALL SELECT 'unavailable', (SELECT CAST(sum(unavailable) AS bigint) FROM counters),
+                (SELECT count(*) FROM submissions WHERE status = 'unavailable')
+         UNION ALL SELECT 'fetches', (SELECT CAST(sum(fetches) AS bigint) FROM counters),
+                (SELECT count(*) FROM fetches)
+     ) AS counts WHERE counted <> found",
+    "SELECT name, submissions, (SELECT count(*) FROM submissions WHERE lower(subreddit) = name)
+     FROM subreddits
+     WHERE submissions <> (SELECT count(*) FROM submissions WHERE lower(subreddit) = name)",
+];
+
+async fn miscounted(site: &Site) -> Vec<String> {
+    let mut miscounted = Vec::new();
+    for sql in COUNTS {
+        let wrong: Vec<(String, i64, i64)> = site.database.rows(sql).await.unwrap();
+        let line = |(what, counted, found)| format!("{what}: {counted} counted, {found} there");
+        miscounted.extend(wrong.into_iter().map(line));
+    }
+    miscounted
 }

@@ -4,20 +4,23 @@ use crate::cells::CELLS;
 use crate::course::{self, Length, Run};
 use crate::judge::Judged;
 use crate::table::{self, Line};
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::Instant;
 
 /// The first argument that leads here.
 pub const WORD: &str = "matrix";
+/// The table in the README stands on no fewer runs of each cell.
+const WHOLE: u64 = 5;
 
 /// Runs every cell several times, with faults as long as the table says, and prints the table.
 #[derive(Parser)]
 #[command(name = "scripts/faults")]
 struct Arguments {
     /// Runs of each cell, each with a seed of its own
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = WHOLE, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
     /// Only the cells whose names contain this
     #[arg(long, default_value = "")]
@@ -31,13 +34,22 @@ struct Arguments {
     /// Short faults, as the tests have them
     #[arg(long)]
     short: bool,
-    /// Put the table into the README
+    /// Put the table into the README; only of the whole matrix
     #[arg(long)]
     write: bool,
 }
 
 pub fn main(given: &[String]) {
     let arguments = Arguments::parse_from(given);
+    let part = arguments.short || !arguments.only.is_empty() || arguments.runs < WHOLE;
+    if arguments.write && part {
+        let why = format!(
+            "--write replaces the whole table in the README, so it goes neither with --only nor with \
+             --short nor with fewer than {WHOLE} runs"
+        );
+        let mut command = Arguments::command();
+        command.error(ErrorKind::ArgumentConflict, why).exit();
+    }
     let length = if arguments.short {
         Length::Short
     } else {
@@ -123,7 +135,10 @@ fn said(ended: &Ended) -> String {
     match ended {
         Ended::Judged(judged) => match judged.broken() {
             broken if broken.is_empty() => {
-                format!("holds, with {} requests in a minute", judged.busiest_minute)
+                format!(
+                    "holds, with {} jobs waiting and {} requests in a minute",
+                    judged.waiting, judged.busiest_minute
+                )
             }
             broken => broken.join("; "),
         },

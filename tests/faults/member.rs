@@ -1,19 +1,29 @@
 //! One of the processes under test, over all its starts.
 
+use crate::course::until;
 use crate::proxy::Proxy;
 use crate::support::binary::{Home, Process};
 use std::fmt::Write as _;
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 /// Longer than `shutdown.grace`.
 const STOPPED_WITHIN: Duration = Duration::from_secs(40);
 
+/// The ways of one process to the servers.
+pub struct Ways {
+    pub redis: Proxy,
+    pub postgres: Proxy,
+}
+
 pub struct Member {
     /// `scheduler`, `worker` or `all`.
     pub role: &'static str,
     /// Its own way to Reddit: what it asks tells it from the others.
     pub reddit: Proxy,
+    /// Its own ways to the servers of the engines; none where those are files.
+    pub servers: Option<Ways>,
     home: Home,
     command: Vec<String>,
     environment: Vec<(String, String)>,
@@ -29,6 +39,7 @@ impl Member {
     pub fn new(
         role: &'static str,
         reddit: Proxy,
+        servers: Option<Ways>,
         command: Vec<String>,
         environment: Vec<(String, String)>,
         serves: bool,
@@ -36,6 +47,7 @@ impl Member {
         Member {
             role,
             reddit,
+            servers,
             home: Home::new(),
             command,
             environment,
@@ -77,7 +89,8 @@ impl Member {
     /// `kill -9`, and waits for its end.
     pub async fn kill(&mut self) {
         self.process().signal("KILL");
-        self.process().end(STOPPED_WITHIN).await;
+        let ended = self.process().end(STOPPED_WITHIN).await;
+        assert_eq!(ended.signal(), Some(9), "{} ended by itself", self.role);
     }
 
     /// Asks it to stop.
@@ -90,12 +103,30 @@ impl Member {
         self.process().end(STOPPED_WITHIN).await
     }
 
-    pub fn freeze(&mut self) {
+    /// Returns once it stands still.
+    pub async fn freeze(&mut self) {
         self.process().signal("STOP");
+        until("it stands still", STOPPED_WITHIN, async || self.is_frozen()).await;
+    }
+
+    fn is_frozen(&self) -> bool {
+        let pid = self.pid();
+        let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // The state follows the program's name, which is in brackets.
+        line.rsplit(')')
+            .next()
+            .unwrap()
+            .trim_start()
+            .starts_with('T')
     }
 
     pub fn thaw(&mut self) {
+        assert!(self.is_frozen(), "{} went on by itself", self.role);
         self.process().signal("CONT");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().pid()
     }
 
     /// Waits until it runs.

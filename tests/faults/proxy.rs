@@ -1,5 +1,6 @@
 //! A way to a server that can be cut, closed and listened in on.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,6 +13,8 @@ pub struct Proxy {
     address: SocketAddr,
     target: SocketAddr,
     tap: Arc<Mutex<Option<Tap>>>,
+    /// Its own, of the connections that it hands on.
+    ports: Arc<Mutex<HashSet<u16>>>,
     /// Cancelled to end the connections and the listening of now.
     open: CancellationToken,
     /// Bound and never listening: keeps the port while nobody listens on it.
@@ -22,9 +25,23 @@ pub struct Proxy {
 #[derive(Clone)]
 struct Tap {
     words: Vec<u8>,
-    /// Whether what holds the words is kept from the server for ever.
-    hold: bool,
+    /// What holds the words goes no further while this is true.
+    hold: watch::Receiver<bool>,
     heard: watch::Sender<u64>,
+}
+
+/// What a proxy hears.
+pub struct Hearing {
+    /// How often.
+    pub heard: watch::Receiver<u64>,
+    hold: watch::Sender<bool>,
+}
+
+impl Hearing {
+    /// Lets what was held back go on.
+    pub fn release(&self) {
+        self.hold.send_replace(false);
+    }
 }
 
 impl Proxy {
@@ -34,6 +51,7 @@ impl Proxy {
             address: holder.local_addr().unwrap(),
             target,
             tap: Arc::default(),
+            ports: Arc::default(),
             open: CancellationToken::new(),
             _holder: holder,
         };
@@ -45,9 +63,16 @@ impl Proxy {
         self.address
     }
 
-    /// Cuts every connection and refuses new ones.
-    pub fn close(&self) {
+    /// Cuts every connection and refuses new ones; how many it cut.
+    pub fn close(&self) -> usize {
+        let cut = self.ports().len();
         self.open.cancel();
+        cut
+    }
+
+    /// Under which the server knows the connections that are open now.
+    pub fn ports(&self) -> HashSet<u16> {
+        self.ports.lock().unwrap().clone()
     }
 
     /// Takes connections again.
@@ -55,6 +80,7 @@ impl Proxy {
         self.open = CancellationToken::new();
         let listener = socket(self.address).listen(1024).unwrap();
         let (open, target, tap) = (self.open.clone(), self.target, Arc::clone(&self.tap));
+        let ports = Arc::clone(&self.ports);
         tokio::spawn(async move {
             loop {
                 let accepted = tokio::select! {
@@ -62,25 +88,35 @@ impl Proxy {
                     accepted = listener.accept() => accepted,
                 };
                 let Ok((client, _)) = accepted else { continue };
-                let (open, tap) = (open.clone(), Arc::clone(&tap));
+                let (open, tap, ports) = (open.clone(), Arc::clone(&tap), Arc::clone(&ports));
                 tokio::spawn(async move {
                     // What is cut is reset, not ended in good order.
                     let _ = client.set_zero_linger();
+                    let Ok(server) = TcpStream::connect(target).await else {
+                        return;
+                    };
+                    let port = server.local_addr().unwrap().port();
+                    ports.lock().unwrap().insert(port);
                     tokio::select! {
                         () = open.cancelled() => {}
-                        () = hand_on(client, target, &tap) => {}
+                        () = hand_on(client, server, &tap) => {}
                     }
+                    ports.lock().unwrap().remove(&port);
                 });
             }
         });
     }
 
-    /// Counts how often clients send these words; with `hold`, what holds them goes no further.
-    pub fn listen_for(&self, words: &str, hold: bool) -> watch::Receiver<u64> {
+    /// Counts how often clients send these words, and holds back what holds them.
+    pub fn listen_for(&self, words: &str) -> Hearing {
         let (heard, hearing) = watch::channel(0);
+        let (release, hold) = watch::channel(true);
         let words = words.as_bytes().to_vec();
         *self.tap.lock().unwrap() = Some(Tap { words, hold, heard });
-        hearing
+        Hearing {
+            heard: hearing,
+            hold: release,
+        }
     }
 }
 
@@ -100,10 +136,7 @@ fn socket(address: SocketAddr) -> TcpSocket {
 }
 
 /// Until either side ends.
-async fn hand_on(mut client: TcpStream, target: SocketAddr, tap: &Mutex<Option<Tap>>) {
-    let Ok(mut server) = TcpStream::connect(target).await else {
-        return;
-    };
+async fn hand_on(mut client: TcpStream, mut server: TcpStream, tap: &Mutex<Option<Tap>>) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
@@ -113,14 +146,18 @@ async fn hand_on(mut client: TcpStream, target: SocketAddr, tap: &Mutex<Option<T
         let mut before: Vec<u8> = Vec::new();
         while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
             let tap = tap.lock().unwrap().clone();
-            if let Some(Tap { words, hold, heard }) = tap {
+            if let Some(Tap {
+                words,
+                mut hold,
+                heard,
+            }) = tap
+            {
                 before.extend_from_slice(&buffer[..length]);
                 if before.windows(words.len()).any(|part| part == words) {
                     before.clear();
                     heard.send_modify(|count| *count += 1);
-                    if hold {
-                        std::future::pending::<()>().await;
-                    }
+                    // Nobody releases it where the other end is gone.
+                    let _ = hold.wait_for(|held| !held).await;
                 }
                 before.drain(..before.len().saturating_sub(words.len() - 1));
             }

@@ -101,6 +101,13 @@ impl Reddit {
         serde_json::from_str(&self.get("stats").await).unwrap()
     }
 
+    /// Answers that were broken or slow.
+    pub async fn broken(&self) -> usize {
+        let requests: Vec<RequestRecord> =
+            serde_json::from_str(&self.get("requests").await).unwrap();
+        requests.iter().filter(|it| it.fault.is_some()).count()
+    }
+
     /// How often each submission was asked for and given out.
     pub async fn fetches(&self) -> HashMap<String, u32> {
         let requests: Vec<RequestRecord> =

@@ -10,6 +10,7 @@ use std::path::Path;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 const START: &str = "<!-- faults:start -->";
+const COLUMNS: usize = 17;
 const END: &str = "<!-- faults:end -->";
 
 /// The runs of one cell on one pair of engines.
@@ -53,7 +54,10 @@ impl Line {
     fn row(&self) -> String {
         let (name, engines) = (self.cell.name, self.engines);
         if let Some(why) = &self.left_out {
-            return format!("| {name} | {engines} | not run: {why} | | | | | | | | | |");
+            return format!(
+                "| {name} | {engines} | not run: {why} |{}",
+                " |".repeat(COLUMNS - 3)
+            );
         }
         let mut runs = (self.judged.len() + self.broken.len()).to_string();
         if !self.broken.is_empty() {
@@ -76,15 +80,26 @@ impl Line {
         };
         let columns = [
             runs,
-            thousands(self.sum(|it| it.shown)),
-            thousands(self.sum(|it| it.in_gaps)),
-            self.sum(|it| it.lost.len()).to_string(),
-            self.sum(|it| it.wrong_rows).to_string(),
-            self.sum(|it| it.older.len() + it.expired.len()).to_string(),
-            self.sum(|it| it.unrecorded.len()).to_string(),
+            self.judged
+                .iter()
+                .map(|it| it.waiting)
+                .min()
+                .map_or_else(|| "–".to_owned(), |least| least.to_string()),
+            thousands(self.sum(|it| it.compared.shown)),
+            thousands(self.sum(|it| it.compared.in_gaps)),
+            self.sum(|it| it.compared.lost.len()).to_string(),
+            self.sum(|it| it.compared.unproven.len() + it.compared.behind.len())
+                .to_string(),
+            self.sum(|it| it.compared.open.len() + it.unrecorded.len())
+                .to_string(),
+            self.sum(|it| it.compared.wrong_rows + it.miscounted.len())
+                .to_string(),
+            self.sum(|it| it.older.len()).to_string(),
+            self.sum(|it| it.expired.len()).to_string(),
             self.sum(|it| usize::try_from(it.over_quota).unwrap())
                 .to_string(),
-            self.sum(|it| it.unended.len()).to_string(),
+            self.sum(|it| it.compared.unended.len()).to_string(),
+            thousands(self.sum(|it| it.run_again)),
             thousands(self.sum(|it| it.fetched_again)),
             format!(
                 "{}, {}",
@@ -98,9 +113,10 @@ impl Line {
 
 /// All lines, and what they were measured on.
 pub fn table(lines: &[Line], length: Length, seeds: Range<u64>) -> String {
-    let mut text = String::from(
-        "| fault | engines | runs | shown | in gaps | lost | wrong rows | older over newer | unrecorded gaps | over quota | unended jobs | fetched again | normal after, s: middle, worst |\n\
-         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+    let mut text = format!(
+        "| fault | engines | runs | waiting | shown | in gaps | lost | false proof | gaps | wrong rows | older over newer | lost claims | over quota | unended jobs | run again | fetched again | normal after, s: middle, worst |\n\
+         |---|---|{}\n",
+        "--:|".repeat(COLUMNS - 2),
     );
     for line in lines {
         let _ = writeln!(text, "{}", line.row());
