@@ -8,7 +8,7 @@ mod jobs;
 mod processes;
 
 use crate::cells::Strike;
-use crate::course::Length;
+use crate::course::{Length, until};
 use crate::site::Site;
 use freshet::simulator::{Command, Endpoint, Fault};
 use std::path::PathBuf;
@@ -160,8 +160,10 @@ async fn cut(site: &mut Site, places: &[usize], what: Cut) {
         for (wanted, way) in [(what.redis, &ways.redis), (what.postgres, &ways.postgres)] {
             if wanted {
                 assert!(way.close() > 0, "there was no connection to cut");
-                let refused = TcpStream::connect(way.address()).await;
-                assert!(refused.is_err(), "connections are still taken");
+                until("connections are refused", PROBE, async || {
+                    TcpStream::connect(way.address()).await.is_err()
+                })
+                .await;
             }
         }
     }
