@@ -105,7 +105,7 @@ async fn course(site: &mut Site) -> Judged {
     .await;
     let eve = Eve::of(site).await;
     let strike = site.run.cell.strike;
-    strike.strike(site).await;
+    strike.strike(site, &eve).await;
     let normal_after = normal(site, &eve).await;
     strike.assert_struck(site, &eve).await;
     site.run.length.last(AFTERMATH).await;

@@ -10,6 +10,7 @@ mod processes;
 use crate::cells::Strike;
 use crate::course::{Length, until};
 use crate::site::Site;
+use evidence::Eve;
 use freshet::simulator::{Command, Endpoint, Fault};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,7 +47,7 @@ impl Length {
 
 impl Strike {
     /// Returns when the fault is over.
-    pub async fn strike(self, site: &mut Site) {
+    pub async fn strike(self, site: &mut Site, eve: &Eve) {
         let length = site.run.length;
         match self {
             Strike::Nothing => {}
@@ -67,7 +68,7 @@ impl Strike {
             Strike::KillingJob => jobs::killing(site).await,
             Strike::PanickingJob => jobs::panicking(site).await,
             Strike::ClockStepped(seconds) => clock::step(site.folder.path(), seconds),
-            Strike::DiskFull => disk::full(site).await,
+            Strike::DiskFull => disk::full(site, eve).await,
             Strike::RedisKilled => {
                 block_in_place(|| site.servers().redis.kill());
                 assert!(!redis_answers(site).await, "Redis is still there");
@@ -108,7 +109,7 @@ impl Strike {
             Strike::RedisCut => cut_all(site, Cut::REDIS).await,
             Strike::PostgresCut => cut_all(site, Cut::POSTGRES).await,
             Strike::BothCut => cut_all(site, Cut::BOTH).await,
-            Strike::RedditDown => reddit_down(site).await,
+            Strike::RedditDown => reddit_down(site, eve).await,
             Strike::RedditFaulty => {
                 let chance = BROKEN;
                 site.reddit.tell(&Command::FaultChance { chance }).await;
@@ -116,6 +117,7 @@ impl Strike {
                     silent_answers(site).await;
                 }
                 length.last(REDDIT_FAULTY).await;
+                eve.until_broken(site).await;
                 let chance = 0.0;
                 site.reddit.tell(&Command::FaultChance { chance }).await;
             }
@@ -224,7 +226,7 @@ async fn silent_answers(site: &Site) {
 }
 
 /// Unreachable for a while, silent for another, then an error to everything.
-async fn reddit_down(site: &mut Site) {
+async fn reddit_down(site: &mut Site, eve: &Eve) {
     let length = site.run.length;
     let cut: usize = site.members.iter().map(|it| it.reddit.close()).sum();
     assert!(cut > 0, "there was no connection to cut");
@@ -236,8 +238,11 @@ async fn reddit_down(site: &mut Site) {
         site.reddit.tell(&Command::Outage { fault }).await;
         reconnect(site);
         length.last(seconds).await;
+        // Whoever waits after a failure is to meet this one too.
         if fault == Some(silence) {
-            evidence::assert_silent(site).await;
+            evidence::until_silent(site).await;
+        } else {
+            eve.until_refused(site).await;
         }
     }
     site.reddit.tell(&Command::Outage { fault: None }).await;

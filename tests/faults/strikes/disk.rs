@@ -3,6 +3,7 @@
 //! It is mounted in a name space of its own, in which this executable starts itself again for the
 //! run: that works with and without root, and the disk is gone with the last process.
 
+use super::evidence::Eve;
 use crate::cells::{CELLS, Engines, Strike};
 use crate::course::{self, Length, Run};
 use crate::judge::Judged;
@@ -86,7 +87,7 @@ fn mount(at: &Path, command: &[&str]) -> Command {
 }
 
 /// Fills it, and after a while frees it.
-pub async fn full(site: &Site) {
+pub async fn full(site: &Site, eve: &Eve) {
     let filler = mounted().unwrap().join("filler");
     let mut file = std::fs::File::create(&filler).unwrap();
     for size in [1 << 20, 1 << 12, 1] {
@@ -94,6 +95,7 @@ pub async fn full(site: &Site) {
         while file.write_all(&block).is_ok() {}
     }
     site.run.length.last(FULL).await;
+    eve.until_full(site).await;
     drop(file);
     std::fs::remove_file(filler).unwrap();
 }

@@ -1,6 +1,5 @@
 //! That a fault really struck: a run whose fault did nothing shows nothing.
 
-use super::SILENT;
 use crate::cells::Strike;
 use crate::course::{Length, until};
 use crate::site::Site;
@@ -36,6 +35,39 @@ impl Eve {
         }
     }
 
+    /// Somebody has been answered with 503.
+    pub async fn until_refused(&self, site: &Site) {
+        let errors = |stats: &RequestStats| -> u64 {
+            let endpoints = [Endpoint::Listing, Endpoint::Info, Endpoint::Token];
+            let of = endpoints.map(|endpoint| stats.with_status(endpoint, 503));
+            of.into_iter().sum()
+        };
+        until("somebody is answered with 503", PATIENCE, async || {
+            errors(&site.reddit.stats().await) > errors(&self.stats)
+        })
+        .await;
+    }
+
+    /// Enough answers have been broken.
+    pub async fn until_broken(&self, site: &Site) {
+        let least = match site.run.length {
+            Length::Short => BROKEN.0,
+            Length::Long => BROKEN.1,
+        };
+        until("enough answers are broken", PATIENCE, async || {
+            site.reddit.broken().await >= self.broken + least
+        })
+        .await;
+    }
+
+    /// A process has met the full disk.
+    pub async fn until_full(&self, site: &Site) {
+        until("a write fails for want of room", PATIENCE, async || {
+            self.heard(site, "disk is full") > 0
+        })
+        .await;
+    }
+
     /// How often the processes have said these words since.
     fn heard(&self, site: &Site, words: &str) -> usize {
         let logs = site.members.iter().map(crate::member::Member::log);
@@ -61,23 +93,6 @@ impl Strike {
                 })
                 .await;
             }
-            Strike::RedditDown => {
-                let errors = |stats: &RequestStats| {
-                    let endpoints = [Endpoint::Listing, Endpoint::Info, Endpoint::Token];
-                    let of = endpoints.map(|endpoint| stats.with_status(endpoint, 503));
-                    of.into_iter().sum::<u64>()
-                };
-                let after = errors(&site.reddit.stats().await) - errors(&eve.stats);
-                assert!(after > 0, "nobody was answered with 503");
-            }
-            Strike::RedditFaulty => {
-                let broken = site.reddit.broken().await - eve.broken;
-                let least = match site.run.length {
-                    Length::Short => BROKEN.0,
-                    Length::Long => BROKEN.1,
-                };
-                assert!(broken >= least, "only {broken} answers were broken");
-            }
             Strike::ClockStepped(seconds) => {
                 until("a poll is timed by the other clock", PATIENCE, async || {
                     let polled = "SELECT CAST(polled_at AS bigint) FROM subreddits
@@ -88,10 +103,6 @@ impl Strike {
                 })
                 .await;
             }
-            Strike::DiskFull => {
-                let full = eve.heard(site, "disk is full");
-                assert!(full > 0, "no write failed for want of room");
-            }
             Strike::PanickingJob => {
                 let panics = eve.heard(site, "the poison");
                 assert!(panics > 1, "{panics} panics");
@@ -101,8 +112,10 @@ impl Strike {
     }
 }
 
-/// Requests hang while Reddit is silent.
-pub async fn assert_silent(site: &Site) {
-    let waiting = site.reddit.stats().await.under_way;
-    assert!(waiting > 0, "nobody waits for an answer after {SILENT:?} s");
+/// A request hangs while Reddit is silent.
+pub async fn until_silent(site: &Site) {
+    until("somebody waits for an answer", PATIENCE, async || {
+        site.reddit.stats().await.under_way > 0
+    })
+    .await;
 }
