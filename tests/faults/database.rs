@@ -11,9 +11,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// What writes to the journal of this harness. An older object over a newer one shows in the time of
 /// its observation (half an hour or more before the last it is that of a clock set back), or in counts
-/// that grow and never shrink; what is recorded under a claim that was
-/// lost, in a window with another token than its row's, and in a row that is polled while nobody holds
-/// it or whose proof shrinks. Each attempt at a job is a run.
+/// that grow and never shrink; what is recorded under a claim that was lost, in a window with another
+/// token than its row's, and in a row that is polled while nobody holds it or whose proof shrinks. Each
+/// attempt at a job is a run.
 ///
 /// A session whose port is in `harness_hold` waits at the last statement of its transaction for as
 /// long as the lock is held.

@@ -112,7 +112,7 @@ pub fn main(given: &[String]) {
 
 /// How one run ended.
 pub enum Ended {
-    Judged(Judged),
+    Judged(Box<Judged>),
     /// It could not go on, which is no better than a promise not kept.
     Broken(String),
     /// Why this machine cannot run it.
@@ -121,7 +121,7 @@ pub enum Ended {
 
 fn one(run: Run) -> Ended {
     match catch_unwind(AssertUnwindSafe(|| course::run(run))) {
-        Ok(Ok(judged)) => Ended::Judged(judged),
+        Ok(Ok(judged)) => Ended::Judged(Box::new(judged)),
         Ok(Err(why)) => Ended::LeftOut(why),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();

@@ -35,7 +35,7 @@ impl Line {
 
     pub fn add(&mut self, ended: Ended) {
         match ended {
-            Ended::Judged(judged) => self.judged.push(judged),
+            Ended::Judged(judged) => self.judged.push(*judged),
             Ended::Broken(why) => self.broken.push(why),
             Ended::LeftOut(why) => self.left_out = Some(why),
         }
