@@ -10,7 +10,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(60);
+/// Between two looks at a Reddit that is out. One request of a process every quarter of a minute
+/// burdens nobody, and what appeared meanwhile waits no longer for the end to be noticed.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(15);
+/// Between two requests to a Reddit that turned us away, for which each is one too many.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
 
 /// A single failure passes by itself; from the second in a row on it is worth a line in the log.
 const TOLD_FROM: u32 = 2;
@@ -137,7 +141,7 @@ impl Pass<'_> {
                 let asked = retry_after.unwrap_or_default();
                 let now = Instant::now();
                 if current {
-                    let pause = pause(state.failures).max(asked);
+                    let pause = pause(state.failures, *cause).max(asked);
                     state.failures = state.failures.saturating_add(1);
                     state.epoch += 1;
                     state.phase = Phase::Shut { until: now + pause };
@@ -194,13 +198,21 @@ fn tell(error: &SourceError, cause: WaitCause) {
     }
 }
 
-/// 1 s doubled with every failure, up to a minute, a quarter more or less.
-fn pause(failures: u32) -> Duration {
+/// 1 s doubled with every failure, up to what the cause allows, a quarter more or less.
+fn pause(failures: u32, cause: WaitCause) -> Duration {
+    let longest = match cause {
+        WaitCause::RateLimited | WaitCause::Blocked | WaitCause::Authentication => LONGEST_REFUSAL,
+        WaitCause::ServerError(_)
+        | WaitCause::Timeout
+        | WaitCause::Network
+        | WaitCause::BrokenBody
+        | WaitCause::Budget => LONGEST_OUTAGE,
+    };
     let exponential = FIRST.saturating_mul(2_u32.saturating_pow(failures));
     exponential
-        .min(LONGEST)
+        .min(longest)
         .mul_f64(rand::random_range(0.75..1.25))
-        .min(LONGEST)
+        .min(longest)
 }
 
 #[cfg(test)]
@@ -227,14 +239,24 @@ mod tests {
     }
 
     #[test]
-    fn the_pause_doubles_up_to_a_minute() {
-        for (failures, seconds) in [(0, 1.0), (1, 2.0), (5, 32.0), (6, 60.0), (u32::MAX, 60.0)] {
-            let pause = pause(failures).as_secs_f64();
+    fn the_pause_doubles_up_to_what_its_cause_allows() {
+        let (outage, refusal) = (WaitCause::ServerError(503), WaitCause::RateLimited);
+        for (failures, cause, seconds) in [
+            (0, outage, 1.0),
+            (1, outage, 2.0),
+            (3, outage, 8.0),
+            (4, outage, 15.0),
+            (u32::MAX, outage, 15.0),
+            (5, refusal, 32.0),
+            (6, refusal, 60.0),
+            (u32::MAX, refusal, 60.0),
+        ] {
+            let pause = pause(failures, cause).as_secs_f64();
             assert!(
                 (0.74 * seconds..=1.26 * seconds).contains(&pause),
                 "{failures}: {pause}"
             );
-            assert!(pause <= 60.0);
+            assert!(pause <= if cause == outage { 15.0 } else { 60.0 });
         }
     }
 }
