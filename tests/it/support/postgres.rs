@@ -109,7 +109,9 @@ impl PostgresServer {
             .expect("Postgres writes its process id");
         let server = file.lines().next().expect("it is the first line");
         let kill = |ids: &[&str]| {
-            let done = Command::new("kill").arg(signal).args(ids).status();
+            let mut kill = Command::new("kill");
+            // Of a process that ended meanwhile there is nothing to say.
+            let done = kill.arg(signal).args(ids).stderr(Stdio::null()).status();
             done.expect("kill can be run").success()
         };
         // First the one that makes the others. Those may end meanwhile.
