@@ -47,9 +47,10 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// another worker looks, and the next poll make less than ten.
 const MISSED_BEATS: usize = 3;
 
-/// The same, in seconds. A last beat that lies so far ahead came under a clock that has since been set
-/// back: whoever lives will beat again.
-const SILENCE_SECONDS: i64 = (HEARTBEAT.as_secs() * MISSED_BEATS as u64) as i64;
+/// The same, as a time.
+const SILENCE: Duration = Duration::from_secs(HEARTBEAT.as_secs() * MISSED_BEATS as u64);
+/// And in seconds.
+const SILENCE_SECONDS: i64 = SILENCE.as_secs() as i64;
 
 /// A handle to the queue; cheap to clone.
 #[derive(Clone)]

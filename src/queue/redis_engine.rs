@@ -9,17 +9,17 @@
 //! Redis Cluster is not supported. Workers write heartbeats by their own clocks, which must agree
 //! to within a few seconds.
 
-use std::sync::Arc;
-use std::sync::LazyLock;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use apalis::prelude::{Task, WorkerContext};
 use apalis_redis::{Config, RedisStorage};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Script};
 
-use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError, SILENCE_SECONDS};
+use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError, SILENCE};
 
 /// Longer than a snapshot or a slow disk holds Redis up, shorter than a worker is thought dead.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,8 +34,6 @@ static DEPTH: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/depth.lua")));
 static REAP: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/reap.lua")));
-static REDATE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("redis_engine/redate.lua")));
 static RELEASE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/release.lua")));
 static HAND_BACK: LazyLock<Script> =
@@ -50,6 +48,8 @@ pub(super) struct RedisEngine {
     name: Arc<str>,
     /// Where the sweep for leftovers of dead workers goes on.
     cursor: Arc<AtomicU64>,
+    /// Workers whose last beat lies ahead of our clock: that beat, and since when it stands.
+    ahead: Arc<Mutex<HashMap<String, (i64, Instant)>>>,
 }
 
 impl RedisEngine {
@@ -72,6 +72,7 @@ impl RedisEngine {
             connection,
             name: Arc::from(name),
             cursor: Arc::default(),
+            ahead: Arc::default(),
         })
     }
 
@@ -153,14 +154,8 @@ impl RedisEngine {
     pub(super) async fn reap(&self, limit: usize) -> Result<usize, QueueError> {
         self.promote().await?;
         self.sweep().await?;
+        self.release_silent_ahead().await?;
         let mut connection = self.connection.clone();
-        let now_s = super::clock_ms() / 1000;
-        REDATE
-            .arg(&*self.name)
-            .arg(now_s)
-            .arg(now_s + SILENCE_SECONDS)
-            .invoke_async::<()>(&mut connection)
-            .await?;
         let mut reaped = 0;
         while reaped < limit {
             let step = STEP.min(limit - reaped);
@@ -175,6 +170,38 @@ impl RedisEngine {
             }
         }
         Ok(reaped)
+    }
+
+    /// Releases workers that are silent though their last beat lies ahead of our clock, where their
+    /// silence would not be noticed. Their clock is that of another machine, or was ours before it was
+    /// set back: so their beats tell nothing but whether there is another one.
+    async fn release_silent_ahead(&self) -> Result<(), QueueError> {
+        let mut connection = self.connection.clone();
+        let now_s = super::clock_ms() / 1000;
+        let beats: Vec<(String, i64)> = redis::cmd("ZRANGEBYSCORE")
+            .arg(format!("{}:workers", self.name))
+            .arg(format!("({now_s}"))
+            .arg("+inf")
+            .arg("WITHSCORES")
+            .query_async(&mut connection)
+            .await?;
+        let silent: Vec<String> = {
+            let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::take(&mut *ahead);
+            for (worker, beat) in beats {
+                let since = before.get(&worker).filter(|(same, _)| *same == beat);
+                let since = since.map_or_else(Instant::now, |(_, since)| *since);
+                ahead.insert(worker, (beat, since));
+            }
+            let silent = ahead
+                .iter()
+                .filter(|(_, (_, since))| since.elapsed() > SILENCE);
+            silent.map(|(worker, _)| worker.clone()).collect()
+        };
+        for worker in silent {
+            self.release(&worker, false).await?;
+        }
+        Ok(())
     }
 
     /// Moves due jobs from `scheduled` to `active` in small steps. This queue puts none there,

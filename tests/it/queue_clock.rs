@@ -8,6 +8,7 @@ use std::time::Duration;
 on_both! {
     jobs_pushed_by_a_clock_that_was_set_back_run_all_the_same => set_back;
     a_worker_that_died_under_such_a_clock_is_noticed => died_ahead;
+    a_worker_whose_clock_is_ahead_keeps_its_jobs => lives_ahead;
 }
 
 async fn set_back(on: On) {
@@ -43,6 +44,25 @@ async fn died_ahead(on: On) {
         () = recorder.until("its jobs run", |all| all.started() == 5) => {}
     }
     assert_eq!(place.queue.workers().await.unwrap(), 1);
+    worker.end().await;
+}
+
+async fn lives_ahead(on: On) {
+    let place = Place::new(on).await;
+    place.queue.push(&ids(0..5), now_ms()).await.unwrap();
+    let recorder = Recorder::new(|_| Deed::WaitAtTheGate);
+    let worker = Worker::start(&place.queue, &recorder, slots(50));
+    recorder.until("all run", |all| all.started() == 5).await;
+    // Twice as long as a silent worker is waited for.
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_secs(12) {
+        beat_an_hour_ahead(on, &place).await;
+        place.queue.reap(10).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(recorder.runs(), 5, "none ran twice");
+    assert_eq!(place.queue.workers().await.unwrap(), 1);
+    recorder.gate.add_permits(5);
     worker.end().await;
 }
 
