@@ -82,6 +82,7 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
             feed.progress.made();
             continue;
         }
+        let step = || feed.progress.made();
         let turn = async {
             if lease_renewed.is_none_or(|at| at.elapsed() >= LEASE_RENEWAL) {
                 let held = feed
@@ -90,16 +91,20 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
                     .await?;
                 lease_renewed = held.then(Instant::now);
             }
+            step();
             if lease_renewed.is_none() {
                 return Ok(false);
             }
             if reconciled.elapsed() >= RECONCILE_EVERY {
-                reconcile(&feed, now_ms()).await?;
+                // Also where it fails: what hinders it is not to hinder what comes after it for ever.
                 reconciled = Instant::now();
+                reconcile(&feed, now_ms()).await?;
+                step();
             }
             if reaped.elapsed() >= REAP_EVERY {
                 feed.queue.reap(REAP_MOST).await?;
                 reaped = Instant::now();
+                step();
             }
             if beaten.is_none_or(|at| at.elapsed() >= HEARTBEAT_EVERY) {
                 feed.queue.push_heartbeat(now_ms()).await?;
@@ -112,7 +117,8 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
         feed.progress.made();
         match turned {
             Ok(more) => {
-                if std::mem::take(&mut failing) {
+                // Whoever only sees another feed has learnt nothing.
+                if lease_renewed.is_some() && std::mem::take(&mut failing) {
                     tracing::info!("Feeding the queue works again");
                 }
                 busy = more;
@@ -166,11 +172,12 @@ async fn top_up(feed: &Feed, now_ms: i64) -> Result<bool, FeedError> {
 
 /// Finds what was handed over and is no longer in the queue, and what a clock keeps waiting.
 async fn reconcile(feed: &Feed, now_ms: i64) -> Result<(), FeedError> {
-    let hastened = feed.store.hasten_fetches(now_ms).await?;
-    if hastened > 0 {
+    let retimed = feed.store.retime_fetches(now_ms, RECONCILE_MOST).await?;
+    if retimed > 0 {
         tracing::warn!(
-            fetches = hastened,
-            "The clock was set back; what waited for its old time is due now"
+            fetches = retimed,
+            "A clock that was ahead of this one had timed them, this one before it was set back or \
+             another machine's; they wait as long as they were to, by this one"
         );
     }
     let handed_over = feed

@@ -48,12 +48,19 @@ const CLAIM: Dialects = Dialects {
          ORDER BY due_ms LIMIT $3)
      RETURNING id, due_ms",
 };
-/// One that was never tried waits for nothing; one that was waits since then. `$2` and `$3` are the
-/// latest moments at which it may have been tried, and may be due.
-const HASTEN: Dialects = Dialects::same(
-    "UPDATE fetches SET due_ms = $1
-     WHERE priority IN (0, 1, 2) AND due_ms > $2 AND fed_ms IS NULL AND dead_at IS NULL
-       AND (started_ms IS NULL OR started_ms > $2 OR due_ms > $3)",
+/// One that was never tried waits for nothing; another as long as it was to, and by this clock. `$2` and
+/// `$3` are the latest moments at which it may have been tried, and may be due; `$4` the longest wait.
+const RETIME: Dialects = Dialects::same(
+    "UPDATE fetches
+     SET due_ms = $1 + CASE WHEN started_ms IS NULL OR due_ms <= started_ms THEN 0
+                            WHEN due_ms - started_ms > $4 THEN $4
+                            ELSE due_ms - started_ms END,
+         started_ms = CASE WHEN started_ms IS NULL THEN NULL ELSE $1 END
+     WHERE id IN (
+         SELECT id FROM fetches
+         WHERE priority IN (0, 1, 2) AND due_ms > $2 AND fed_ms IS NULL AND dead_at IS NULL
+           AND (started_ms IS NULL OR started_ms > $2 OR due_ms > $3)
+         ORDER BY id LIMIT $5)",
 );
 const FED_BEFORE: Dialects = Dialects::same(
     "SELECT id FROM fetches
@@ -112,17 +119,20 @@ impl Store {
         ids(claimed)
     }
 
-    /// Makes those fetches due that only wait because the clock that timed them has since been set
-    /// back; returns how many. Looks at all that are due later: not to be called all the time.
+    /// Times up to `limit` fetches anew that wait by a clock which is ahead of this one, or was before
+    /// this one was set back; returns how many. Looks at all that are due later: not to be called all
+    /// the time.
     ///
     /// # Errors
     /// As the database answers.
-    pub async fn hasten_fetches(&self, now_ms: i64) -> Result<u64, StoreError> {
-        on_engine!(self, write, HASTEN, |sql, pool| {
+    pub async fn retime_fetches(&self, now_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        on_engine!(self, write, RETIME, |sql, pool| {
             let query = sqlx::query(sql)
                 .bind(now_ms)
                 .bind(now_ms.saturating_add(AHEAD_MS))
-                .bind(now_ms.saturating_add(LONGEST_WAIT_MS));
+                .bind(now_ms.saturating_add(LONGEST_WAIT_MS))
+                .bind(LONGEST_WAIT_MS)
+                .bind(i64::from(limit));
             Ok(query.execute(pool).await?.rows_affected())
         })
     }

@@ -108,10 +108,10 @@ async fn a_clock_set_back_delays_no_fetch(world: World) {
     let store = &world.store;
     discover(&world, &["a1", "a2"]).await;
     let (back, little) = (NOW - 3_600_000, NOW - 30_000);
-    assert_eq!(store.hasten_fetches(little).await.unwrap(), 0);
+    assert_eq!(store.retime_fetches(little, 9).await.unwrap(), 0);
     assert!(store.claim_fetches(little, 9).await.unwrap().is_empty());
     assert_eq!(store.claim_fetches(NOW, 1).await.unwrap().len(), 1);
-    assert_eq!(store.hasten_fetches(back).await.unwrap(), 1);
+    assert_eq!(store.retime_fetches(back, 9).await.unwrap(), 1);
     assert_eq!(store.claim_fetches(back, 9).await.unwrap().len(), 1);
     // Handed over at NOW, an hour ahead; and just now.
     assert_eq!(store.fed_before(back - 10, 9).await.unwrap().len(), 1);
@@ -135,16 +135,23 @@ async fn a_clock_set_back_by_minutes_shortens_no_wait(world: World) {
     ] {
         store.return_fetches(&ids(&[text]), due_ms).await.unwrap();
     }
-    assert_eq!(store.hasten_fetches(back).await.unwrap(), 3);
-    let due: HashSet<_> = store
-        .claim_fetches(back, 9)
-        .await
-        .unwrap()
-        .into_iter()
-        .collect();
-    assert_eq!(due, ids(&["a1", "a3", "a4"]).into_iter().collect());
-    let later = store.claim_fetches(back + 240_000, 9).await.unwrap();
-    assert_eq!(later, ids(&["a2"]));
+    assert_eq!(store.retime_fetches(back, 2).await.unwrap(), 2);
+    assert_eq!(store.retime_fetches(back, 9).await.unwrap(), 1);
+    assert_eq!(store.retime_fetches(back, 9).await.unwrap(), 0);
+    // Each as long as it was to wait, and none longer than anything does.
+    for (text, wait_ms) in [
+        ("a4", 0),
+        ("a1", 60_000),
+        ("a2", 240_000),
+        ("a3", 15 * 60_000),
+    ] {
+        if wait_ms > 0 {
+            let early = store.claim_fetches(back + wait_ms - 1, 9).await.unwrap();
+            assert!(early.is_empty(), "{early:?} before {text}");
+        }
+        let due = store.claim_fetches(back + wait_ms, 9).await.unwrap();
+        assert_eq!(due, ids(&[text]));
+    }
 }
 
 async fn attempts_are_counted_before_the_work(world: World) {
@@ -153,7 +160,8 @@ async fn attempts_are_counted_before_the_work(world: World) {
     store.claim_fetches(NOW, 9).await.unwrap();
     for tries in 1..=3 {
         let attempts = store
-            .start_attempts(&ids(&["a1", "unknown"]), "w", NOW)
+            // Each worker died over it.
+            .start_attempts(&ids(&["a1", "unknown"]), &format!("w{tries}"), NOW)
             .await
             .unwrap();
         assert_eq!(attempts.len(), 1);
@@ -173,8 +181,14 @@ async fn an_outage_gives_the_attempt_back_once(world: World) {
     let store = &world.store;
     discover(&world, &["a1"]).await;
     store.claim_fetches(NOW, 9).await.unwrap();
-    store.start_attempts(&ids(&["a1"]), "w", NOW).await.unwrap();
-    store.start_attempts(&ids(&["a1"]), "w", NOW).await.unwrap();
+    let begin = async |by| store.start_attempts(&ids(&["a1"]), by, NOW).await.unwrap();
+    begin("killed").await;
+    begin("w").await;
+    let again = begin("w").await;
+    assert_eq!(
+        again[0].attempts, 2,
+        "the same worker goes on with the same"
+    );
     for _ in 0..2 {
         store
             .return_fetches(&ids(&["a1"]), NOW + 700)
@@ -186,9 +200,9 @@ async fn an_outage_gives_the_attempt_back_once(world: World) {
         store.claim_fetches(NOW + 700, 9).await.unwrap(),
         ids(&["a1"])
     );
-    let attempts = store.start_attempts(&ids(&["a1"]), "w", NOW).await.unwrap();
     assert_eq!(
-        attempts[0].attempts, 2,
+        begin("w").await[0].attempts,
+        2,
         "two begun, one given back, one begun"
     );
 }
