@@ -307,12 +307,13 @@ impl Fetching {
 
     /// Stores what was judged, in one transaction; what became of each.
     async fn write(&self, attempts: &[Attempt], judged: &Judged) -> Result<Outcomes, StoreError> {
-        let (record, ingest) = (judged.record((self.ingest.now_ms)()), &self.ingest);
-        let record = &record;
+        let ingest = &self.ingest;
         let stored = self
             .persist(|| async move {
                 let begun = Instant::now();
-                let stored = ingest.store.record_fetches(record).await?;
+                // The time of this try: an earlier one may lie far back.
+                let record = judged.record((ingest.now_ms)());
+                let stored = ingest.store.record_fetches(&record).await?;
                 let seconds = begun.elapsed().as_secs_f64();
                 ingest.metrics.ingest.write_seconds.observe(seconds);
                 Ok(stored)

@@ -7,6 +7,7 @@ use super::submissions::{Progress, json};
 use super::{Status, Store, StoreError, within_deadline};
 use crate::submission::{Observation, SubmissionId, Undecodable};
 use std::collections::HashSet;
+use std::time::Instant;
 
 /// What one or more fetches brought, to be stored in one transaction.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +32,9 @@ pub struct FetchStored {
     pub changed: Vec<usize>,
     /// Equal to what is stored, which was marked as fetched and not rewritten.
     pub unchanged: Vec<usize>,
-    /// Older than what is stored, unless a clock that has since been set back saw that; not written. The fetch has ended none the less, and a row that
-    /// was only discovered counts as fetched.
+    /// Older than what is stored, and not written, unless what is stored was seen by a clock that has
+    /// since been set back. The fetch has ended none the less, and a row that was only discovered
+    /// counts as fetched.
     pub stale: Vec<usize>,
     /// Nested too deep to be stored as JSON: kept as undecodable, and the fetch set aside as dead.
     pub refused: Vec<usize>,
@@ -100,6 +102,7 @@ impl Store {
     }
 
     async fn write_fetches(&self, record: &FetchRecord<'_>) -> Result<FetchStored, StoreError> {
+        let begun = Instant::now();
         let now = record.now_ms.div_euclid(1000);
         let batch = prepare(record.observations, matches!(self, Store::Postgres(_)));
         let observed: HashSet<&str> = batch.newest.iter().map(Content::id).collect();
@@ -135,7 +138,12 @@ impl Store {
             }
         }
 
-        let latest_ms = record.now_ms.saturating_add(AHEAD_MS);
+        // The rows are locked now, which may have taken its time: what was seen meanwhile is newer.
+        let waited = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let latest_ms = record
+            .now_ms
+            .saturating_add(waited)
+            .saturating_add(AHEAD_MS);
         let mut pending: Vec<&Content<'_>> = batch.newest.iter().collect();
         while !pending.is_empty() {
             let (mut missing, mut rewritten, mut touched) = (Vec::new(), Vec::new(), Vec::new());
