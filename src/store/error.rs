@@ -44,7 +44,10 @@ impl StoreError {
             ) => Some(
                 "Its tables are not those of this build of freshet: use the build that made them, or another database.",
             ),
-            StoreError::Migration(sqlx::migrate::MigrateError::Execute(source)) => advice(source),
+            StoreError::Migration(
+                sqlx::migrate::MigrateError::Execute(source)
+                | sqlx::migrate::MigrateError::ExecuteMigration(source, _),
+            ) => advice(source),
             StoreError::Url(_) | StoreError::Migration(_) => None,
         }
     }
@@ -76,7 +79,10 @@ impl From<sqlx::Error> for StoreError {
 impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
-            sqlx::migrate::MigrateError::Execute(source) if passes(&source) => {
+            sqlx::migrate::MigrateError::Execute(source)
+            | sqlx::migrate::MigrateError::ExecuteMigration(source, _)
+                if passes(&source) =>
+            {
                 StoreError::Unavailable { source }
             }
             other => StoreError::Migration(other),
