@@ -14,8 +14,8 @@ const LATE_MS: i64 = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     looked_ms: Option<i64>,
-    /// The row's token, and our time at which it was first seen so (milliseconds).
-    seen: HashMap<SubredditName, (i64, i64)>,
+    /// The row, and our time at which it was first seen so (milliseconds).
+    seen: HashMap<SubredditName, (TimedAhead, i64)>,
 }
 
 impl Ahead {
@@ -45,10 +45,11 @@ impl Ahead {
         for row in rows {
             let since = match before.get(&row.subreddit) {
                 // Later than now: the clock was set back meanwhile.
-                Some((token, since)) if *token == row.token && *since <= now_ms => *since,
+                Some((same, since)) if *same == row && *since <= now_ms => *since,
                 _ => now_ms,
             };
-            self.seen.insert(row.subreddit.clone(), (row.token, since));
+            self.seen
+                .insert(row.subreddit.clone(), (row.clone(), since));
             if now_ms - since >= row.wait_ms + LATE_MS {
                 left.push(row);
             }
@@ -68,6 +69,8 @@ mod tests {
         TimedAhead {
             subreddit: name.parse().unwrap(),
             token,
+            next_poll_ms: 7_200_000,
+            claimed_until_ms: None,
             wait_ms: 60_000,
         }
     }
@@ -80,6 +83,16 @@ mod tests {
                 let left = ahead.left(vec![row("rust", poll)], poll * OVER + late);
                 assert!(left.is_empty(), "poll {poll}, {late} ms");
             }
+        }
+    }
+
+    #[test]
+    fn a_long_walk_whose_claim_is_renewed_is_left_to_whoever_walks() {
+        let mut ahead = Ahead::default();
+        for renewed in 0..60 {
+            let mut row = row("rust", 1);
+            row.claimed_until_ms = Some(3_600_000 + renewed * 5_000);
+            assert!(ahead.left(vec![row], renewed * 5_000).is_empty());
         }
     }
 

@@ -72,6 +72,10 @@ pub struct TimedAhead {
     pub subreddit: SubredditName,
     /// The row's token, which each claim raises.
     pub token: i64,
+    /// When it is due by that clock (milliseconds): a poll that is recorded changes it.
+    pub next_poll_ms: i64,
+    /// Until when it is claimed (milliseconds): whoever polls for long renews it every few seconds.
+    pub claimed_until_ms: Option<i64>,
     /// How long it was to wait, milliseconds; 0 where nothing says so.
     pub wait_ms: i64,
 }
@@ -106,7 +110,7 @@ const CLAIM: Dialects = Dialects {
 /// `$1` the latest poll that there can be, milliseconds, `$2` the same in seconds, `$3` the latest due
 /// time.
 const TIMED_AHEAD: Dialects = Dialects::same(
-    "SELECT name, claim_token,
+    "SELECT name, claim_token, next_poll_ms, claimed_until_ms,
             CASE WHEN polled_at > $2 THEN next_poll_ms - polled_at * 1000 ELSE 0 END
      FROM subreddits
      WHERE state <> 'paused' AND next_poll_ms > $1
@@ -168,24 +172,27 @@ impl Store {
     }
 
     /// Subreddits whose next poll was timed by a clock that is ahead of this one: another machine's,
-    /// or this one's before it was set back. Which it is, time shows: whether the token rises.
+    /// or this one's before it was set back. Which it is, time shows: whether anything of it changes.
     ///
     /// # Errors
     /// As the database answers.
     pub async fn timed_ahead(&self, now_ms: i64) -> Result<Vec<TimedAhead>, StoreError> {
         let ahead_ms = now_ms.saturating_add(AHEAD_MS);
-        let rows: Vec<(String, i64, i64)> = on_engine!(self, read, TIMED_AHEAD, |sql, pool| {
-            let query = sqlx::query_as(sql)
-                .bind(ahead_ms)
-                .bind(ahead_ms.div_euclid(1000))
-                .bind(now_ms.saturating_add(LONGEST_WAIT_MS));
-            Ok::<_, StoreError>(query.fetch_all(pool).await?)
-        })?;
+        let rows: Vec<(String, i64, i64, Option<i64>, i64)> =
+            on_engine!(self, read, TIMED_AHEAD, |sql, pool| {
+                let query = sqlx::query_as(sql)
+                    .bind(ahead_ms)
+                    .bind(ahead_ms.div_euclid(1000))
+                    .bind(now_ms.saturating_add(LONGEST_WAIT_MS));
+                Ok::<_, StoreError>(query.fetch_all(pool).await?)
+            })?;
         rows.into_iter()
-            .map(|(name, token, wait_ms)| {
+            .map(|(name, token, next_poll_ms, claimed_until_ms, wait_ms)| {
                 Ok(TimedAhead {
                     subreddit: name.parse().map_err(StoreError::unreadable)?,
                     token,
+                    next_poll_ms,
+                    claimed_until_ms,
                     wait_ms: wait_ms.clamp(0, LONGEST_WAIT_MS),
                 })
             })

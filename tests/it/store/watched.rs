@@ -248,9 +248,12 @@ async fn a_clock_set_back_delays_nobody(world: World) {
     let expected = TimedAhead {
         subreddit: name("rust"),
         token: taken[0].claim.token,
+        next_poll_ms: ahead[0].next_poll_ms,
+        claimed_until_ms: None,
         wait_ms: 20_000,
     };
     assert_eq!(ahead, [expected]);
+    assert!(ahead[0].next_poll_ms > back + 60_000);
     assert!(
         due(back).await.is_empty(),
         "it is left to whom that clock is"
