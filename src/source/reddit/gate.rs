@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 const FIRST: Duration = Duration::from_secs(1);
-/// Between two looks at a Reddit that is out. One request of a process every quarter of a minute
-/// burdens nobody, and what appeared meanwhile waits no longer for the end to be noticed.
-const LONGEST_OUTAGE: Duration = Duration::from_secs(15);
+/// Between two looks at a Reddit that is out. One request of a process every ten seconds burdens
+/// nobody, and what appeared meanwhile waits no longer for the end to be noticed.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(10);
 /// Between two requests to a Reddit that turned us away, for which each is one too many.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
 
@@ -245,8 +245,8 @@ mod tests {
             (0, outage, 1.0),
             (1, outage, 2.0),
             (3, outage, 8.0),
-            (4, outage, 15.0),
-            (u32::MAX, outage, 15.0),
+            (4, outage, 10.0),
+            (u32::MAX, outage, 10.0),
             (5, refusal, 32.0),
             (6, refusal, 60.0),
             (u32::MAX, refusal, 60.0),
@@ -256,7 +256,7 @@ mod tests {
                 (0.74 * seconds..=1.26 * seconds).contains(&pause),
                 "{failures}: {pause}"
             );
-            assert!(pause <= if cause == outage { 15.0 } else { 60.0 });
+            assert!(pause <= if cause == outage { 10.0 } else { 60.0 });
         }
     }
 }
