@@ -11,7 +11,7 @@ import type * as stat from '@grafana/schema/dist/esm/raw/composable/stat/panelcf
 import type * as table from '@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen';
 import type * as timeSeries from '@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen';
 
-/** A type as JSON writes it: a member of an enum is its plain value, and what is left out is Grafana's default. */
+/** A type as JSON writes it: a member of an enum is its plain value. */
 type Json<T> = unknown extends T
   ? unknown
   : T extends string
@@ -19,8 +19,11 @@ type Json<T> = unknown extends T
     : T extends (infer Item)[]
       ? Json<Item>[]
       : T extends object
-        ? { [Key in keyof T]?: Json<T[Key]> }
+        ? { [Key in keyof T]: Json<T[Key]> }
         : T;
+
+/** The same with any part left out: what Grafana fills up with the defaults of a plugin. */
+type Part<T> = T extends (infer Item)[] ? Part<Item>[] : T extends object ? { [Key in keyof T]?: Part<T[Key]> } : T;
 
 /** `Base` without some of its keys, and with others of our own. */
 type With<Base, Own> = Omit<Json<Base>, keyof Own> & Own;
@@ -48,9 +51,20 @@ type Query = With<
   { refId: string; expr: string; editorMode: 'code' }
 >;
 
+/** The first step has no lower bound. Without its `null` Grafana compares no further, and shows its colour always. */
+interface Thresholds {
+  mode: 'absolute';
+  steps: [{ color: string; value: null }, ...{ color: string; value: number }[]];
+}
+
 type Defaults<Plugin extends keyof Plugins> = With<
   dashboard.FieldConfig,
-  { unit: Unit; custom?: Json<Plugins[Plugin]['custom']>; links?: { title: string; url: string }[] }
+  {
+    unit: Unit;
+    custom?: Part<Json<Plugins[Plugin]['custom']>>;
+    links?: { title: string; url: string }[];
+    thresholds?: Thresholds;
+  }
 >;
 
 /** `{ id: 'unit', value: … }`, `{ id: 'custom.lineWidth', value: … }` and so on. */
@@ -59,7 +73,7 @@ type Property<Plugin extends keyof Plugins> =
   | {
       [Key in keyof Plugins[Plugin]['custom'] & string]-?: {
         id: `custom.${Key}`;
-        value: Json<Plugins[Plugin]['custom'][Key]>;
+        value: Part<Json<Plugins[Plugin]['custom'][Key]>>;
       };
     }[keyof Plugins[Plugin]['custom'] & string];
 
@@ -98,7 +112,7 @@ type Panel<Plugin extends keyof Plugins> = With<
     datasource: DataSource;
     targets: [Query, ...Query[]];
     fieldConfig: { defaults: Defaults<Plugin>; overrides?: Override<Plugin>[] };
-    options: Json<Plugins[Plugin]['options']>;
+    options: Part<Json<Plugins[Plugin]['options']>>;
     links?: { title: string; type: 'link'; url: `/d/freshet-${string}` }[];
     transformations?: Transformation[];
   }

@@ -74,6 +74,14 @@ export const fields: Panels = [
     ...named,
     type: 'timeseries',
     targets: [query],
+    // @ts-expect-error: a first threshold without null
+    fieldConfig: { defaults: { unit: 's', thresholds: { mode: 'absolute', steps: [{ color: 'green' }] } } },
+    options: {},
+  },
+  {
+    ...named,
+    type: 'timeseries',
+    targets: [query],
     // @ts-expect-error: no such unit
     fieldConfig: { defaults: { unit: 'secs' } },
     options: {},
