@@ -25,6 +25,7 @@ mod feeding;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzzed;
 mod liveness;
+mod monitoring;
 mod pipeline_fetching;
 mod pipeline_panics;
 mod pipeline_polls;

@@ -1,0 +1,301 @@
+//! The rules, the dashboards and the runbooks agree with one another and with the program.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Files of a folder with this ending, by name.
+fn files(folder: &str, ending: &str) -> Vec<String> {
+    let entries = fs::read_dir(path(folder)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names
+        .filter(|name| name.ends_with(ending))
+        .map(|name| format!("{folder}/{name}"))
+        .collect();
+    names.sort();
+    assert!(!names.is_empty(), "{folder}");
+    names
+}
+
+fn yaml(name: &str) -> Value {
+    serde_saphyr::from_str(&text(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn promtool(arguments: &[&str]) {
+    let ended = Command::new("promtool")
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("promtool is missing: apt-get install prometheus");
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let failed = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.success(), "{said}{failed}");
+}
+
+/// All rules of a kind (`alert` or `record`): name → rule.
+fn rules(kind: &str) -> BTreeMap<String, Value> {
+    let mut rules = BTreeMap::new();
+    for file in files("prometheus/rules", ".yml") {
+        for group in yaml(&file)["groups"].as_array().unwrap() {
+            for rule in group["rules"].as_array().unwrap() {
+                let Some(name) = rule[kind].as_str() else {
+                    continue;
+                };
+                let before = rules.insert(name.to_owned(), rule.clone());
+                assert!(before.is_none(), "{name} stands twice");
+            }
+        }
+    }
+    assert!(rules.len() > 20, "{kind}: {}", rules.len());
+    rules
+}
+
+fn dashboards() -> BTreeMap<String, Value> {
+    let read = |file: String| {
+        let board: Value = serde_json::from_str(&text(&file)).unwrap();
+        (file, board)
+    };
+    files("grafana/dashboards", ".json")
+        .into_iter()
+        .map(read)
+        .collect()
+}
+
+/// Every string of a value under a key of this name.
+fn under<'a>(value: &'a Value, key: &str, into: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field {
+                    Value::String(text) if name == key => into.push(text),
+                    other => under(other, key, into),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| under(item, key, into)),
+        _ => {}
+    }
+}
+
+/// What looks like the name of a metric or of a recorded rule.
+fn names(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
+        .map(|word| word.trim_matches(':'))
+        .filter(|word| word.contains("freshet_") || word.contains("submission_fetch_time_seconds"))
+        .collect()
+}
+
+/// Every metric that the program declares.
+fn declared() -> BTreeSet<String> {
+    let source = text("src/metrics.rs");
+    let quoted = source.split('"').skip(1).step_by(2);
+    let names = quoted.filter(|it| {
+        (it.starts_with("freshet_") || it.starts_with("submission_")) && !it.contains([' ', '{'])
+    });
+    let names: BTreeSet<String> = names.map(str::to_owned).collect();
+    assert!(names.len() > 30, "{}", names.len());
+    names
+}
+
+#[test]
+fn prometheus_takes_its_configuration_and_the_rules() {
+    promtool(&["check", "config", "prometheus.yml"]);
+    let rules = files("prometheus/rules", ".yml");
+    let mut arguments = vec!["check", "rules", "--lint=all", "--lint-fatal"];
+    arguments.extend(rules.iter().map(String::as_str));
+    promtool(&arguments);
+}
+
+#[test]
+fn every_rule_passes_its_tests() {
+    let tests = files("prometheus/tests", ".yml");
+    std::thread::scope(|scope| {
+        for test in &tests {
+            scope.spawn(|| promtool(&["test", "rules", test]));
+        }
+    });
+}
+
+#[test]
+fn every_alert_is_tested_firing_and_silent_and_every_record_is_tested() {
+    let (mut firing, mut silent) = (BTreeSet::new(), BTreeSet::new());
+    let mut expressions = String::new();
+    for file in files("prometheus/tests", ".yml") {
+        let tests = yaml(&file);
+        for test in tests["tests"].as_array().unwrap() {
+            for case in test["alert_rule_test"].as_array().into_iter().flatten() {
+                let name = case["alertname"].as_str().unwrap().to_owned();
+                let alerts = case["exp_alerts"].as_array();
+                if alerts.is_none_or(Vec::is_empty) {
+                    silent.insert(name);
+                } else {
+                    firing.insert(name);
+                }
+            }
+            for case in test["promql_expr_test"].as_array().into_iter().flatten() {
+                expressions.push_str(case["expr"].as_str().unwrap());
+                expressions.push('\n');
+            }
+        }
+    }
+    let alerts: BTreeSet<String> = rules("alert").into_keys().collect();
+    assert_eq!(firing, alerts, "each is shown to fire");
+    assert_eq!(silent, alerts, "each is shown to stay silent");
+    for name in rules("record").into_keys() {
+        assert!(expressions.contains(&name), "{name} is not tested");
+    }
+}
+
+#[test]
+fn every_alert_says_how_bad_it_is_what_it_means_and_what_to_do() {
+    let runbooks = text("docs/runbooks.md");
+    let sections: BTreeSet<String> = runbooks
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(str::to_owned)
+        .collect();
+    let alerts = rules("alert");
+    assert_eq!(
+        sections,
+        alerts.keys().cloned().collect(),
+        "a section for each"
+    );
+    let boards: BTreeSet<String> = dashboards()
+        .values()
+        .map(|board| format!("/d/{}", board["uid"].as_str().unwrap()))
+        .collect();
+    for (name, alert) in alerts {
+        let severity = alert["labels"]["severity"].as_str().unwrap_or_default();
+        assert!(
+            ["critical", "warning", "info"].contains(&severity),
+            "{name}"
+        );
+        let annotation = |key: &str| alert["annotations"][key].as_str().unwrap_or_default();
+        for key in ["summary", "description"] {
+            assert!(!annotation(key).is_empty(), "{name} has no {key}");
+        }
+        let section = format!("docs/runbooks.md#{}", name.to_lowercase());
+        assert_eq!(annotation("runbook"), section);
+        assert!(boards.contains(annotation("dashboard")), "{name}");
+    }
+}
+
+#[test]
+fn every_metric_that_is_named_exists() {
+    let (declared, recorded) = (declared(), rules("record"));
+    let mut texts: Vec<String> = files("prometheus/rules", ".yml");
+    texts.extend(files("prometheus/tests", ".yml"));
+    texts.extend(files("grafana/dashboards", ".json"));
+    texts.extend(["docs/runbooks.md", "README.md", "SECURITY.md"].map(str::to_owned));
+    let exists = |name: &str| {
+        let ends = ["_bucket", "_sum", "_count"];
+        let base = ends.iter().find_map(|end| name.strip_suffix(end));
+        declared.contains(name)
+            || base.is_some_and(|base| declared.contains(base))
+            || recorded.contains_key(name)
+    };
+    // A user, a database, a folder or a word of a sentence, not a metric.
+    let other = ["freshet_"];
+    for file in texts {
+        for name in names(&text(&file)) {
+            let known = exists(name) || other.contains(&name);
+            assert!(known, "{file} names {name}, which there is not");
+        }
+    }
+}
+
+#[test]
+fn every_recorded_name_tells_its_level_and_is_asked_for() {
+    let mut asked = String::new();
+    for board in dashboards().values() {
+        let mut found = Vec::new();
+        under(board, "expr", &mut found);
+        asked.push_str(&found.join("\n"));
+    }
+    asked.push_str(&text("docs/runbooks.md"));
+    for rule in rules("alert").values() {
+        asked.push_str(rule["expr"].as_str().unwrap());
+    }
+    let recorded = rules("record");
+    let others = |name: &str| -> String {
+        let others = recorded.iter().filter(|(other, _)| *other != name);
+        others
+            .map(|(_, rule)| rule["expr"].as_str().unwrap())
+            .collect()
+    };
+    for name in recorded.keys() {
+        let parts: Vec<&str> = name.split(':').collect();
+        assert!(
+            parts.len() == 3 && parts.iter().all(|it| !it.is_empty()),
+            "{name}"
+        );
+        let used = asked.contains(name) || others(name).contains(name);
+        assert!(used, "{name} is recorded, and nobody asks for it");
+    }
+}
+
+#[test]
+fn dashboards_are_provisioned_as_they_must_be() {
+    let mut uids = BTreeSet::new();
+    for (file, board) in dashboards() {
+        assert!(board["id"].is_null(), "{file}");
+        let uid = board["uid"].as_str().unwrap();
+        assert!(
+            uid.starts_with("freshet-") && uids.insert(uid.to_owned()),
+            "{file}"
+        );
+        let variables = board["templating"]["list"].as_array().unwrap();
+        let variables: Vec<&str> = variables
+            .iter()
+            .map(|variable| variable["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(variables, ["datasource", "subreddit"], "{file}");
+        let panels = board["panels"].as_array().unwrap();
+        let mut ids = BTreeSet::new();
+        let mut taken = BTreeSet::new();
+        for panel in panels {
+            let title = panel["title"].as_str().unwrap();
+            assert!(ids.insert(panel["id"].as_i64().unwrap()), "{file}: {title}");
+            let at = |key: &str| panel["gridPos"][key].as_u64().unwrap();
+            assert!(at("x") + at("w") <= 24, "{file}: {title}");
+            for place in (at("x")..at("x") + at("w"))
+                .flat_map(|x| (at("y")..at("y") + at("h")).map(move |y| (x, y)))
+            {
+                assert!(taken.insert(place), "{file}: {title} lies over another");
+            }
+            if panel["type"] == "row" || panel["type"] == "text" {
+                continue;
+            }
+            let told = panel["description"].as_str().unwrap_or_default();
+            assert!(!told.is_empty(), "{file}: {title} has no description");
+            assert_eq!(
+                panel["datasource"]["uid"], "${datasource}",
+                "{file}: {title}"
+            );
+            let mut queries = Vec::new();
+            under(&panel["targets"], "expr", &mut queries);
+            assert!(!queries.is_empty(), "{file}: {title} asks for nothing");
+        }
+        if uid == "freshet-overview" {
+            let rows = taken.iter().map(|(_, y)| y + 1).max();
+            assert!(rows <= Some(17), "more than one screen: {rows:?} rows");
+        }
+    }
+    let source = yaml("grafana/provisioning/datasources/prometheus.yml");
+    let source = &source["datasources"][0];
+    assert_eq!(source["uid"], "freshet-prometheus");
+    let scrapes = &yaml("prometheus.yml")["global"]["scrape_interval"];
+    assert_eq!(&source["jsonData"]["timeInterval"], scrapes);
+    let provider = yaml("grafana/provisioning/dashboards/freshet.yml");
+    assert_eq!(provider["providers"][0]["allowUiUpdates"], false);
+}
