@@ -12,6 +12,7 @@
 mod attempts;
 mod backlog;
 mod claims;
+mod clocks;
 mod codes;
 mod content;
 mod dead;

@@ -3,6 +3,7 @@
 //! A row of `fetches` waits (`fed_ms` null, due now or later), is fed (handed to the queue), or is
 //! dead (set aside, with the reason). It goes when the fetch is recorded.
 
+use super::clocks::AHEAD_MS;
 use super::statement::{Dialects, Texts, on_engine};
 use super::{Store, StoreError};
 use crate::submission::SubmissionId;
@@ -22,10 +23,6 @@ pub struct FetchCounts {
 
 /// Lower is sooner; the table's check allows these alone. Live discoveries are 0.
 const PRIORITIES: [i16; 3] = [0, 1, 2];
-
-/// What lies further ahead than this was timed by a clock that has since been set back: more than the
-/// clocks of several machines may differ.
-const AHEAD_MS: i64 = 60_000;
 
 /// No fetch waits this long by design.
 const LONGEST_WAIT_MS: i64 = 15 * 60 * 1000;

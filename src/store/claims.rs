@@ -3,6 +3,7 @@
 //! Each claim raises the row's token, and a poll is recorded only under the row's present token, so
 //! a scheduler that lost its claim while it slept cannot write over its successor's work.
 
+use super::clocks::{AHEAD_MS, LENGTHS_AHEAD};
 use super::statement::{Dialects, Texts, in_transaction, on_engine};
 use super::submissions::json;
 use super::{Store, StoreError, SubredditState};
@@ -61,10 +62,6 @@ struct Row {
 /// ours, or was before ours was set back.
 const LONGEST_WAIT_MS: i64 = 12 * 3600 * 1000;
 
-/// What was polled further ahead than this was polled under such a clock: more than those of several
-/// machines should differ.
-const AHEAD_MS: i64 = 60_000;
-
 /// A subreddit that was timed by a clock ahead of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimedAhead {
@@ -79,11 +76,6 @@ pub struct TimedAhead {
     /// How long it was to wait, milliseconds; 0 where nothing says so.
     pub wait_ms: i64,
 }
-
-/// A claim or lease may seem to end this many times its length ahead before it is taken for one
-/// timed by a clock that has since been set back: twice, so that machines whose clocks differ a
-/// little do not take it from one another.
-pub(super) const LENGTHS_AHEAD: i64 = 2;
 
 /// `$1` holder, `$2` now, `$3` claimed until, `$4` the latest end that a claim can have, `$5` how many.
 const CLAIM: Dialects = Dialects {

@@ -1,6 +1,7 @@
 //! Recording what fetches brought.
 
 use super::attempts::longer_history;
+use super::clocks::AHEAD_MS;
 use super::content::{Batch, Content, Deltas, prepare};
 use super::statement::{Dialects, Texts, in_transaction};
 use super::submissions::{Progress, json};
@@ -74,10 +75,6 @@ const SET_ASIDE: Dialects = Dialects {
     ),
 };
 
-/// What was seen further ahead than this was seen by a clock that has since been set back, and is no
-/// newer than what comes now: more than the clocks of several machines may differ.
-const AHEAD_MS: i64 = 60_000;
-
 const TOO_DEEP: &str = "it is nested too deep to be stored as JSON";
 
 /// An object that cannot be stored as JSON, to be kept as text.
@@ -138,7 +135,8 @@ impl Store {
             }
         }
 
-        // The rows are locked now, which may have taken its time: what was seen meanwhile is newer.
+        // What was seen later than this is no newer than what comes now. The rows are locked, which may
+        // have taken its time: what was seen meanwhile is newer.
         let waited = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
         let latest_ms = record
             .now_ms

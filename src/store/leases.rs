@@ -1,6 +1,6 @@
 //! Leases: one holder at a time for a thing of which there must be one, such as the feeder.
 
-use super::claims::LENGTHS_AHEAD;
+use super::clocks::LENGTHS_AHEAD;
 use super::statement::{Dialects, on_engine};
 use super::{Store, StoreError};
 
