@@ -1,12 +1,12 @@
 //! What becomes of a job whose submission is left out, that meets an outage, or that kills its
 //! process. The queue is left out: jobs are taken from the backlog as the feeder takes them.
 
-use crate::support::discovery::{START_MS, World, our_clock};
+use crate::support::discovery::{World, our_clock};
 use crate::support::pipeline::until;
 use freshet::ingest::{Company, FetchHandler, Ingest, MOST_ATTEMPTS, OMITTED_RETRY_MS, PATIENCE};
 use freshet::liveness::Progress;
 use freshet::queue::{self, Handler, Outcome};
-use freshet::simulator::{Endpoint, Fault, Publication, SimulatorOptions};
+use freshet::simulator::{Endpoint, Fault};
 use freshet::store::Status;
 use freshet::submission::SubmissionId;
 use futures::future::join_all;
@@ -15,26 +15,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const USUAL: Duration = Duration::from_secs(30);
-
-/// A world with these submissions, all listed and none fetched.
-async fn listed(ids: &[&str]) -> World {
-    let mut world = World::new(SimulatorOptions::default(), &[], 0).await;
-    for id in ids {
-        let publication = Publication {
-            id: Some((*id).to_owned()),
-            title: Some(format!("the title of {id}")),
-            created_utc: Some(START_MS / 1000 - 60),
-            subreddit: "kettles".to_owned(),
-            ..Publication::default()
-        };
-        world.simulator.control().publish(publication).unwrap();
-    }
-    world.watch(&["kettles".parse().unwrap()]).await;
-    world.start_scheduler();
-    world.settle(|| {}).await;
-    world.stop().await;
-    world
-}
 
 /// Takes what is due and runs it, as one process; `dies` tells whether the process dies once its
 /// request is under way. Outcomes by id; none where it died.
@@ -112,7 +92,7 @@ fn set_aside(world: &World, reason: &str) -> u64 {
 
 #[tokio::test]
 async fn what_is_left_out_is_asked_for_again_on_schedule_and_then_unavailable_with_its_copy() {
-    let world = listed(&["a1", "gone", "slow"]).await;
+    let world = World::listed(&["a1", "gone", "slow"]).await;
     let control = world.simulator.control();
     let gone: SubmissionId = "gone".parse().unwrap();
     control.hide_from_info(&gone, None).unwrap();
@@ -151,7 +131,7 @@ async fn what_is_left_out_is_asked_for_again_on_schedule_and_then_unavailable_wi
 
 #[tokio::test]
 async fn no_outage_spends_an_attempt_and_everything_is_stored_afterwards() {
-    let world = listed(&["a1", "a2", "a3"]).await;
+    let world = World::listed(&["a1", "a2", "a3"]).await;
     let control = world.simulator.control();
     let outages = [
         Fault::TooManyRequests { retry_after: 30 },
@@ -197,7 +177,7 @@ async fn no_outage_spends_an_attempt_and_everything_is_stored_afterwards() {
 #[tokio::test]
 async fn a_job_that_kills_its_process_is_set_aside_after_six_attempts_and_the_others_are_done() {
     let ids = ["a1", "a2", "poison", "a4", "a5"];
-    let world = listed(&ids).await;
+    let world = World::listed(&ids).await;
     let control = world.simulator.control();
     let slow = Fault::Slow { delay_ms: 1_500 };
     let mut deaths = 0;
@@ -261,7 +241,7 @@ async fn a_job_that_kills_its_process_is_set_aside_after_six_attempts_and_the_ot
 
 #[tokio::test]
 async fn a_job_that_panics_is_tried_again_after_a_pause_and_set_aside_after_six_attempts() {
-    let world = listed(&["a1"]).await;
+    let world = World::listed(&["a1"]).await;
     let id: SubmissionId = "a1".parse().unwrap();
     let ingest = Ingest {
         reddit: world.client(USUAL),
@@ -305,7 +285,7 @@ async fn a_job_that_panics_is_tried_again_after_a_pause_and_set_aside_after_six_
 
 #[tokio::test]
 async fn an_answer_that_takes_longer_than_a_job_waits_for_its_turn_is_used_all_the_same() {
-    let world = listed(&["a1"]).await;
+    let world = World::listed(&["a1"]).await;
     let slow = Fault::Slow { delay_ms: 16_000 };
     assert!(PATIENCE < Duration::from_millis(16_000));
     world.simulator.control().outage_as(Some(slow)).unwrap();
@@ -318,7 +298,7 @@ async fn an_answer_that_takes_longer_than_a_job_waits_for_its_turn_is_used_all_t
 #[tokio::test]
 async fn jobs_that_were_in_flight_when_processes_died_run_one_after_another_in_one_go() {
     let ids: Vec<String> = (0..20).map(|number| format!("s{number}")).collect();
-    let world = listed(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let world = World::listed(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     world.rows("UPDATE fetches SET attempts = 2").await;
     let outcomes = run(&world).await;
     assert_eq!(outcomes.len(), 20);
@@ -333,7 +313,7 @@ async fn jobs_that_were_in_flight_when_processes_died_run_one_after_another_in_o
 
 #[tokio::test]
 async fn a_database_that_refuses_every_write_spends_no_attempt_and_one_that_refuses_one_names_it() {
-    let world = listed(&["a1", "a2", "a3"]).await;
+    let world = World::listed(&["a1", "a2", "a3"]).await;
     world
         .rows(
             "CREATE TRIGGER refuse BEFORE UPDATE ON submissions
@@ -368,7 +348,7 @@ async fn a_database_that_refuses_every_write_spends_no_attempt_and_one_that_refu
 
 #[tokio::test]
 async fn a_job_that_runs_out_of_time_is_left_to_its_request_and_to_the_feeder() {
-    let world = listed(&["a1"]).await;
+    let world = World::listed(&["a1"]).await;
     let due = world.store.claim_fetches(our_clock(), 9).await.unwrap();
     world
         .store

@@ -1,12 +1,12 @@
 //! What becomes of jobs whose shared request panics: through a queue, a worker and its company.
 
-use crate::support::discovery::{START_MS, World, our_clock};
+use crate::support::discovery::{World, our_clock};
 use crate::support::jobs::{EMPTY, On, Place, depth_becomes};
 use crate::support::pipeline::until;
 use freshet::ingest::{Company, FetchHandler, Ingest, MOST_ATTEMPTS};
 use freshet::liveness::Progress;
 use freshet::queue::WorkOptions;
-use freshet::simulator::{Control, Endpoint, Publication, SimulatorOptions};
+use freshet::simulator::{Control, Endpoint};
 use freshet::store::{FailureKind, Status};
 use freshet::submission::SubmissionId;
 use std::cell::RefCell;
@@ -50,21 +50,7 @@ async fn a_panic_in_a_shared_request_is_that_of_its_jobs_and_one_alone_is_set_as
 }
 
 async fn panics(on: On) {
-    let mut world = World::new(SimulatorOptions::default(), &[], 0).await;
-    for id in IDS {
-        let publication = Publication {
-            id: Some(id.to_owned()),
-            created_utc: Some(START_MS / 1000 - 60),
-            subreddit: "kettles".to_owned(),
-            ..Publication::default()
-        };
-        world.simulator.control().publish(publication).unwrap();
-    }
-    world.watch(&["kettles".parse().unwrap()]).await;
-    world.start_scheduler();
-    world.settle(|| {}).await;
-    world.stop().await;
-
+    let world = World::listed(&IDS).await;
     ASKED.set(Some((world.simulator.control().clone(), 0)));
     let place = Place::new(on).await;
     let ingest = Ingest {

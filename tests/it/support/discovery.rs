@@ -6,7 +6,7 @@ use freshet::config::{Config, DiscoverConfig, Inputs};
 use freshet::discover::{Discover, repair, run, sweep};
 use freshet::liveness::{Limits, Liveness};
 use freshet::metrics::Metrics;
-use freshet::simulator::{Simulator, SimulatorOptions};
+use freshet::simulator::{Publication, Simulator, SimulatorOptions};
 use freshet::source::{Budget, Reddit, RedditOptions};
 use freshet::store::{Store, Subreddit, SubredditState, SweepDue};
 use freshet::submission::SubredditName;
@@ -107,6 +107,26 @@ impl World {
             sweepers: Vec::new(),
             _folder: folder,
         }
+    }
+
+    /// A world with these submissions, all listed and none fetched.
+    pub async fn listed(ids: &[&str]) -> World {
+        let mut world = World::new(SimulatorOptions::default(), &[], 0).await;
+        for id in ids {
+            let publication = Publication {
+                id: Some((*id).to_owned()),
+                title: Some(format!("the title of {id}")),
+                created_utc: Some(START_MS / 1000 - 60),
+                subreddit: "kettles".to_owned(),
+                ..Publication::default()
+            };
+            world.simulator.control().publish(publication).unwrap();
+        }
+        world.watch(&["kettles".parse().unwrap()]).await;
+        world.start_scheduler();
+        world.settle(|| {}).await;
+        world.stop().await;
+        world
     }
 
     pub async fn watch(&self, names: &[SubredditName]) {
