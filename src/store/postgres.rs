@@ -74,8 +74,12 @@ impl Postgres {
         // A session of its own: the settings above are not for it. A step may take its time; another
         // program's lock is waited for only so long, and then named.
         let options = (*self.pool.connect_options()).clone();
-        let mut connection = sqlx::PgConnection::connect_with(&options).await?;
-        connection.execute(MIGRATION).await?;
+        let mut connection = super::within_deadline(async {
+            let mut connection = sqlx::PgConnection::connect_with(&options).await?;
+            connection.execute(MIGRATION).await?;
+            Ok(connection)
+        })
+        .await?;
         migrator.run_direct(None, &mut connection, false).await?;
         connection.close().await?;
         Ok(())
