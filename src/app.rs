@@ -22,6 +22,7 @@ use futures::FutureExt;
 use secrecy::ExposeSecret;
 pub use signals::Stop;
 use stages::Stages;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,6 +30,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 /// Connections to a Postgres server from one process.
 const CONNECTIONS: u32 = 10;
@@ -59,7 +61,7 @@ pub struct Running {
     /// Its database, queue and metrics.
     pub health: Arc<Health>,
     /// Where its HTTP server listens.
-    pub listen: std::net::SocketAddr,
+    pub listen: SocketAddr,
     /// Stops it.
     pub stop: CancellationToken,
 }
@@ -67,6 +69,16 @@ pub struct Running {
 /// Milliseconds since the epoch.
 pub fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
+}
+
+/// Where this machine finds what listens on an address: one that stands for all of them is none.
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
+    let loopback: IpAddr = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(loopback, listen.port())
 }
 
 /// Connects to the database and brings its tables to this version.
@@ -252,7 +264,8 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
         database = store.engine(),
         queue = queue.engine(),
         reddit = %config.reddit.api_url,
-        metrics = %format!("http://{listen}/metrics"),
+        metrics = %format!("http://{}/metrics", reachable(listen)),
+        dashboards = config.monitoring.dashboards_url.as_ref().map(Url::as_str),
         "freshet is running"
     );
     if let Some(started) = started {

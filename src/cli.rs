@@ -5,6 +5,7 @@
 
 mod arguments;
 mod demo;
+mod health;
 mod jobs;
 mod report;
 mod simulate;
@@ -133,6 +134,11 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             let config = config()?;
             begin_logging(format, &filter, None)?;
             report::status(&config, json).await
+        }
+        Command::Health { url } => {
+            let config = config()?;
+            begin_logging(format, &filter, None)?;
+            health::health(&config, url).await
         }
         Command::Migrate => {
             let config = config()?;

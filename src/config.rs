@@ -89,6 +89,8 @@ pub struct Config {
     pub fetch: FetchConfig,
     /// Getting on with the work.
     pub liveness: LivenessConfig,
+    /// Being watched.
+    pub monitoring: MonitoringConfig,
     /// Stopping.
     pub shutdown: ShutdownConfig,
 }
@@ -190,6 +192,15 @@ pub struct LivenessConfig {
     pub exit_after: Duration,
 }
 
+/// `monitoring.…`
+#[derive(Debug, Clone)]
+pub struct MonitoringConfig {
+    /// Where Grafana shows its dashboards.
+    pub dashboards_url: Option<Url>,
+    /// Folders whose free space is measured, beside those of SQLite files.
+    pub folders: Vec<PathBuf>,
+}
+
 /// `shutdown.…`
 #[derive(Debug, Clone)]
 pub struct ShutdownConfig {
@@ -275,6 +286,13 @@ impl Config {
                 unready_after: settings
                     .duration("liveness.unready_after", Duration::from_secs(2))?,
                 exit_after: settings.duration("liveness.exit_after", Duration::from_secs(2))?,
+            },
+            monitoring: MonitoringConfig {
+                dashboards_url: match settings.text("monitoring.dashboards_url")? {
+                    Some(_) => Some(settings.http_url("monitoring.dashboards_url")?),
+                    None => None,
+                },
+                folders: settings.folders("monitoring.folders")?,
             },
             shutdown: ShutdownConfig {
                 grace: settings.duration("shutdown.grace", Duration::ZERO)?,

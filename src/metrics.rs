@@ -48,6 +48,10 @@ pub struct Metrics {
     pub heartbeat: GaugeVec,
     /// `path`.
     pub heartbeat_seconds: GaugeVec,
+    /// `folder`: bytes.
+    pub disk_available: GaugeVec,
+    /// `folder`: bytes.
+    pub disk_size: GaugeVec,
     /// Talking to Reddit.
     pub api: ApiMetrics,
     /// Finding submissions.
@@ -177,6 +181,8 @@ impl Metrics {
             last_progress: r.gauges("freshet_last_progress_timestamp_seconds", "When each role of this process last made progress: did work, or had none to do, or waited for what it depends on.", &["role"]),
             heartbeat: r.gauges("freshet_heartbeat_timestamp_seconds", "When the newest heartbeat was sent that came all the way: path job (feeder, queue, worker, database) or, in the demo, submission (posted, discovered, queued, fetched, stored); 0 before the first.", &["path"]),
             heartbeat_seconds: r.gauges("freshet_heartbeat_seconds", "Seconds that the newest heartbeat was under way.", &["path"]),
+            disk_available: r.gauges("freshet_disk_available_bytes", "Bytes that can still be written to the file system of a folder: of SQLite files, and of those in monitoring.folders.", &["folder"]),
+            disk_size: r.gauges("freshet_disk_size_bytes", "Bytes that the file system of a folder holds in all.", &["folder"]),
             api: ApiMetrics {
                 requests: r.counters("freshet_api_requests_total", "Requests by source, endpoint and status: the HTTP status, or error where none came back.", &["source", "endpoint", "status"]),
                 request_seconds: r.histograms("freshet_api_request_seconds", "Seconds from a request to the end of its answer.", &["source", "endpoint"], SECONDS_REQUEST),

@@ -25,6 +25,7 @@ mod service;
 mod sqlite_engine;
 mod worker;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -102,6 +103,11 @@ impl Queue {
     /// `redis` or `sqlite`.
     pub fn engine(&self) -> &'static str {
         self.engine.as_str()
+    }
+
+    /// Where its file lies; none where a server has it.
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.engine.folder()
     }
 
     /// Makes a job for each of these submissions; one that waits or runs keeps its job, so pushing

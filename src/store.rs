@@ -54,6 +54,7 @@ pub use sweeps::{SweepDue, SweepRecord};
 pub use windows::{PollWindow, WindowRecord};
 
 use statement::{Dialects, on_engine};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Longer than any call takes, so that a server that has frozen is an error and not a standstill.
@@ -120,6 +121,14 @@ impl Store {
         match self {
             Store::Postgres(_) => "postgres",
             Store::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// Where its file lies; none where a server has it.
+    pub fn folder(&self) -> Option<PathBuf> {
+        match self {
+            Store::Postgres(_) => None,
+            Store::Sqlite(engine) => engine.folder(),
         }
     }
 

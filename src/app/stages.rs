@@ -5,9 +5,11 @@ use crate::discover::{self, Discover};
 use crate::feed::{self, Feed};
 use crate::ingest::{Company, FetchHandler, Ingest};
 use crate::observe::{Gauges, Health, sample};
-use crate::queue::WorkOptions;
+use crate::queue::{Queue, WorkOptions};
 use crate::source::Reddit;
+use crate::store::Store;
 use anyhow::{Context, anyhow};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -72,6 +74,7 @@ impl Stages {
             store: store.clone(),
             queue: queue.clone(),
             live: Arc::clone(&health.live),
+            folders: folders(config, store, queue),
             metrics: Arc::clone(metrics),
             now_ms,
             progress: liveness.part(Role::Http.as_str(), "gauges"),
@@ -193,6 +196,12 @@ impl Stages {
         }
         result
     }
+}
+
+/// Those whose file systems this service fills, as far as this machine has them.
+fn folders(config: &Config, store: &Store, queue: &Queue) -> Vec<PathBuf> {
+    let files = [store.folder(), queue.folder()].into_iter().flatten();
+    files.chain(config.monitoring.folders.clone()).collect()
 }
 
 async fn gauges_stage(gauges: Gauges, stop: CancellationToken) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use url::Url;
 
 /// Every submission of some subreddits in your database, as it appears, with proof that none was
 /// missed.
@@ -78,6 +79,12 @@ pub(super) enum Command {
         /// For machines
         #[arg(long)]
         json: bool,
+    },
+    /// Ask a running process whether it is ready; exit status 1 says that it is not
+    Health {
+        /// What to ask instead of /readyz on http.listen
+        #[arg(value_name = "URL")]
+        url: Option<Url>,
     },
     /// Bring the database's tables to this version
     Migrate,

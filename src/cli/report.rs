@@ -1,6 +1,6 @@
 //! `freshet status`: one screen.
 
-use crate::app::{now_ms, open_store, try_queue};
+use crate::app::{now_ms, open_store, reachable, try_queue};
 use crate::config::Config;
 use crate::observe::{Status, read_status};
 use anyhow::Context;
@@ -33,6 +33,9 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
         return print_json(&status);
     }
     print(&status);
+    if let Some(dashboards) = &config.monitoring.dashboards_url {
+        println!("\nDashboards: {dashboards}");
+    }
     if live.is_none() {
         eprintln!(
             "No process of this database answers at http://{} (http.listen).",
@@ -48,7 +51,7 @@ async fn live(config: &Config) -> Option<Status> {
         .no_proxy()
         .build()
         .ok()?;
-    let url = format!("http://{}/api/v1/status", config.http.listen);
+    let url = format!("http://{}/api/v1/status", reachable(config.http.listen));
     client.get(url).send().await.ok()?.json().await.ok()
 }
 

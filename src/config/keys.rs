@@ -151,6 +151,18 @@ pub const KEYS: &[Key] = &[
         "180s",
         "How long a part may make no progress before the process ends with status 1",
     ),
+    Key {
+        name: "monitoring.dashboards_url",
+        default: None,
+        file: None,
+        help: "Where Grafana shows its dashboards: the log and `status` name it",
+    },
+    Key {
+        name: "monitoring.folders",
+        default: None,
+        file: None,
+        help: "More folders, separated by commas, whose free space is a metric; those of SQLite files are anyway",
+    },
     key(
         "shutdown.grace",
         "30s",

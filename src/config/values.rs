@@ -5,6 +5,7 @@ use super::layers::Settings;
 use secrecy::SecretString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
@@ -108,6 +109,21 @@ impl Settings {
                 format!("{value:?} is not an address and port such as 127.0.0.1:8080"),
             )
         })
+    }
+
+    /// Folders, separated by commas.
+    pub(super) fn folders(&self, key: &'static str) -> Result<Vec<PathBuf>, ConfigError> {
+        let text = self.text(key)?.unwrap_or_default();
+        let names = text.split(',').map(str::trim);
+        let folders = names.filter(|name| !name.is_empty()).map(PathBuf::from);
+        let folders: Vec<PathBuf> = folders.collect();
+        match folders.iter().find(|folder| !folder.is_dir()) {
+            Some(none) => {
+                let problem = format!("{} is not a folder that can be read", none.display());
+                Err(self.invalid(key, problem))
+            }
+            None => Ok(folders),
+        }
     }
 
     pub(super) fn http_url(&self, key: &'static str) -> Result<Url, ConfigError> {

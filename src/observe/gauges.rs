@@ -1,6 +1,7 @@
 //! Gauges that describe the service rather than this process: read from the database and the queue
 //! now and then. A label that empties is set to zero or goes, so none reports the past for ever.
 
+use super::disks::Disks;
 use super::status::Live;
 use crate::liveness::{CALL, HOWEVER_LONG, Progress};
 use crate::metrics::Metrics;
@@ -8,6 +9,7 @@ use crate::queue::Queue;
 use crate::store::{Store, SubredditState};
 use prometheus::core::{Atomic, Collector, GenericGaugeVec};
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -27,6 +29,8 @@ pub struct Gauges {
     pub queue: Queue,
     /// Whether the source is the simulated Reddit: the database is told.
     pub live: Arc<Live>,
+    /// Whose free space is measured.
+    pub folders: Vec<PathBuf>,
     /// Where the numbers go.
     pub metrics: Arc<Metrics>,
     /// The clock, milliseconds since the epoch.
@@ -41,6 +45,7 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut turn: u32 = 0;
     let mut marked = false;
+    let mut disks = Disks::new(gauges.folders.clone());
     loop {
         let waits = async {
             tokio::select! { () = stop.cancelled() => true, _ = tick.tick() => false }
@@ -49,12 +54,16 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
         if gauges.live.simulated() && !marked {
             let mark = gauges.store.mark_simulated();
             marked = gauges.progress.during(CALL, mark).await.is_ok();
+            if marked {
+                tracing::warn!("SIMULATED: what is stored is made up by a simulated Reddit");
+            }
         }
         if stopping {
             return;
         }
         let count = turn.is_multiple_of(COUNT_EVERY);
         gauges.progress.made();
+        disks.look(&gauges.metrics).await;
         gauges.progress.during(CALL, gauges.turn(count)).await;
         gauges.progress.made();
         turn = turn.wrapping_add(1);

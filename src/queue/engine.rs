@@ -2,6 +2,8 @@
 //!
 //! Owns the choice by URL. Knows no statement.
 
+use std::path::PathBuf;
+
 use apalis::prelude::{Task, WorkerContext};
 
 use super::redis_engine::RedisEngine;
@@ -37,6 +39,13 @@ impl Engine {
         match self {
             Engine::Redis(_) => "redis",
             Engine::Sqlite(_) => "sqlite",
+        }
+    }
+
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        match self {
+            Engine::Redis(_) => None,
+            Engine::Sqlite(sqlite) => sqlite.folder(),
         }
     }
 

@@ -6,6 +6,7 @@
 //! (with locks off no job is ever marked `Running`), has finished as anything else.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,6 +112,12 @@ impl SqliteEngine {
     ) -> Result<Vec<Task<Vec<u8>>>, QueueError> {
         let config = self.config(count.clamp(1, STEP));
         Ok(apalis_sqlite::queries::fetch_next(&self.pool, &config, worker).await?)
+    }
+
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        let options = self.pool.connect_options();
+        let file = std::path::absolute(options.get_filename()).ok()?;
+        file.parent().map(Path::to_owned)
     }
 
     pub(super) async fn ping(&self) -> Result<(), QueueError> {

@@ -8,6 +8,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -78,6 +79,12 @@ impl Sqlite {
             .connect_with(options.pragma("query_only", "1"))
             .await?;
         Ok(Sqlite { writer, readers })
+    }
+
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        let options = self.writer.connect_options();
+        let file = std::path::absolute(options.get_filename()).ok()?;
+        file.parent().map(Path::to_owned)
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {

@@ -35,6 +35,8 @@ fn other(key: &Key) -> &'static str {
         "fetch.concurrency" => "24",
         "liveness.unready_after" => "26s",
         "liveness.exit_after" => "1m 27s",
+        "monitoring.dashboards_url" => "http://dashboards.example",
+        "monitoring.folders" => "/,/tmp",
         "shutdown.grace" => "25s",
         new => panic!("a value for the new key {new} is missing here"),
     }
@@ -68,6 +70,12 @@ fn decided(config: &Config, key: &Key) -> String {
         "fetch.concurrency" => config.fetch.concurrency.to_string(),
         "liveness.unready_after" => span(config.liveness.unready_after),
         "liveness.exit_after" => span(config.liveness.exit_after),
+        "monitoring.dashboards_url" => host(config.monitoring.dashboards_url.as_ref().unwrap()),
+        "monitoring.folders" => {
+            let folders = config.monitoring.folders.iter();
+            let names: Vec<String> = folders.map(|it| it.display().to_string()).collect();
+            names.join(",")
+        }
         "shutdown.grace" => span(config.shutdown.grace),
         new => panic!("what the new key {new} decides is missing here"),
     }

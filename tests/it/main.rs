@@ -9,6 +9,7 @@ mod bad_pages;
 mod bad_wire;
 mod binary_config;
 mod binary_demo;
+mod binary_health;
 mod binary_http;
 mod binary_jobs;
 mod binary_liveness;
