@@ -1,0 +1,37 @@
+# The freshet image: one program on a base without a shell.
+#
+#   docker build --build-arg REVISION="$(git rev-parse --short HEAD)" -t freshet .
+
+FROM rust:1.95.0-slim-trixie AS build
+WORKDIR /src
+# What a running program needs no more: debug information is four fifths of it.
+ENV CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_STRIP=symbols
+
+# The dependencies alone, around an empty program: this layer stays until they change.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir -p src benches/pipeline tests/faults \
+ && touch src/lib.rs \
+ && for program in src benches/pipeline tests/faults; do echo 'fn main() {}' > $program/main.rs; done \
+ && cargo build --release --locked
+
+COPY migrations migrations
+COPY src src
+ARG REVISION=unknown
+# Newer than the empty program, whatever the time of the copied files.
+RUN touch src/lib.rs src/main.rs \
+ && FRESHET_REVISION=$REVISION cargo build --release --locked --bin freshet
+
+FROM gcr.io/distroless/cc-debian13:nonroot
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="freshet" \
+      org.opencontainers.image.description="Every submission of some subreddits in your database, with proof that none was missed" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version=$VERSION \
+      org.opencontainers.image.revision=$REVISION
+COPY --from=build /src/target/release/freshet /usr/local/bin/freshet
+USER 65532:65532
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --start-interval=1s CMD ["freshet", "health"]
+ENTRYPOINT ["freshet"]
+CMD ["help"]
