@@ -42,6 +42,8 @@ pub(crate) struct Measurement {
     pub(crate) before: Before,
     /// Submissions stored or waiting beforehand.
     pub(crate) rows_before: usize,
+    /// What those take on the disk, with their indexes: bytes.
+    pub(crate) size_before: i64,
     /// Found, fetched and stored.
     pub(crate) submissions: f64,
     pub(crate) seconds: f64,
@@ -116,6 +118,7 @@ pub(crate) async fn measure(
     fill(&store, world, before).await?;
     let mut look = Look::connect(engines, &servers.database).await?;
     settle(&mut look, before).await?;
+    let size_before = look.size().await?;
 
     let at_start = store.totals().await?;
     let requests_at_start = world.requests().await?;
@@ -148,6 +151,7 @@ pub(crate) async fn measure(
         engines,
         before,
         rows_before: usize::try_from(at_start.submissions())?,
+        size_before,
         submissions: found,
         seconds,
         requests: 1000.0 * (made(Endpoint::Listing) / found + made(Endpoint::Info) / fetched),
@@ -206,6 +210,17 @@ impl Look {
             Look::Postgres(connection) => sqlx::raw_sql(statement).execute(connection).await.err(),
         }
         .map_or(Ok(()), |error| Err(error).context(statement))
+    }
+
+    /// Bytes of the whole database.
+    async fn size(&mut self) -> anyhow::Result<i64> {
+        let query = match self {
+            Look::Sqlite(_) => {
+                "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+            }
+            Look::Postgres(_) => "SELECT pg_database_size(current_database())",
+        };
+        self.number(query).await
     }
 
     async fn number(&mut self, query: &'static str) -> anyhow::Result<i64> {

@@ -6,9 +6,9 @@ use crate::measure::{Engines, Measurement};
 
 pub(crate) fn print(measurements: &[Measurement], limits: &[Limit]) {
     println!(
-        "| engines | stored before | submissions/s | of an empty store's | requests per 1,000 | peak memory | processor: freshet, Reddit, servers |"
+        "| engines | stored before | submissions/s | of an empty store's | requests per 1,000 | peak memory | a million on disk | processor: freshet, Reddit, servers |"
     );
-    println!("|---|---|--:|--:|--:|--:|---|");
+    println!("|---|---|--:|--:|--:|--:|--:|---|");
     for run in measurements {
         let empty = measurements
             .iter()
@@ -25,9 +25,16 @@ pub(crate) fn print(measurements: &[Measurement], limits: &[Limit]) {
             Before::Stored => format!("{} stored", thousands(run.rows_before as f64)),
             Before::Waiting => format!("{} waiting", thousands(run.rows_before as f64)),
         };
+        let on_disk = match run.before {
+            Before::Stored => {
+                let gigabytes = run.size_before as f64 / run.rows_before as f64 / 1000.0;
+                format!("{gigabytes:.1} GB")
+            }
+            Before::Empty | Before::Waiting => String::new(),
+        };
         let [freshet, reddit, servers] = run.processor.map(|seconds| 100.0 * seconds / run.seconds);
         println!(
-            "| {engines} | {before} | {} | {ratio} | {:.1} | {:.0} MB | {freshet:.0} %, {reddit:.0} %, {servers:.0} % |",
+            "| {engines} | {before} | {} | {ratio} | {:.1} | {:.0} MB | {on_disk} | {freshet:.0} %, {reddit:.0} %, {servers:.0} % |",
             thousands(run.rate()),
             run.requests,
             run.peak_megabytes,
