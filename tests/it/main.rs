@@ -50,6 +50,7 @@ mod reddit_decisions;
 mod reddit_pages;
 mod reddit_secrets;
 mod simulator;
+mod stack;
 mod store;
 mod support;
 mod tls;
