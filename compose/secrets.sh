@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the stack's passwords, each once, in volumes that only those who need them mount; and brings the
-# credentials for Reddit from .env to where freshet reads them. No password passes through an environment
-# variable or a command line, where anybody who may look at the containers would see it.
+# credentials for Reddit from .env to where freshet reads them. None stands in the definition of a container,
+# where anybody who may inspect it would read it.
 set -eu
 
 # Files are made whole or not at all: whoever finds one may rely on it.
@@ -24,6 +24,7 @@ freshet=$(password postgres/freshet-password)
 monitor=$(password postgres/monitor-password)
 redis=$(password redis/password)
 password grafana/admin-password > /dev/null
+password grafana/secret-key > /dev/null
 
 printf 'requirepass %s\n' "$redis" | put redis/password.conf
 printf '{"redis://redis:6379": "%s"}\n' "$redis" | put redis-exporter/passwords.json
