@@ -221,7 +221,7 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
     let open = async {
         opening.waits_for("database");
         let store = open_store(&config).await?;
-        watch(&store, &subreddits).await?;
+        watch(&store, &subreddits, &roles).await?;
         opening.waits_for("queue");
         anyhow::Ok((store, open_queue(&config).await?))
     };
@@ -318,7 +318,7 @@ fn watch_over(
     watching.context("the watchdog cannot be started")
 }
 
-async fn watch(store: &Store, subreddits: &[SubredditName]) -> anyhow::Result<()> {
+async fn watch(store: &Store, subreddits: &[SubredditName], roles: &[Role]) -> anyhow::Result<()> {
     let mut new = Vec::new();
     for name in subreddits {
         let added = store.add_subreddit(name, now_ms() / 1000).await;
@@ -330,11 +330,13 @@ async fn watch(store: &Store, subreddits: &[SubredditName]) -> anyhow::Result<()
     if !new.is_empty() {
         tracing::info!(subreddits = new.join(","), "Added to the watched list");
     }
-    if store
-        .subreddits()
-        .await
-        .context("the watched list cannot be read")?
-        .is_empty()
+    let finds = roles.contains(&Role::Scheduler);
+    if finds
+        && store
+            .subreddits()
+            .await
+            .context("the watched list cannot be read")?
+            .is_empty()
     {
         tracing::warn!("No subreddit is watched yet; add some with: freshet subreddits add NAME…");
     }

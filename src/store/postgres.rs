@@ -30,7 +30,12 @@ const SESSION: &str =
      SET lock_timeout = '30s'";
 
 /// What the session that migrates is told: twice that is the patience of a program that starts.
-const MIGRATION: &str = "SET lock_timeout = '15s'";
+const MIGRATION: &str = "SET lock_timeout = '15s'; SET client_min_messages = warning";
+
+/// While a migration runs the server is asked this often whether it lives, waited for so long, and given
+/// up after so many silences.
+const LIVES_EVERY: Duration = Duration::from_secs(5);
+const SILENCES: u32 = 3;
 
 /// A server.
 #[derive(Debug, Clone)]
@@ -80,9 +85,28 @@ impl Postgres {
             Ok(connection)
         })
         .await?;
-        migrator.run_direct(None, &mut connection, false).await?;
+        tokio::select! {
+            migrated = migrator.run_direct(None, &mut connection, false) => migrated?,
+            gone = self.gone() => return Err(gone),
+        }
         connection.close().await?;
         Ok(())
+    }
+
+    /// Ends once the server has gone silent: who only reads from it would wait for ever.
+    async fn gone(&self) -> StoreError {
+        let mut silences = 0;
+        loop {
+            tokio::time::sleep(LIVES_EVERY).await;
+            let asked = sqlx::query("SELECT 1").execute(&self.pool);
+            match tokio::time::timeout(LIVES_EVERY, asked).await {
+                Ok(Ok(_)) => silences = 0,
+                _ => silences += 1,
+            }
+            if silences == SILENCES {
+                return StoreError::deadline(LIVES_EVERY * 2 * SILENCES);
+            }
+        }
     }
 
     pub(super) fn read(&self) -> &PgPool {

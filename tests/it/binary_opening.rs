@@ -2,9 +2,10 @@
 
 use super::support::binary::{Home, PATIENCE, Process};
 use super::support::pipeline::until;
-use super::support::postgres::fresh_database;
+use super::support::postgres::{PostgresServer, fresh_database};
 use super::support::redis::{RedisServer, free_port};
 use super::support::world::World;
+use freshet::store::Store;
 use sqlx::migrate::Migrate;
 use sqlx::{Connection, PgConnection};
 
@@ -73,4 +74,28 @@ async fn another_program_that_migrates_is_waited_for_and_then_named() {
     home.run(&["migrate", "--database-url", &url])
         .await
         .ended_with(0);
+}
+
+#[tokio::test]
+async fn a_server_that_goes_silent_during_the_migration_is_not_waited_for_for_ever() {
+    let server = tokio::task::spawn_blocking(|| PostgresServer::start_with("")).await;
+    let server = server.unwrap();
+    let url = server.url("postgres");
+    let store = Store::connect(&url, 2).await.unwrap();
+    // Another program's lock keeps it waiting, so that it surely is under way.
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    other.lock().await.unwrap();
+    let migrates = tokio::spawn(async move { store.migrate().await });
+    let watcher = sqlx::PgPool::connect(&url).await.unwrap();
+    until("it waits for the lock", PATIENCE, async || {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        let count: i64 = sqlx::query_scalar(waits).fetch_one(&watcher).await.unwrap();
+        count > 0
+    })
+    .await;
+    server.freeze();
+    let ended = tokio::time::timeout(PATIENCE, migrates).await;
+    server.thaw();
+    let error = ended.expect("it ends").unwrap().unwrap_err();
+    assert!(error.is_unavailable(), "{error}");
 }
