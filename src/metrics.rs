@@ -74,6 +74,10 @@ pub struct ApiMetrics {
     /// `source`.
     pub budget_limit: GaugeVec,
     /// `source`.
+    pub budget_reset: GaugeVec,
+    /// `source`.
+    pub token_issued: GaugeVec,
+    /// `source`.
     pub token_expiry: GaugeVec,
 }
 
@@ -188,6 +192,8 @@ impl Metrics {
                 request_seconds: r.histograms("freshet_api_request_seconds", "Seconds from a request to the end of its answer.", &["source", "endpoint"], SECONDS_REQUEST),
                 budget_remaining: r.gauges("freshet_rate_budget_remaining", "Requests left in the source's current window, by its own headers where it sends them.", &["source"]),
                 budget_limit: r.gauges("freshet_rate_budget_limit", "Requests a minute that all processes together may make.", &["source"]),
+                budget_reset: r.gauges("freshet_rate_budget_reset_timestamp_seconds", "When the source's current window of requests ends, by its own headers where it sends them, else as the processes that share the budget know it; 0 while unknown.", &["source"]),
+                token_issued: r.gauges("freshet_token_issued_timestamp_seconds", "When the access token in use was asked for; 0 without a token.", &["source"]),
                 token_expiry: r.gauges("freshet_token_expiry_timestamp_seconds", "When the access token in use expires; 0 without a token.", &["source"]),
             },
             discover: DiscoverMetrics {

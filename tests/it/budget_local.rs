@@ -1,5 +1,6 @@
 //! The budget of one process: who is served first, and what a cancelled caller leaves behind.
 
+use freshet::source::reddit::budget::Quota;
 use freshet::source::{Budget, Priority};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
@@ -48,6 +49,42 @@ async fn callers_that_give_up_are_in_nobodys_way() {
     // A backfill is served, so nobody is believed to be ahead of it.
     let grant = timeout(Duration::from_secs(10), budget.acquire(Priority::Backfill)).await;
     assert!(grant.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn the_end_of_the_servers_window_is_known_once_it_was_said() {
+    let budget = local(60_000);
+    let grant = budget.acquire(Priority::Poll).await.unwrap();
+    assert_eq!(grant.window(), None);
+    let quota = Quota {
+        remaining: Some(500.0),
+        used: Some(100.0),
+        reset: Some(300.0),
+    };
+    budget.observe(&grant, &quota);
+    assert_eq!(grant.window(), None, "it was given before");
+    let next = budget.acquire(Priority::Poll).await.unwrap();
+    let left = next.window().unwrap();
+    assert!((295.0..=301.0).contains(&left.as_secs_f64()), "{left:?}");
+    // As answers say, the window may end sooner, and not later.
+    let reset = |seconds| Quota {
+        reset: Some(seconds),
+        ..quota
+    };
+    budget.observe(&next, &reset(600.0));
+    let next = budget.acquire(Priority::Poll).await.unwrap();
+    assert!(next.window().unwrap() <= left);
+    budget.observe(&next, &reset(0.0));
+    // The last second of it is that by which the header may be rounded.
+    let next = budget.acquire(Priority::Poll).await.unwrap();
+    assert!(next.window() <= Some(Duration::from_secs(1)));
+    let ends = async {
+        let window = async || budget.acquire(Priority::Poll).await.unwrap().window();
+        while window().await.is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), ends).await.unwrap();
 }
 
 #[tokio::test]

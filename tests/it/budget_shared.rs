@@ -142,6 +142,34 @@ async fn what_one_client_learns_of_the_servers_window_binds_the_others() {
 }
 
 #[tokio::test]
+async fn the_end_of_the_window_is_known_to_clients_that_are_not_told_it() {
+    // Slow enough that no grant comes out of a block.
+    let one = budget("end of the window", 1_000);
+    let grant = one.acquire(Priority::Poll).await.unwrap();
+    assert_eq!(grant.window(), None);
+    let quota = Quota {
+        remaining: Some(500.0),
+        used: Some(100.0),
+        reset: Some(300.0),
+    };
+    one.observe(&grant, &quota);
+    let next = one.acquire(Priority::Poll).await.unwrap();
+    let left = next.window().unwrap().as_secs_f64();
+    assert!((295.0..=301.0).contains(&left), "{left}");
+
+    let server = Server::start(|_| listing(&[], None)).await;
+    let metrics = Arc::new(Metrics::new());
+    let reset = metrics.api.budget_reset.with_label_values(&["reddit"]);
+    let other = budget("end of the window", 1_000);
+    let reddit = Reddit::new(server.options(), other, metrics.clone()).unwrap();
+    assert_eq!(reset.get(), 0.0, "unknown");
+    page(&reddit).await.unwrap();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let left = reset.get() - now;
+    assert!((290.0..=301.0).contains(&left), "{left}");
+}
+
+#[tokio::test]
 async fn another_client_id_is_another_budget() {
     let exhausted = budget("exhausted", 1);
     assert!(

@@ -3,7 +3,7 @@
 use crate::reddit_decisions::{Meaning, meaning};
 use crate::support::canned::{Answer, Server, listing, page, plenty, token};
 use freshet::metrics::Metrics;
-use freshet::source::{Login, Reddit, WaitCause};
+use freshet::source::{Login, Priority, Reddit, WaitCause};
 use futures::future::join_all;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -179,6 +179,40 @@ async fn each_answer_of_the_token_endpoint_means_what_the_table_says() {
         assert_eq!(meaning(&result), Meaning::Wait(cause), "{answer:?}");
         assert_eq!(server.asked().len(), 1, "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn the_age_and_the_end_of_the_token_are_shown_while_there_is_one() {
+    let tokens = AtomicUsize::new(0);
+    let server = Server::raw(move |asked| {
+        match asked.path.as_str() {
+            "/api/info" => return Answer::new(401, ""),
+            path if !is_token(path) => return listing(&[], None),
+            _ => {}
+        }
+        match tokens.fetch_add(1, Ordering::SeqCst) {
+            0 => token("t", 3_600),
+            _ => Answer::new(503, ""),
+        }
+    })
+    .await;
+    let metrics = Arc::new(Metrics::new());
+    let reddit = Reddit::new(server.options(), plenty(), metrics.clone()).unwrap();
+    let shown = || {
+        let issued = metrics.api.token_issued.with_label_values(&["reddit"]);
+        let expiry = metrics.api.token_expiry.with_label_values(&["reddit"]);
+        (issued.get(), expiry.get())
+    };
+    assert_eq!(shown(), (0.0, 0.0));
+    page(&reddit).await.unwrap();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let (issued, expiry) = shown();
+    assert!((now - 30.0..=now).contains(&issued), "{issued} {now}");
+    assert_eq!(expiry, issued + 3_600.0);
+    let ids = ["a".parse().unwrap()];
+    let refused = reddit.info(&ids, Priority::Fetch).await.unwrap_err();
+    assert!(refused.to_string().contains("503"), "{refused}");
+    assert_eq!(shown(), (0.0, 0.0));
 }
 
 #[tokio::test]

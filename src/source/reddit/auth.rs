@@ -131,7 +131,7 @@ impl Auth {
         let mut held = self.held.lock().await;
         if held.token.as_ref().map(|it| &it.header) == Some(&refused.header) {
             held.token = None;
-            transport.token_expires(0.0);
+            transport.no_token();
         }
     }
 
@@ -161,7 +161,7 @@ impl Auth {
         let (header, lifetime) = read(&answer)?;
         #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
         let asked_at = answer.asked_ms as f64 / 1_000.0;
-        transport.token_expires(asked_at + lifetime.as_secs_f64());
+        transport.token(asked_at, lifetime);
         Ok(Token {
             header,
             renew_at: asked + serves(lifetime),

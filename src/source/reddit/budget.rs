@@ -59,6 +59,7 @@ pub enum Priority {
 pub struct Grant {
     sequence: u64,
     remaining: Option<f64>,
+    window_ends: Option<Instant>,
     tokens: f64,
 }
 
@@ -66,6 +67,11 @@ impl Grant {
     /// Requests left in the server's window after this one, where the server has said.
     pub fn remaining(&self) -> Option<f64> {
         self.remaining
+    }
+
+    /// How long the server's window still lasts, where it has said and it has not ended since.
+    pub fn window(&self) -> Option<Duration> {
+        self.window_ends?.checked_duration_since(Instant::now())
     }
 
     /// Grants left in the bucket after this one.
@@ -282,6 +288,7 @@ fn take_locally(
         Decision::Granted { first, .. } => Ok(Grant {
             sequence: first,
             remaining: state.remaining(),
+            window_ends: state.reset_ms().map(|it| start + millis(it)),
             tokens: state.tokens(),
         }),
         Decision::WaitUntil(until_ms) => Err(millis(until_ms - now_ms)),
@@ -291,9 +298,11 @@ fn take_locally(
 fn granted(outcome: &shared::Outcome, stock: &Stock, asked: Instant) -> Result<Grant, Duration> {
     match outcome.decision {
         Decision::Granted { count, first } => {
+            let window_ms = outcome.state.reset_ms().map(|it| it - outcome.now_ms);
             let grant = Grant {
                 sequence: first,
                 remaining: outcome.state.remaining(),
+                window_ends: window_ms.map(|it| Instant::now() + millis(it)),
                 tokens: outcome.state.tokens(),
             };
             let next = Grant {

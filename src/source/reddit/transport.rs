@@ -13,7 +13,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirec
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Reddit sends about forty.
 const MAX_HEADERS: usize = 128;
@@ -96,7 +96,7 @@ impl Transport {
             simulated: Arc::default(),
             its_clock: ItsClock::new(now_ms().div_euclid(1_000)),
         };
-        transport.token_expires(0.0);
+        transport.start_at_zero();
         Ok(transport)
     }
 
@@ -110,13 +110,23 @@ impl Transport {
         self.its_clock.now()
     }
 
-    /// Shows when the access token expires, seconds since the epoch; 0 where there is none.
-    pub(super) fn token_expires(&self, at: f64) {
-        self.metrics
-            .api
-            .token_expiry
-            .with_label_values(&[SOURCE])
-            .set(at);
+    /// What is not known yet.
+    fn start_at_zero(&self) {
+        let api = &self.metrics.api;
+        api.budget_reset.with_label_values(&[SOURCE]).set(0.0);
+        self.no_token();
+    }
+
+    /// Shows when the access token was asked for, seconds since the epoch, and when it expires.
+    pub(super) fn token(&self, issued: f64, lifetime: Duration) {
+        let (api, expiry) = (&self.metrics.api, issued + lifetime.as_secs_f64());
+        api.token_issued.with_label_values(&[SOURCE]).set(issued);
+        api.token_expiry.with_label_values(&[SOURCE]).set(expiry);
+    }
+
+    /// Shows that there is no access token.
+    pub(super) fn no_token(&self) {
+        self.token(0.0, Duration::ZERO);
     }
 
     pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {
@@ -178,17 +188,21 @@ impl Transport {
         Ok(text(bytes))
     }
 
-    /// Tells budget and gauge what the headers of an API answer say. Those of the token endpoint
+    /// Tells budget and gauges what the headers of an API answer say. Those of the token endpoint
     /// count another window and are not for this.
     pub(super) fn count_down(&self, budget: &Budget, grant: &Grant, answer: &Answer) {
         let quota = Quota::read(&answer.headers);
         budget.observe(grant, &quota);
+        let api = &self.metrics.api;
         let remaining = quota.remaining.or(grant.remaining());
-        self.metrics
-            .api
-            .budget_remaining
+        api.budget_remaining
             .with_label_values(&[SOURCE])
             .set(remaining.unwrap_or(grant.tokens().floor()));
+        let window = quota.window().or(grant.window());
+        #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
+        let ends = window.map(|it| now_ms() as f64 / 1_000.0 + it.as_secs_f64());
+        let reset = api.budget_reset.with_label_values(&[SOURCE]);
+        reset.set(ends.unwrap_or(0.0));
     }
 }
 

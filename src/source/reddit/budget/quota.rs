@@ -3,6 +3,10 @@
 //! Knows no budget; reads numbers as the servers of two decades have written them.
 
 use reqwest::header::HeaderMap;
+use std::time::Duration;
+
+/// The longest window that a header is believed; Reddit's is 600 s.
+pub(super) const LONGEST_WINDOW_SECONDS: f64 = 3_600.0;
 
 /// The three headers of one answer, each where it was there and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -27,6 +31,12 @@ impl Quota {
             used: number("x-ratelimit-used"),
             reset: number("x-ratelimit-reset"),
         }
+    }
+
+    /// How long the window lasts, where that was said.
+    pub fn window(&self) -> Option<Duration> {
+        let seconds = self.reset?.clamp(0.0, LONGEST_WINDOW_SECONDS);
+        Duration::try_from_secs_f64(seconds).ok()
     }
 
     /// The same, seen so many milliseconds later; nothing, once its window has ended.

@@ -4,11 +4,9 @@
 //! many; what is shared is this state in JSON. A field may be added with a default, none may change
 //! its meaning: processes of two versions may hold the same key for a while.
 
+use super::quota::LONGEST_WINDOW_SECONDS;
 use super::{Pace, Priority, Quota};
 use serde::{Deserialize, Serialize};
-
-/// The longest window that a header is believed; Reddit's is 600 s.
-const LONGEST_WINDOW_SECONDS: f64 = 3_600.0;
 
 /// `x-ratelimit-reset` is in whole seconds and may have been rounded down.
 const RESET_ROUNDING_MS: i64 = 1_000;
@@ -74,6 +72,11 @@ impl BudgetState {
         self.window.as_ref().map(|it| it.remaining.floor().max(0.0))
     }
 
+    /// When the server's window ends, where it is known; milliseconds of the clock that is passed in.
+    pub fn reset_ms(&self) -> Option<i64> {
+        self.window.as_ref().map(|it| it.reset_ms)
+    }
+
     /// Grants in the bucket.
     pub fn tokens(&self) -> f64 {
         self.tokens
@@ -116,10 +119,9 @@ impl BudgetState {
         #[expect(clippy::cast_precision_loss, reason = "a few in flight")]
         let uncounted = self.granted.saturating_sub(sequence) as f64;
         let estimate = remaining.max(0.0) - uncounted;
-        let reset_ms = quota.reset.map(|seconds| {
-            #[expect(clippy::cast_possible_truncation, reason = "clamped")]
-            let ms = (seconds.clamp(0.0, LONGEST_WINDOW_SECONDS) * 1_000.0) as i64;
-            now_ms + ms + RESET_ROUNDING_MS
+        let reset_ms = quota.window().map(|window| {
+            let ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
+            now_ms.saturating_add(ms).saturating_add(RESET_ROUNDING_MS)
         });
         match (&mut self.window, reset_ms) {
             (Some(window), reset_ms) => {
