@@ -365,3 +365,20 @@ async fn requests_are_counted_by_endpoint_and_status() {
         .get();
     assert!((290.0..=301.0).contains(&(reset - now)), "{reset} {now}");
 }
+
+#[tokio::test]
+async fn what_may_be_asked_and_refused_is_counted_from_the_start() {
+    let server = Server::start(|_| listing(&[], None)).await;
+    let metrics = Arc::new(Metrics::new());
+    let budget = crate::support::canned::plenty();
+    let _reddit = Reddit::new(server.options(), budget, metrics.clone()).unwrap();
+    let text = metrics.render();
+    for endpoint in ["new", "info", "token"] {
+        for status in ["200", "429"] {
+            let line = format!(
+                r#"freshet_api_requests_total{{endpoint="{endpoint}",source="reddit",status="{status}"}} 0"#
+            );
+            assert!(text.contains(&line), "{line}\n{text}");
+        }
+    }
+}

@@ -31,6 +31,8 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
+    const ALL: [Endpoint; 3] = [Endpoint::New, Endpoint::Info, Endpoint::Token];
+
     fn as_str(self) -> &'static str {
         match self {
             Endpoint::New => "new",
@@ -110,9 +112,15 @@ impl Transport {
         self.its_clock.now()
     }
 
-    /// What is not known yet.
+    /// Series with known labels exist from the start, so that a rate over them has a first point.
     fn start_at_zero(&self) {
         let api = &self.metrics.api;
+        for endpoint in Endpoint::ALL.map(Endpoint::as_str) {
+            for status in ["200", "429"] {
+                let requests = api.requests.with_label_values(&[SOURCE, endpoint, status]);
+                requests.inc_by(0);
+            }
+        }
         api.budget_reset.with_label_values(&[SOURCE]).set(0.0);
         self.no_token();
     }
