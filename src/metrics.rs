@@ -115,6 +115,8 @@ pub struct DiscoverMetrics {
 pub struct QueueMetrics {
     /// `queue`, `state`: backlog (in the database), waiting, running.
     pub jobs: IntGaugeVec,
+    /// `queue`, `state`: backlog, waiting.
+    pub oldest: GaugeVec,
     /// `queue`, `outcome`.
     pub finished: IntCounterVec,
     /// `queue`.
@@ -212,6 +214,7 @@ impl Metrics {
             },
             queue: QueueMetrics {
                 jobs: r.int_gauges("freshet_queue_jobs", "Jobs by state: backlog (in the database, not yet queued), deferred (due later), waiting and running (in the queue), dead (set aside).", &["queue", "state"]),
+                oldest: r.gauges("freshet_queue_oldest_job_timestamp_seconds", "Since when the oldest job waits: backlog (due in the database and not yet queued) or waiting (in the queue; in Redis the next to be taken, which is the oldest unless jobs of a worker that died were put back); 0 where none does.", &["queue", "state"]),
                 finished: r.counters("freshet_jobs_total", "Jobs by outcome.", &["queue", "outcome"]),
                 wait_seconds: r.histograms("freshet_job_wait_seconds", "Seconds from a job's push to its start.", &["queue"], SECONDS_FAST),
                 run_seconds: r.histograms("freshet_job_run_seconds", "Seconds from a job's start to its end.", &["queue"], SECONDS_REQUEST),

@@ -155,6 +155,16 @@ impl Queue {
         self.engine.depth().await
     }
 
+    /// Since when the oldest waiting job waits, milliseconds since the epoch; none where none does. In
+    /// Redis it is the next to be taken, which may be younger than what a worker held that died. Costs
+    /// the same however many wait.
+    ///
+    /// # Errors
+    /// As the engine answers.
+    pub async fn oldest_waiting(&self) -> Result<Option<i64>, QueueError> {
+        self.engine.oldest_waiting().await
+    }
+
     /// Those of `ids` that have no job waiting or running, in their order: never pushed, finished,
     /// wiped or lost. Each of them can be pushed. Costs a look at the whole (bounded) queue.
     ///

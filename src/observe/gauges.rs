@@ -145,7 +145,6 @@ impl Gauges {
     async fn heartbeats(&self) -> Result<(), crate::store::StoreError> {
         for beat in self.store.heartbeats().await? {
             let label = &[beat.path.as_str()];
-            let seconds = |ms: i64| Duration::from_millis(ms.max(0).unsigned_abs()).as_secs_f64();
             let (sent, took) = (&self.metrics.heartbeat, &self.metrics.heartbeat_seconds);
             sent.with_label_values(label).set(seconds(beat.sent_ms));
             let way_ms = beat.done_ms.saturating_sub(beat.sent_ms);
@@ -155,7 +154,8 @@ impl Gauges {
     }
 
     async fn backlog(&self) -> Result<(), crate::store::StoreError> {
-        let counts = self.store.fetch_counts((self.now_ms)()).await?;
+        let now_ms = (self.now_ms)();
+        let counts = self.store.fetch_counts(now_ms).await?;
         for (state, count) in [
             ("backlog", counts.backlog),
             ("deferred", counts.deferred),
@@ -167,7 +167,15 @@ impl Gauges {
                 .with_label_values(&[QUEUE, state])
                 .set(count);
         }
+        self.oldest("backlog", self.store.oldest_due(now_ms).await?);
         Ok(())
+    }
+
+    fn oldest(&self, state: &str, since_ms: Option<i64>) {
+        let gauge = &self.metrics.queue.oldest;
+        gauge
+            .with_label_values(&[QUEUE, state])
+            .set(seconds(since_ms.unwrap_or(0)));
     }
 
     async fn queue(&self) -> Result<(), crate::queue::QueueError> {
@@ -180,6 +188,7 @@ impl Gauges {
                 .with_label_values(&[QUEUE, state])
                 .set(count);
         }
+        self.oldest("waiting", self.queue.oldest_waiting().await?);
         let workers = self.queue.workers().await?;
         self.metrics
             .queue
@@ -187,6 +196,10 @@ impl Gauges {
             .set(i64::try_from(workers).unwrap_or(i64::MAX));
         Ok(())
     }
+}
+
+fn seconds(ms: i64) -> f64 {
+    Duration::from_millis(ms.max(0).unsigned_abs()).as_secs_f64()
 }
 
 /// Removes the series of subreddits that are watched no longer, one by one: a scrape that comes at

@@ -74,6 +74,13 @@ impl Engine {
         }
     }
 
+    pub(super) async fn oldest_waiting(&self) -> Result<Option<i64>, QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.oldest_waiting().await,
+            Engine::Sqlite(sqlite) => sqlite.oldest_waiting().await,
+        }
+    }
+
     pub(super) async fn absent(&self, tasks: &[String]) -> Result<Vec<bool>, QueueError> {
         match self {
             Engine::Redis(redis) => redis.absent(tasks).await,

@@ -89,6 +89,14 @@ impl Job {
         serde_json::to_string(&Envelope { v, body }).expect("strings and numbers are always JSON")
     }
 
+    /// When it was pushed, milliseconds since the epoch, where it says so.
+    pub(super) fn pushed_ms(&self) -> Option<i64> {
+        match self {
+            Job::Fetch { pushed_ms, .. } => *pushed_ms,
+            Job::Heartbeat { sent_ms } => Some(*sent_ms),
+        }
+    }
+
     /// Reads a payload of any origin; fields that this build does not know are passed over.
     pub(super) fn decode(payload: &[u8]) -> Result<Job, Malformed> {
         // The version first: another version may well have another shape.

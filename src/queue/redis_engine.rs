@@ -19,6 +19,7 @@ use apalis_redis::{Config, RedisStorage};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Script};
 
+use super::job::Job;
 use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError, SILENCE};
 
 /// Longer than a snapshot or a slow disk holds Redis up, shorter than a worker is thought dead.
@@ -32,6 +33,8 @@ static ABSENT: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/absent.lua")));
 static DEPTH: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/depth.lua")));
+static HEAD: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis_engine/head.lua")));
 static REAP: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/reap.lua")));
 static RELEASE: LazyLock<Script> =
@@ -125,6 +128,13 @@ impl RedisEngine {
         let mut connection = self.connection.clone();
         let (waiting, running) = DEPTH.arg(&*self.name).invoke_async(&mut connection).await?;
         Ok(Depth { waiting, running })
+    }
+
+    /// Milliseconds since the epoch, as the payload at the head has them.
+    pub(super) async fn oldest_waiting(&self) -> Result<Option<i64>, QueueError> {
+        let mut connection = self.connection.clone();
+        let head: Option<Vec<u8>> = HEAD.arg(&*self.name).invoke_async(&mut connection).await?;
+        Ok(head.and_then(|it| Job::decode(&it).ok()?.pushed_ms()))
     }
 
     /// For each task, whether it neither waits nor runs.

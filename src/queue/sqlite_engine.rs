@@ -174,6 +174,17 @@ impl SqliteEngine {
         })
     }
 
+    /// Milliseconds since the epoch, though the engine keeps whole seconds.
+    pub(super) async fn oldest_waiting(&self) -> Result<Option<i64>, QueueError> {
+        let pushed_s: Option<i64> = sqlx::query_scalar(
+            "SELECT min(run_at) FROM Jobs WHERE job_type = ?1 AND status = 'Pending'",
+        )
+        .bind(&*self.name)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(pushed_s.map(|it| it.saturating_mul(1000)))
+    }
+
     /// For each task, whether it neither waits nor runs.
     pub(super) async fn absent(&self, tasks: &[String]) -> Result<Vec<bool>, QueueError> {
         let mut absent = Vec::with_capacity(tasks.len());

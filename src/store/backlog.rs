@@ -79,6 +79,18 @@ const RETURN: Dialects = Dialects {
          started = false, fed_ms = NULL, due_ms = $2
      WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL",
 };
+/// One priority at a time, as above: the first of the index each.
+const OLDEST: Dialects = Dialects::same(
+    "SELECT (SELECT due_ms FROM fetches
+             WHERE priority = 0 AND due_ms <= $1 AND fed_ms IS NULL AND dead_at IS NULL
+             ORDER BY due_ms LIMIT 1),
+            (SELECT due_ms FROM fetches
+             WHERE priority = 1 AND due_ms <= $1 AND fed_ms IS NULL AND dead_at IS NULL
+             ORDER BY due_ms LIMIT 1),
+            (SELECT due_ms FROM fetches
+             WHERE priority = 2 AND due_ms <= $1 AND fed_ms IS NULL AND dead_at IS NULL
+             ORDER BY due_ms LIMIT 1)",
+);
 /// Counts what is small or indexed; the backlog, which may be large, is the rest.
 const COUNTS: Dialects = Dialects::same(
     "SELECT (SELECT CAST(sum(fetches) AS bigint) FROM counters),
@@ -194,6 +206,20 @@ impl Store {
             fed,
             dead,
         })
+    }
+
+    /// Since when (milliseconds) that fetch is due which waits longest in the backlog; none where none
+    /// is due. Costs the same however many wait.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn oldest_due(&self, now_ms: i64) -> Result<Option<i64>, StoreError> {
+        let heads: (Option<i64>, Option<i64>, Option<i64>) =
+            on_engine!(self, read, OLDEST, |sql, pool| {
+                let query = sqlx::query_as(sql).bind(now_ms);
+                Ok::<_, StoreError>(query.fetch_one(pool).await?)
+            })?;
+        Ok([heads.0, heads.1, heads.2].into_iter().flatten().min())
     }
 
     /// Runs a statement over ids, with a time where it needs one; returns how many rows it changed.

@@ -30,6 +30,7 @@ on_both! {
     queues_of_other_names_stay_untouched => names;
     ten_thousand_due_jobs_wedge_nothing => many_due;
     an_empty_queue_answers_everything => empty;
+    the_oldest_waiting_job_is_the_one_pushed_first => oldest;
 }
 
 async fn every_job_once(on: On) {
@@ -353,6 +354,32 @@ async fn reaped(on: On) {
     depth_becomes(&place.queue, EMPTY).await;
     worker.end().await;
     assert_eq!(recorder.started(), 1_305);
+}
+
+async fn oldest(on: On) {
+    let place = Place::new(on).await;
+    let oldest = async || {
+        let since = place.queue.oldest_waiting().await.unwrap();
+        // SQLite has whole seconds.
+        since.map(|it| it / 1000)
+    };
+    assert_eq!(oldest().await, None);
+    let now_s = now_ms() / 1000;
+    for (job, ago) in [(0, 30), (1, 20), (2, 10)] {
+        let (job, pushed_ms) = (ids(job..job + 1), (now_s - ago) * 1000);
+        place.queue.push(&job, pushed_ms).await.unwrap();
+        assert_eq!(oldest().await, Some(now_s - 30));
+    }
+    let recorder = Recorder::new(|_| Deed::WaitAtTheGate);
+    let worker = Worker::start(&place.queue, &recorder, slots(2));
+    recorder.until("two run", |all| all.started() == 2).await;
+    assert_eq!(oldest().await, Some(now_s - 10), "what runs waits no more");
+    recorder.gate.add_permits(10);
+    depth_becomes(&place.queue, EMPTY).await;
+    assert_eq!(oldest().await, None);
+    worker.end().await;
+    place.queue.push_heartbeat(now_s * 1000).await.unwrap();
+    assert_eq!(oldest().await, Some(now_s));
 }
 
 async fn workers(on: On) {

@@ -16,6 +16,7 @@ conformance!(
     an_outage_gives_the_attempt_back_once,
     a_failure_keeps_its_reason_and_is_tried_again_or_set_aside,
     counts_tell_the_sorts_apart,
+    the_oldest_fetch_is_that_which_has_been_due_longest,
 );
 
 /// `n` discoveries, due a millisecond apart.
@@ -45,6 +46,28 @@ async fn fetches_are_handed_out_by_priority_then_by_age(world: World) {
     assert_eq!(claim(2).await.unwrap(), ids(&["d4", "c3"]));
     assert_eq!(claim(9).await.unwrap(), ids(&["b2", "a1", "e5"]));
     assert!(claim(9).await.unwrap().is_empty());
+}
+
+async fn the_oldest_fetch_is_that_which_has_been_due_longest(world: World) {
+    let store = &world.store;
+    let oldest = async |now_ms| store.oldest_due(now_ms).await.unwrap();
+    assert_eq!(oldest(NOW).await, None);
+    discover(&world, &["a1", "a2", "a3", "a4"]).await;
+    world
+        .number("UPDATE fetches SET priority = 2 WHERE id = 'a1' RETURNING CAST(1 AS bigint)")
+        .await;
+    world
+        .number("UPDATE fetches SET priority = 1 WHERE id = 'a2' RETURNING CAST(1 AS bigint)")
+        .await;
+    assert_eq!(oldest(NOW - 1).await, None, "all are due later");
+    assert_eq!(oldest(NOW + 9).await, Some(NOW), "whatever its priority");
+    store.set_aside(&id("a1"), "r", 1).await.unwrap();
+    assert_eq!(oldest(NOW + 9).await, Some(NOW + 1));
+    let due = store.claim_fetches(NOW + 2, 9).await.unwrap();
+    assert_eq!(due, ids(&["a3", "a2"]), "they are in the queue now");
+    assert_eq!(oldest(NOW + 9).await, Some(NOW + 3));
+    store.return_fetches(&ids(&["a3"]), NOW + 2).await.unwrap();
+    assert_eq!(oldest(NOW + 9).await, Some(NOW + 2));
 }
 
 async fn several_feeders_never_get_the_same_fetch(world: World) {
