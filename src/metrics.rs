@@ -65,6 +65,8 @@ pub struct Metrics {
 /// Talking to Reddit.
 #[derive(Debug)]
 pub struct ApiMetrics {
+    /// `source`.
+    pub simulated: IntGaugeVec,
     /// `source`, `endpoint`, `status`.
     pub requests: IntCounterVec,
     /// `source`, `endpoint`.
@@ -190,6 +192,7 @@ impl Metrics {
             disk_available: r.gauges("freshet_disk_available_bytes", "Bytes that can still be written to the file system of a folder: of SQLite files, and of those in monitoring.folders.", &["folder"]),
             disk_size: r.gauges("freshet_disk_size_bytes", "Bytes that the file system of a folder holds in all.", &["folder"]),
             api: ApiMetrics {
+                simulated: r.int_gauges("freshet_source_simulated", "1 where the source is the simulated Reddit, as its answers say of themselves, or where the database holds submissions of it; 0 otherwise.", &["source"]),
                 requests: r.counters("freshet_api_requests_total", "Requests by source, endpoint and status: the HTTP status, or error where none came back.", &["source", "endpoint", "status"]),
                 request_seconds: r.histograms("freshet_api_request_seconds", "Seconds from a request to the end of its answer.", &["source", "endpoint"], SECONDS_REQUEST),
                 budget_remaining: r.gauges("freshet_rate_budget_remaining", "Requests left in the source's current window, by its own headers where it sends them.", &["source"]),
@@ -272,6 +275,7 @@ impl Metrics {
         ] {
             self.ingest.dead.with_label_values(&[reason]).inc_by(0);
         }
+        self.api.simulated.with_label_values(&["reddit"]).set(0);
         // A worker that never noted any is found out by this.
         self.heartbeat.with_label_values(&["job"]).set(0.0);
     }

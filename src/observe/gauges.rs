@@ -72,6 +72,10 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
 
 impl Gauges {
     async fn turn(&self, count: bool) {
+        if let Err(error) = self.simulated().await {
+            tracing::debug!(%error, "The source could not be sampled");
+        }
+        self.progress.made();
         if let Err(error) = self.subreddits().await {
             tracing::debug!(%error, "The watched list could not be sampled");
         }
@@ -88,6 +92,16 @@ impl Gauges {
         if let Err(error) = self.queue().await {
             tracing::debug!(%error, "The queue could not be sampled");
         }
+    }
+
+    /// What asks the source nothing has it from the database, where others note it.
+    async fn simulated(&self) -> Result<(), crate::store::StoreError> {
+        let simulated = self.live.simulated() || self.store.is_simulated().await?;
+        let gauge = &self.metrics.api.simulated;
+        gauge
+            .with_label_values(&["reddit"])
+            .set(i64::from(simulated));
+        Ok(())
     }
 
     /// The watched list: states, gaps, newest complete polls, and the bound on labels.

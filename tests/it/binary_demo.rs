@@ -53,6 +53,22 @@ const CONTRACT: &[(&str, &str, &[&str])] = &[
     ("freshet_queue_jobs", "gauge", &["queue", "state"]),
     ("freshet_rate_budget_remaining", "gauge", &["source"]),
     ("freshet_rate_budget_limit", "gauge", &["source"]),
+    (
+        "freshet_rate_budget_reset_timestamp_seconds",
+        "gauge",
+        &["source"],
+    ),
+    (
+        "freshet_token_issued_timestamp_seconds",
+        "gauge",
+        &["source"],
+    ),
+    ("freshet_source_simulated", "gauge", &["source"]),
+    (
+        "freshet_queue_oldest_job_timestamp_seconds",
+        "gauge",
+        &["queue", "state"],
+    ),
     ("freshet_open_gaps", "gauge", &["subreddit"]),
     (
         "freshet_last_complete_poll_timestamp_seconds",
@@ -152,6 +168,17 @@ async fn within_ten_seconds_it_stores_and_marks_everything_as_simulated() {
         })
         .await;
     assert_eq!(status["simulated"], true);
+    let source = ("source", "reddit");
+    demo.until_gauge("freshet_source_simulated", source, |it| it == 1.0)
+        .await;
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let window = |ends: f64| (now..now + 605.0).contains(&ends);
+    demo.until_gauge(
+        "freshet_rate_budget_reset_timestamp_seconds",
+        source,
+        window,
+    )
+    .await;
     assert!(home.path().join("freshet-demo.db").exists());
     let (_, front) = demo.get("/").await.unwrap();
     assert!(front.contains("SIMULATED"));

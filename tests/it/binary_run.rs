@@ -87,6 +87,10 @@ async fn what_asks_reddit_nothing_runs_without_a_key() {
     let process = home.start(&["run", "--role", "http"]);
     process.until_code("/readyz", 200).await;
     assert_eq!(process.status().await["fetched"], 0);
+    let metrics = process.metrics().await;
+    let simulated = metrics.gauge("freshet_source_simulated", ("source", "reddit"));
+    assert_eq!(simulated, Some(0.0));
+    assert!(!metrics.0.contains_key("freshet_api_requests_total"));
 }
 
 #[tokio::test]
@@ -103,6 +107,10 @@ async fn the_roles_run_in_processes_of_their_own() {
     let http = service(&["run", "--role", "http"]);
     http.until_status("the backlog waits", |it| it["discovered"] == 250)
         .await;
+    let oldest = "freshet_queue_oldest_job_timestamp_seconds";
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let lately = |at: f64| (now - 60.0..now + 60.0).contains(&at);
+    http.until_gauge(oldest, ("state", "waiting"), lately).await;
     let worker = service(&["run", "--role", "worker"]);
     let status = http
         .until_status("all is fetched", |it| fetched(it) == 250)
@@ -127,6 +135,14 @@ async fn the_roles_run_in_processes_of_their_own() {
             _ => assert!(fetches == 0.0, "{role}: {fetches}"),
         }
         assert!(metrics.0.contains_key("freshet_build_info"), "{role}");
+        let label = ("source", "reddit");
+        process
+            .until_gauge("freshet_source_simulated", label, |it| it == 1.0)
+            .await;
+    }
+    for state in ["backlog", "waiting"] {
+        http.until_gauge(oldest, ("state", state), |at| at == 0.0)
+            .await;
     }
     // One of them may end; the others go on.
     let mut scheduler = scheduler;

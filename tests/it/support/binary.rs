@@ -232,6 +232,23 @@ impl Process {
         Exposition::parse(&body)
     }
 
+    /// Waits until the series of this name and label has a value as wanted.
+    pub async fn until_gauge(&self, name: &str, label: (&str, &str), wanted: impl Fn(f64) -> bool) {
+        let begun = Instant::now();
+        loop {
+            let value = self.metrics().await.gauge(name, label);
+            if value.is_some_and(&wanted) {
+                return;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "not in time: {name} {label:?} is {value:?}\n{}",
+                self.stderr()
+            );
+            sleep(LOOK).await;
+        }
+    }
+
     /// Waits until the status is as wanted, and gives it.
     pub async fn until_status(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
