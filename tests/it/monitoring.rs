@@ -261,6 +261,16 @@ fn dashboards_are_provisioned_as_they_must_be() {
             .collect();
         assert_eq!(variables, ["datasource", "subreddit"], "{file}");
         let panels = board["panels"].as_array().unwrap();
+        let (banner, place) = (&panels[0], &panels[0]["gridPos"]);
+        let source = &banner["targets"][0]["expr"];
+        assert_eq!(source, "max(freshet_source_simulated)", "{file}");
+        assert_eq!(
+            (&place["y"], &place["w"]),
+            (&0.into(), &24.into()),
+            "{file}"
+        );
+        let said = &banner["fieldConfig"]["defaults"]["mappings"][0]["options"]["1"]["text"];
+        assert!(said.as_str().unwrap().contains("SIMULATED"), "{file}");
         let mut ids = BTreeSet::new();
         let mut taken = BTreeSet::new();
         for panel in panels {
