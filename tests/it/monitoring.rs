@@ -1,35 +1,9 @@
 //! The rules, the dashboards and the runbooks agree with one another and with the program.
 
+use super::support::boards::{alternatives, dashboards, files, panels, rules, text, under, yaml};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
 use std::process::Command;
-
-fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
-}
-
-fn text(name: &str) -> String {
-    fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
-
-/// Files of a folder with this ending, by name.
-fn files(folder: &str, ending: &str) -> Vec<String> {
-    let entries = fs::read_dir(path(folder)).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names
-        .filter(|name| name.ends_with(ending))
-        .map(|name| format!("{folder}/{name}"))
-        .collect();
-    names.sort();
-    assert!(!names.is_empty(), "{folder}");
-    names
-}
-
-fn yaml(name: &str) -> Value {
-    serde_saphyr::from_str(&text(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
 
 fn promtool(arguments: &[&str]) {
     let ended = Command::new("promtool")
@@ -40,51 +14,6 @@ fn promtool(arguments: &[&str]) {
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();
     let failed = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(ended.status.success(), "{said}{failed}");
-}
-
-/// All rules of a kind (`alert` or `record`): name → rule.
-fn rules(kind: &str) -> BTreeMap<String, Value> {
-    let mut rules = BTreeMap::new();
-    for file in files("prometheus/rules", ".yml") {
-        for group in yaml(&file)["groups"].as_array().unwrap() {
-            for rule in group["rules"].as_array().unwrap() {
-                let Some(name) = rule[kind].as_str() else {
-                    continue;
-                };
-                let before = rules.insert(name.to_owned(), rule.clone());
-                assert!(before.is_none(), "{name} stands twice");
-            }
-        }
-    }
-    assert!(rules.len() > 20, "{kind}: {}", rules.len());
-    rules
-}
-
-fn dashboards() -> BTreeMap<String, Value> {
-    let read = |file: String| {
-        let board: Value = serde_json::from_str(&text(&file)).unwrap();
-        (file, board)
-    };
-    files("grafana/dashboards", ".json")
-        .into_iter()
-        .map(read)
-        .collect()
-}
-
-/// Every string of a value under a key of this name.
-fn under<'a>(value: &'a Value, key: &str, into: &mut Vec<&'a str>) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                match field {
-                    Value::String(text) if name == key => into.push(text),
-                    other => under(other, key, into),
-                }
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| under(item, key, into)),
-        _ => {}
-    }
 }
 
 /// What looks like the name of a metric or of a recorded rule.
@@ -288,6 +217,8 @@ fn dashboards_are_provisioned_as_they_must_be() {
             }
             let told = panel["description"].as_str().unwrap_or_default();
             assert!(!told.is_empty(), "{file}: {title} has no description");
+            let unit = panel["fieldConfig"]["defaults"]["unit"].as_str();
+            assert!(unit.is_some_and(|it| !it.is_empty()), "{file}: {title}");
             assert_eq!(
                 panel["datasource"]["uid"], "${datasource}",
                 "{file}: {title}"
@@ -308,4 +239,149 @@ fn dashboards_are_provisioned_as_they_must_be() {
     assert_eq!(&source["jsonData"]["timeInterval"], scrapes);
     let provider = yaml("grafana/provisioning/dashboards/freshet.yml");
     assert_eq!(provider["providers"][0]["allowUiUpdates"], false);
+}
+
+/// Panels that ask over another time than Grafana's, and why.
+const OTHER_RANGES: [(&str, &str); 4] = [
+    (
+        "Fetch time, average",
+        "one number for the time that is shown",
+    ),
+    ("Run time", "one number for the time that is shown"),
+    ("Left in the window", "of those that asked lately"),
+    ("Does the budget last?", "of those that asked lately"),
+];
+
+#[test]
+fn rates_are_over_grafanas_interval_and_counts_over_what_is_shown() {
+    let mut others = BTreeSet::new();
+    for (file, board) in dashboards() {
+        for panel in panels(&board) {
+            let title = panel["title"].as_str().unwrap();
+            let mut queries = Vec::new();
+            under(&panel["targets"], "expr", &mut queries);
+            for query in queries {
+                let mut asked = query.split('[');
+                let mut before = asked.next().unwrap();
+                for after in asked {
+                    let (range, rest) = after.split_once(']').unwrap();
+                    let rate = before.rfind("rate(") > before.rfind("increase(");
+                    let usual = range == "$__rate_interval" || (!rate && range == "$__range");
+                    if !usual {
+                        let known = OTHER_RANGES.iter().any(|(other, _)| *other == title);
+                        assert!(known, "{file}: {title} asks over {range}");
+                        others.insert(title.to_owned());
+                    }
+                    before = rest;
+                }
+            }
+        }
+    }
+    for (title, why) in OTHER_RANGES {
+        assert!(
+            others.contains(title),
+            "no exception, though {why}: {title}"
+        );
+    }
+}
+
+#[test]
+fn links_lead_to_dashboards_that_exist() {
+    let boards = dashboards();
+    let uids: BTreeSet<&str> = boards
+        .values()
+        .map(|it| it["uid"].as_str().unwrap())
+        .collect();
+    let mut followed = 0;
+    for (file, board) in &boards {
+        let mut urls = Vec::new();
+        under(board, "url", &mut urls);
+        for url in urls.iter().filter_map(|url| url.strip_prefix("/d/")) {
+            let uid = url.split(['?', '/']).next().unwrap();
+            assert!(uids.contains(uid), "{file} leads to {uid}");
+            followed += 1;
+        }
+        for link in board["links"].as_array().unwrap() {
+            for tag in link["tags"].as_array().unwrap() {
+                let tagged = |board: &&Value| board["tags"].as_array().unwrap().contains(tag);
+                let others = boards.values().filter(tagged).count();
+                assert_eq!(others, boards.len(), "{file} leads to those with {tag}");
+                followed += 1;
+            }
+        }
+    }
+    assert!(followed > 10, "{followed}");
+}
+
+#[test]
+fn every_job_that_is_named_is_scraped() {
+    let scraped = yaml("prometheus.yml");
+    let scraped = scraped["scrape_configs"].as_array().unwrap();
+    let scraped: BTreeSet<&str> = scraped
+        .iter()
+        .map(|job| job["job_name"].as_str().unwrap())
+        .collect();
+    let mut asked: Vec<(String, String)> = Vec::new();
+    for (name, rule) in rules("alert").into_iter().chain(rules("record")) {
+        asked.push((name, rule["expr"].as_str().unwrap().to_owned()));
+    }
+    for (file, board) in dashboards() {
+        let mut found = Vec::new();
+        under(&board, "expr", &mut found);
+        asked.extend(
+            found
+                .into_iter()
+                .map(|expr| (file.clone(), expr.to_owned())),
+        );
+    }
+    let mut found = BTreeSet::new();
+    for (place, expr) in &asked {
+        for matcher in expr.split("job").skip(1) {
+            let operators = ["=~\"", "!~\"", "!=\"", "=\""];
+            let Some(rest) = operators.iter().find_map(|it| matcher.strip_prefix(it)) else {
+                continue;
+            };
+            for job in alternatives(rest.split('"').next().unwrap()) {
+                assert!(scraped.contains(job.as_str()), "{place} asks for {job}");
+                found.insert(job);
+            }
+        }
+    }
+    assert!(found.contains("freshet"), "{found:?}");
+}
+
+#[test]
+fn alertmanager_speaks_of_alerts_that_exist() {
+    let alerts = rules("alert");
+    let severities: BTreeSet<&str> = alerts
+        .values()
+        .map(|alert| alert["labels"]["severity"].as_str().unwrap())
+        .collect();
+    let whole = yaml("alertmanager/alertmanager.yml");
+    let mut lists = Vec::new();
+    for rule in whole["inhibit_rules"].as_array().unwrap() {
+        lists.extend([&rule["source_matchers"], &rule["target_matchers"]]);
+    }
+    let routes = whole["route"]["routes"].as_array().unwrap();
+    lists.extend(routes.iter().map(|route| &route["matchers"]));
+    assert!(lists.len() > 10, "{}", lists.len());
+    for matcher in lists.into_iter().flat_map(|it| it.as_array().unwrap()) {
+        let matcher = matcher.as_str().unwrap();
+        let (label, rest) = matcher.split_once(' ').unwrap();
+        let (_, value) = rest.split_once(' ').unwrap();
+        let value = value.trim_matches('"');
+        let exists = |name: &str| match label {
+            "alertname" => alerts.contains_key(name),
+            "severity" => severities.contains(name),
+            _ => panic!("{matcher}"),
+        };
+        match value.strip_suffix(".+") {
+            Some(prefix) => assert!(alerts.keys().any(|it| it.starts_with(prefix)), "{matcher}"),
+            None => {
+                for name in alternatives(value) {
+                    assert!(exists(&name), "{matcher}: {name}");
+                }
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! told, the recorded traffic, and the whole pipeline.
 
 pub mod binary;
+pub mod boards;
 pub mod canned;
 pub mod capture;
 pub mod discovery;
