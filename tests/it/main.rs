@@ -27,6 +27,8 @@ mod feeding;
 mod fuzzed;
 mod liveness;
 mod monitoring;
+mod monitoring_alerts;
+mod monitoring_live;
 mod pipeline_fetching;
 mod pipeline_panics;
 mod pipeline_polls;

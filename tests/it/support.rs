@@ -12,6 +12,7 @@ pub mod mutate;
 pub mod pipeline;
 #[expect(dead_code, reason = "the faults alone kill and freeze this server")]
 pub mod postgres;
+pub mod prometheus;
 #[expect(dead_code, reason = "the faults alone listen in")]
 #[path = "../faults/proxy.rs"]
 pub mod proxy;

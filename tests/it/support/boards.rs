@@ -91,6 +91,101 @@ pub fn under<'a>(value: &'a Value, key: &str, into: &mut Vec<&'a str>) {
     }
 }
 
+/// Something that Grafana asks Prometheus.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// `dashboard's uid: panel's title, query's letter`, or what it is instead of a panel.
+    pub place: String,
+    /// With Grafana's variables filled in.
+    pub expr: String,
+}
+
+impl Query {
+    /// Whether it reads a metric whose name begins so.
+    pub fn reads(&self, prefix: &str) -> bool {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        let mut words = self.expr.split(|c| !word(c));
+        words.any(|name| name.starts_with(prefix))
+    }
+}
+
+/// Every query of every dashboard: of panels, annotations and variables.
+pub fn queries() -> Vec<Query> {
+    let mut queries = Vec::new();
+    for board in dashboards().values() {
+        let uid = board["uid"].as_str().unwrap();
+        let mut found = |what: &str, target: &Value| {
+            let expr = target["expr"].as_str().unwrap();
+            queries.push(Query {
+                place: format!("{uid}: {what}"),
+                expr: filled(expr, board),
+            });
+        };
+        for panel in panels(board) {
+            let title = panel["title"].as_str().unwrap();
+            for target in panel["targets"].as_array().into_iter().flatten() {
+                let letter = target["refId"].as_str().unwrap();
+                found(&format!("{title}, {letter}"), target);
+            }
+        }
+        for annotation in board["annotations"]["list"].as_array().unwrap() {
+            let name = annotation["name"].as_str().unwrap();
+            found(&format!("annotation {name}"), &annotation["target"]);
+        }
+        for variable in board["templating"]["list"].as_array().unwrap() {
+            if variable["type"] != "query" {
+                continue;
+            }
+            let name = variable["name"].as_str().unwrap();
+            let asked = variable["query"]["query"].as_str().unwrap();
+            // The one function of Grafana's that is used.
+            let inner = asked.strip_prefix("label_values(").unwrap();
+            let (metric, label) = inner.trim_end_matches(')').rsplit_once(',').unwrap();
+            let expr = format!("count by ({}) ({metric})", label.trim());
+            queries.push(Query {
+                place: format!("{uid}: variable {name}"),
+                expr: filled(&expr, board),
+            });
+        }
+    }
+    assert!(queries.len() > 100, "{}", queries.len());
+    queries
+}
+
+/// The query of a panel, by its place.
+pub fn query(place: &str) -> Query {
+    let mut queries = queries().into_iter();
+    let found = queries.find(|query| query.place == place);
+    found.unwrap_or_else(|| panic!("no panel asks {place:?}"))
+}
+
+/// As Grafana would send it, of the last five minutes and with everything chosen.
+fn filled(expr: &str, board: &Value) -> String {
+    let mut expr = expr.to_owned();
+    for (name, span) in [
+        ("__rate_interval", "30s"),
+        ("__interval", "15s"),
+        ("__range", "5m"),
+    ] {
+        expr = put(&expr, name, span);
+    }
+    for variable in board["templating"]["list"].as_array().unwrap() {
+        let name = variable["name"].as_str().unwrap();
+        let all = variable["allValue"].as_str();
+        let chosen = all.or(variable["current"]["value"].as_str());
+        if let Some(chosen) = chosen {
+            expr = put(&expr, name, chosen);
+        }
+    }
+    assert!(!expr.contains('$'), "{}: {expr}", board["uid"]);
+    expr
+}
+
+fn put(expr: &str, name: &str, value: &str) -> String {
+    let expr = expr.replace(&format!("${{{name}}}"), value);
+    expr.replace(&format!("${name}"), value)
+}
+
 /// What a regular expression of words names: `A|B` and `Pre(A|B)`.
 pub fn alternatives(expression: &str) -> BTreeSet<String> {
     let (prefix, rest) = expression.split_once('(').unwrap_or(("", expression));

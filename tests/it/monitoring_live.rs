@@ -1,0 +1,170 @@
+//! What a real Prometheus finds for the dashboards and the rules in the running program.
+
+use super::support::binary::{Home, PATIENCE};
+use super::support::boards::{Query, queries, rule_files, rules};
+use super::support::prometheus::Prometheus;
+use super::support::world::World;
+use freshet::simulator::{Endpoint, Fault, Publication};
+use freshet::store::{PollRecord, Store};
+use freshet::submission::decode;
+use futures::future::join_all;
+use serde_json::value::RawValue;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What begins so is told by exporters of servers that the demo does without.
+const NOT_HERE: [(&str, &str); 2] = [
+    ("redis_", "the demo's queue is a file"),
+    ("pg_", "the demo's database is a file"),
+];
+
+/// Queries by place that find nothing as long as all goes well.
+const ALL_IS_WELL: [(&str, &str); 0] = [];
+
+/// Those of the queries that find nothing.
+async fn empty(prometheus: &Prometheus, queries: Vec<Query>) -> Vec<Query> {
+    let mut empty = Vec::new();
+    for query in queries {
+        match prometheus.query(&query.expr).await {
+            Ok(values) if values.is_empty() => empty.push(query),
+            Ok(_) => {}
+            Err(error) => panic!("{}: {error}: {}", query.place, query.expr),
+        }
+    }
+    empty
+}
+
+fn excepted(query: &Query) -> bool {
+    NOT_HERE.iter().any(|(prefix, _)| query.reads(prefix))
+        || ALL_IS_WELL.iter().any(|(place, _)| query.place == *place)
+}
+
+#[tokio::test]
+async fn every_panel_and_every_rule_finds_something_in_the_demo() {
+    let home = Home::new();
+    let demo = home.start(&["demo", "--http-listen", "127.0.0.1:0"]);
+    let prometheus = Prometheus::start(&rule_files()).await;
+    prometheus.watch(&[demo.address().await]);
+    prometheus.until_well(&["freshet", "prometheus"]).await;
+
+    let mut all = queries();
+    for (name, rule) in rules("record") {
+        let expr = rule["expr"].as_str().unwrap().to_owned();
+        let place = format!("rule {name}");
+        all.push(Query { place, expr });
+    }
+    for (prefix, why) in NOT_HERE {
+        assert!(all.iter().any(|it| it.reads(prefix)), "{prefix}: {why}");
+    }
+    for (place, why) in ALL_IS_WELL {
+        assert!(all.iter().any(|it| it.place == place), "{place}: {why}");
+    }
+    let (exceptions, mut waits): (Vec<_>, Vec<_>) = all.into_iter().partition(excepted);
+    let begun = Instant::now();
+    loop {
+        waits = empty(&prometheus, waits).await;
+        if waits.is_empty() {
+            break;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "these find nothing: {waits:#?}\n{}",
+            demo.stderr()
+        );
+        sleep(LOOK).await;
+    }
+    let listed = exceptions.len();
+    let still = empty(&prometheus, exceptions.clone()).await;
+    let found = exceptions
+        .iter()
+        .filter(|it| !still.iter().any(|other| other.place == it.place));
+    let found: Vec<&Query> = found.collect();
+    assert_eq!(still.len(), listed, "these are no exceptions: {found:#?}");
+    // The busiest of the demo's subreddits has more of a past than its listing shows.
+    prometheus
+        .until_shown("freshet-overview: Open gaps, A", 0.0)
+        .await;
+}
+
+/// What panels show of trouble, which the demo has none of.
+const TROUBLE: [&str; 9] = [
+    "freshet-reddit-api: Too many (429), A",
+    "freshet-reddit-api: What is refused or fails?, A",
+    "freshet-reddit-api: What is refused or fails?, B",
+    "freshet-reddit-api: What is refused or fails?, C",
+    "freshet-reddit-api: What is refused or fails?, D",
+    "freshet-queue: Dead, A",
+    "freshet-queue: Which jobs do not get done?, A",
+    "freshet-queue: Why were jobs set aside?, A",
+    "freshet-submissions: Undecodable, A",
+];
+
+/// An object that no database keeps, which the feed hands over all the same: it was in order when
+/// it was listed.
+async fn nested_too_deep(world: &World, home: &Home) {
+    let object = |more: &str| {
+        format!(
+            r#"{{"id":"deep","name":"t3_deep","created_utc":1700000000,"subreddit":"elsewhere","title":"A title"{more}}}"#
+        )
+    };
+    let deep = format!(r#","x":{}{}"#, "[".repeat(600), "]".repeat(600));
+    let publication = Publication {
+        subreddit: "elsewhere".to_owned(),
+        id: Some("deep".to_owned()),
+        created_utc: Some(1_700_000_000),
+        object: Some(object(&deep)),
+        ..Publication::default()
+    };
+    world.control().publish(publication).unwrap();
+    let url = format!("sqlite://{}", home.path().join("freshet.db").display());
+    let store = Store::connect(&url, 1).await.unwrap();
+    let listed = [decode(RawValue::from_string(object("")).unwrap(), 1).unwrap()];
+    let poll = PollRecord {
+        listed: &listed,
+        undecodable: &[],
+        members: &[],
+        sweep: None,
+        now_ms: 1,
+    };
+    store.record_poll(&poll).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_seen() {
+    let world = World::with(20).await;
+    let home = world.home();
+    let process = home.start(&["run", "rust"]);
+    let prometheus = Prometheus::start(&rule_files()).await;
+    prometheus.watch(&[process.address().await]);
+    prometheus.until_well(&["freshet", "prometheus"]).await;
+    process
+        .until_status("all is fetched", |it| it["fetched"] == 20)
+        .await;
+
+    nested_too_deep(&world, &home).await;
+    let no_submission = Publication {
+        id: Some("nothing".to_owned()),
+        created_utc: Some(world.control().now_ms() / 1_000),
+        object: Some(r#"{"title":"without a name"}"#.to_owned()),
+        ..Publication::to(&"rust".parse().unwrap())
+    };
+    world.control().publish(no_submission).unwrap();
+    let faults = [
+        Fault::TooManyRequests { retry_after: 1 },
+        Fault::ErrorPage { status: 503 },
+        Fault::Blocked,
+        Fault::Reset,
+    ];
+    // Each twice, since a series begins with the first; and a good answer after each, so that the
+    // next is not waited for ever longer.
+    for fault in faults.into_iter().chain(faults) {
+        for fault in [fault, Fault::NoRateHeaders] {
+            let listing = Some(Endpoint::Listing);
+            world.control().fail_next(1, fault, listing).unwrap();
+        }
+    }
+    // At the same time: what happened once is shown for half a minute.
+    join_all(TROUBLE.map(|place| prometheus.until_shown(place, 0.0))).await;
+}
