@@ -9,8 +9,8 @@ mod watched;
 pub use watched::Watched;
 
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 const SECONDS_FAST: &[f64] = &[
@@ -52,6 +52,8 @@ pub struct Metrics {
     pub heartbeat: GaugeVec,
     /// `path`.
     pub heartbeat_seconds: GaugeVec,
+    /// Seconds.
+    pub clock_ahead: Gauge,
     /// `folder`: bytes.
     pub disk_available: GaugeVec,
     /// `folder`: bytes.
@@ -193,6 +195,7 @@ impl Metrics {
             last_progress: r.gauges("freshet_last_progress_timestamp_seconds", "When each role of this process last made progress: did work, or had none to do, or waited for what it depends on.", &["role"]),
             heartbeat: r.gauges("freshet_heartbeat_timestamp_seconds", "When the newest heartbeat was sent that came all the way: path job (feeder, queue, worker, database) or, in the demo, submission (posted, discovered, queued, fetched, stored); 0 before the first.", &["path"]),
             heartbeat_seconds: r.gauges("freshet_heartbeat_seconds", "Seconds that the newest heartbeat was under way.", &["path"]),
+            clock_ahead: r.gauge("freshet_clock_ahead_seconds", "How far this machine's clock is ahead of the database server's; negative where it is behind, 0 where there is no server."),
             disk_available: r.gauges("freshet_disk_available_bytes", "Bytes that can still be written to the file system of a folder: of SQLite files, and of those in monitoring.folders.", &["folder"]),
             disk_size: r.gauges("freshet_disk_size_bytes", "Bytes that the file system of a folder holds in all.", &["folder"]),
             api: ApiMetrics {
@@ -331,6 +334,10 @@ impl Declare<'_> {
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.keep(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Gauge {
+        self.keep(Gauge::new(name, help))
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {

@@ -2,6 +2,7 @@
 //!
 //! Everything here reads; nothing here changes what the pipeline does.
 
+mod clock;
 mod disks;
 mod gauges;
 mod http;

@@ -116,6 +116,17 @@ impl Store {
         })
     }
 
+    /// The server's clock, milliseconds since the epoch; none where there is no server.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn clock_ms(&self) -> Result<Option<i64>, StoreError> {
+        match self {
+            Store::Postgres(engine) => engine.clock_ms().await.map(Some),
+            Store::Sqlite(_) => Ok(None),
+        }
+    }
+
     /// `sqlite` or `postgres`.
     pub fn engine(&self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
 //! Gauges that describe the service rather than this process: read from the database and the queue
 //! now and then. A label that empties is set to zero or goes, so none reports the past for ever.
 
+use super::clock::Clock;
 use super::disks::Disks;
 use super::status::Live;
 use crate::liveness::{CALL, HOWEVER_LONG, Progress};
@@ -45,6 +46,7 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut turn: u32 = 0;
     let mut marked = false;
+    let mut clock = Clock::default();
     let mut disks = Disks::new(gauges.folders.clone());
     loop {
         let waits = async {
@@ -64,6 +66,13 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
         let count = turn.is_multiple_of(COUNT_EVERY);
         gauges.progress.made();
         disks.look(&gauges.metrics).await;
+        if count {
+            let look = clock.look(&gauges.store, gauges.now_ms, &gauges.metrics);
+            if let Err(error) = gauges.progress.during(CALL, look).await {
+                tracing::debug!(%error, "The clocks could not be compared");
+            }
+            gauges.progress.made();
+        }
         gauges.progress.during(CALL, gauges.turn(count)).await;
         gauges.progress.made();
         turn = turn.wrapping_add(1);

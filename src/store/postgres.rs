@@ -93,6 +93,12 @@ impl Postgres {
         Ok(())
     }
 
+    pub(super) async fn clock_ms(&self) -> Result<i64, StoreError> {
+        let asked = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        super::within_deadline(async { Ok(sqlx::query_scalar(asked).fetch_one(&self.pool).await?) })
+            .await
+    }
+
     /// Ends once the server has gone silent: who only reads from it would wait for ever.
     async fn gone(&self) -> StoreError {
         let mut silences = 0;

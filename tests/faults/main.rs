@@ -45,6 +45,7 @@ mod table;
 mod support {
     pub mod binary;
     pub mod exposition;
+    pub mod faketime;
     pub mod postgres;
     pub mod redis;
 }

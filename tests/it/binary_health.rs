@@ -2,7 +2,9 @@
 //! disks, and where the dashboards are.
 
 use super::support::binary::{Home, PATIENCE, Process};
+use super::support::faketime::faketime;
 use super::support::pipeline::until;
+use super::support::postgres::fresh_database;
 use super::support::redis::{RedisServer, free_port};
 use super::support::world::World;
 
@@ -113,4 +115,35 @@ async fn it_measures_the_space_left_for_its_files_and_for_what_it_is_told_to() {
         .await
         .ended_with(2)
         .says(&["monitoring.folders", "/nowhere"]);
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_from_the_database_servers_is_told() {
+    let home = Home::new();
+    let database = fresh_database().await;
+    let flags = ["--database-url", &database, "--http-listen", "127.0.0.1:0"];
+    for (shift, told) in [("+0s", false), ("-40s", true)] {
+        let mut command = home.command(&[&["run", "--role", "http"], &flags[..]].concat());
+        command
+            .env("LD_PRELOAD", faketime())
+            .env("FAKETIME", shift)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        let mut run = Process::start(&mut command);
+        until("the clocks are compared", PATIENCE, async || {
+            let Some((200, text)) = run.get("/metrics").await else {
+                return false;
+            };
+            let ahead = text.lines().find_map(|line| {
+                let value = line.strip_prefix("freshet_clock_ahead_seconds ")?;
+                value.parse::<f64>().ok()
+            });
+            let expected = if told { -42.0..-38.0 } else { -2.0..2.0 };
+            ahead.is_some_and(|ahead| ahead != 0.0 && expected.contains(&ahead))
+        })
+        .await;
+        let log = run.stderr();
+        assert_eq!(log.contains("the database server's differ"), told, "{log}");
+        run.signal("TERM");
+        run.end(PATIENCE).await;
+    }
 }

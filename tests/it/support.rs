@@ -7,6 +7,7 @@ pub mod canned;
 pub mod capture;
 pub mod discovery;
 pub mod exposition;
+pub mod faketime;
 pub mod jobs;
 pub mod mutate;
 pub mod pipeline;

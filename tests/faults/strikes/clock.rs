@@ -1,6 +1,7 @@
 //! The wall clock of freshet's processes, set while they run; the monotonic clock stays.
 
-use std::path::{Path, PathBuf};
+use crate::support::faketime::faketime;
+use std::path::Path;
 use std::time::Duration;
 
 const FILE: &str = "clock";
@@ -10,7 +11,7 @@ pub fn environment(folder: &Path) -> Vec<(String, String)> {
     step(folder, 0);
     let file = folder.join(FILE).display().to_string();
     [
-        ("LD_PRELOAD", library().display().to_string()),
+        ("LD_PRELOAD", faketime().display().to_string()),
         ("FAKETIME_TIMESTAMP_FILE", file),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         // The file is looked at again this often, seconds.
@@ -30,16 +31,4 @@ pub fn step(folder: &Path, seconds: i64) {
         // Until everybody has looked at the file.
         std::thread::sleep(Duration::from_secs(2));
     }
-}
-
-/// Debian's libfaketime, for threads.
-fn library() -> PathBuf {
-    let folders = std::fs::read_dir("/usr/lib")
-        .into_iter()
-        .flatten()
-        .flatten();
-    folders
-        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
-        .find(|file| file.exists())
-        .expect("libfaketime is missing: apt-get install faketime")
 }
