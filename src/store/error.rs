@@ -134,7 +134,7 @@ fn advice(error: &sqlx::Error) -> Option<&'static str> {
         });
     }
     Some(match code.parse::<i32>().ok()? & 0xff {
-        5 | 6 => "Another program holds the file locked.",
+        5 | 6 | 15 => "Another program holds the file locked.",
         8 => "This user must be allowed to write to the file and its folder.",
         13 => "The disk is full.",
         14 => "Does its folder exist, and may this user write there?",
@@ -159,8 +159,11 @@ fn sqlite_passes(code: &str) -> bool {
     const NO_MEMORY: i32 = 7;
     const IO: i32 = 10;
     const FULL: i32 = 13;
+    // Locks of the log that others held all the while.
+    const PROTOCOL: i32 = 15;
+    let passing = [BUSY, LOCKED, NO_MEMORY, IO, FULL, PROTOCOL];
     code.parse::<i32>()
-        .is_ok_and(|code| [BUSY, LOCKED, NO_MEMORY, IO, FULL].contains(&(code & 0xff)))
+        .is_ok_and(|code| passing.contains(&(code & 0xff)))
 }
 
 #[cfg(test)]
@@ -177,7 +180,7 @@ mod tests {
         for code in ["42P01", "22P02", "23505", "28P01", "54001", ""] {
             assert!(!postgres_passes(code), "{code}");
         }
-        for code in ["5", "517", "6", "13", "10", "1034"] {
+        for code in ["5", "517", "6", "13", "10", "1034", "15"] {
             assert!(sqlite_passes(code), "{code}");
         }
         for code in ["1", "19", "11", "2067", "", "14"] {
