@@ -16,6 +16,7 @@ mod poll;
 mod prove;
 mod record;
 mod schedule;
+mod singly;
 mod sweep;
 mod walk;
 

@@ -7,10 +7,11 @@ use super::member::member;
 use super::overlaps::Overlaps;
 use super::pages::{WalkEnd, Walked};
 use super::prove::seconds;
+use super::singly::write_singly;
 use super::walk::Ended;
 use crate::liveness::CALL;
 use crate::store::{Claimed, MemberRecord, PollRecord, PollStored, StoreError, WindowOutcome};
-use crate::submission::{SubredditName, Undecodable};
+use crate::submission::SubredditName;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -72,49 +73,9 @@ pub(super) async fn write(
     if !error.is_unavailable() && !record.listed.is_empty() {
         // One item spoils it for all. Each by itself tells which; that one is kept raw.
         tracing::warn!(%error, items = record.listed.len(), "What was listed is stored item by item");
-        let (mut good, mut undecodable) = (Vec::new(), record.undecodable.to_vec());
-        let mut places = Vec::new();
-        for (place, item) in record.listed.iter().enumerate() {
-            let alone = PollRecord {
-                listed: std::slice::from_ref(item),
-                undecodable: &[],
-                members: &[],
-                sweep: None,
-                now_ms: record.now_ms,
-            };
-            // Only tried, so that what is new is still new to the poll and counted with it.
-            match persist(discover, &alone, true, stop).await {
-                Ok(_) => {
-                    good.push(item.clone());
-                    places.push(place);
-                }
-                Err(error) => undecodable.push(Undecodable {
-                    raw: item.raw.clone(),
-                    reason: format!("it could not be stored: {error}"),
-                    observed_ms: item.observed_ms,
-                }),
-            }
-        }
-        let rest = PollRecord {
-            listed: &good,
-            undecodable: &undecodable,
-            ..*record
-        };
-        if let Ok(mut stored) = persist(discover, &rest, false, stop).await {
-            let fresh = stored.fresh.iter();
-            stored.fresh = fresh
-                .filter_map(|index| places.get(*index).copied())
-                .collect();
-            return Some(stored);
-        }
-        // It is not the items. They are kept; only their windows stay open.
-        let kept = PollRecord {
-            members: &[],
-            sweep: None,
-            ..rest
-        };
-        if let Err(error) = persist(discover, &kept, false, stop).await {
-            tracing::error!(%error, "What was listed could not be stored");
+        let stored = write_singly(discover, record, stop).await;
+        if stored.is_some() {
+            return stored;
         }
     }
     // The claims are left to run out: given back, they would be due at once, again and again.
@@ -123,7 +84,7 @@ pub(super) async fn write(
 }
 
 /// Repeats a transaction while the database is away and the process goes on.
-async fn persist(
+pub(super) async fn persist(
     discover: &Discover,
     record: &PollRecord<'_>,
     only_try: bool,

@@ -72,7 +72,7 @@ impl Fetching {
         let attempts = match self.start(ids).await {
             Ok(attempts) => attempts,
             Err(error) => {
-                let error = told(&error);
+                let error = error.told();
                 tracing::warn!(
                     jobs = ids.len(),
                     error,
@@ -235,7 +235,7 @@ impl Fetching {
         match self.write(attempts, &judged).await {
             Ok(written) => outcomes.extend(written),
             Err(error) if error.is_unavailable() => {
-                let error = told(&error);
+                let error = error.told();
                 tracing::warn!(
                     jobs = attempts.len(),
                     error,
@@ -244,7 +244,7 @@ impl Fetching {
                 outcomes.extend(self.hand_back(attempts, RETURN_AFTER_MS).await);
             }
             Err(error) => {
-                let error = told(&error);
+                let error = error.told();
                 outcomes.extend(self.record_singly(attempts, judged, error).await);
             }
         }
@@ -275,7 +275,7 @@ impl Fetching {
                     Err(error) if error.is_unavailable() => {
                         outcomes.extend(self.hand_back(alone, RETURN_AFTER_MS).await);
                     }
-                    Err(error) => refused.push((attempt, told(&error))),
+                    Err(error) => refused.push((attempt, error.told())),
                 }
             }
         }
@@ -435,13 +435,5 @@ impl Fetching {
                 other => return other,
             }
         }
-    }
-}
-
-/// What the store says went wrong, and what the database says.
-fn told(error: &StoreError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }

@@ -34,6 +34,14 @@ impl StoreError {
         matches!(self, StoreError::Unavailable { .. })
     }
 
+    /// What went wrong, and what the driver says of it.
+    pub fn told(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+
     /// What somebody can do about it who only knows the address.
     pub fn advice(&self) -> Option<&'static str> {
         match self {

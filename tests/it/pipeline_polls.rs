@@ -192,6 +192,90 @@ async fn an_item_that_cannot_be_stored_costs_itself_and_the_others_count_with_th
     world.stop().await;
 }
 
+/// Waits until so many transactions with what was listed have come to an end, well or not.
+async fn writes(world: &World, count: u64) {
+    let seconds = &world.metrics.ingest.write_seconds;
+    until("they have ended", Duration::from_secs(20), async || {
+        seconds.get_sample_count() >= count
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_fault_of_the_database_that_passes_meanwhile_is_charged_to_no_item() {
+    let mut world = still(1).await;
+    let name = &names(1)[0];
+    for _ in 0..100 {
+        publish(&world, name);
+    }
+    world
+        .execute("CREATE TABLE fault AS SELECT unixepoch('subsec') + 2 AS passes_at")
+        .await;
+    // Slowly enough to pass in the midst of them.
+    world
+        .execute(
+            "CREATE TRIGGER refuses BEFORE INSERT ON submissions
+             WHEN unixepoch('subsec') < (SELECT passes_at FROM fault)
+                AND length(hex(randomblob(8000000))) > 0
+             BEGIN SELECT RAISE(ABORT, 'for a while'); END",
+        )
+        .await;
+    world.start_scheduler();
+    // All together, each by itself, and all that were taken.
+    writes(&world, 1 + 100 + 1).await;
+    world.advance(Duration::from_secs(21));
+    world.settle(|| {}).await;
+    assert_eq!(world.stored().await.len(), 100);
+    let poll = last_window(&world, name).await;
+    assert_eq!(
+        (poll.fresh, poll.window.outcome),
+        (100, WindowOutcome::Complete)
+    );
+    let kept = world.rows("SELECT reason, times FROM undecodable").await;
+    assert_eq!(kept, []);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn where_whatever_is_new_is_refused_alike_no_item_is_to_blame() {
+    let mut world = still(1).await;
+    let name = &names(1)[0];
+    publish(&world, name);
+    world.start_scheduler();
+    world.settle(|| {}).await;
+    let before = row(&world, name).await;
+    world
+        .execute(
+            "CREATE TRIGGER refuses BEFORE INSERT ON submissions
+             BEGIN SELECT RAISE(ABORT, 'nobody may write'); END",
+        )
+        .await;
+    publish(&world, name);
+    publish(&world, name);
+    let first = world.metrics.ingest.write_seconds.get_sample_count();
+    world.advance(MINUTE);
+    // All together, then each of the three.
+    writes(&world, first + 4).await;
+    let readings = clock_readings();
+    until("it looks again", Duration::from_secs(10), async || {
+        clock_readings() >= readings + 4
+    })
+    .await;
+    assert_eq!(row(&world, name).await.covered_until, before.covered_until);
+    world.execute("DROP TRIGGER refuses").await;
+    world.advance(Duration::from_secs(21));
+    world.settle(|| {}).await;
+    assert_eq!(world.stored().await.len(), 3);
+    let poll = last_window(&world, name).await;
+    assert_eq!(
+        (poll.fresh, poll.window.outcome),
+        (2, WindowOutcome::Complete)
+    );
+    let kept = world.rows("SELECT reason, times FROM undecodable").await;
+    assert_eq!(kept, []);
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_poll_that_cannot_be_recorded_is_repeated_when_its_claim_has_run_out() {
     let mut world = still(1).await;
