@@ -19,6 +19,7 @@ mod dead;
 mod error;
 mod fetches;
 mod gaps;
+mod give_back;
 mod heartbeats;
 mod intervals;
 mod leases;

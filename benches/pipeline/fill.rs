@@ -76,6 +76,7 @@ async fn put(
             undecodable: &[],
             deferred: &[],
             unavailable: &[],
+            by: "w",
             now_ms,
         };
         store.record_fetches(&record).await.context("storing")?;

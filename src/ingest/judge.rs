@@ -68,13 +68,14 @@ impl Judged {
         }
     }
 
-    /// What is to be stored.
-    pub(super) fn record(&self, now_ms: i64) -> FetchRecord<'_> {
+    /// What is to be stored, as asked for by this worker.
+    pub(super) fn record<'a>(&'a self, by: &'a str, now_ms: i64) -> FetchRecord<'a> {
         FetchRecord {
             observations: &self.observations,
             undecodable: &self.undecodable,
             deferred: &self.deferred,
             unavailable: &self.unavailable,
+            by,
             now_ms,
         }
     }

@@ -312,7 +312,7 @@ impl Fetching {
             .persist(|| async move {
                 let begun = Instant::now();
                 // The time of this try: an earlier one may lie far back.
-                let record = judged.record((ingest.now_ms)());
+                let record = judged.record(&ingest.holder, (ingest.now_ms)());
                 let stored = ingest.store.record_fetches(&record).await?;
                 let seconds = begun.elapsed().as_secs_f64();
                 ingest.metrics.ingest.write_seconds.observe(seconds);
@@ -409,7 +409,11 @@ impl Fetching {
         let ids: Vec<SubmissionId> = attempts.iter().map(|attempt| attempt.id.clone()).collect();
         let due_ms = (self.ingest.now_ms)() + after_ms;
         if let Err(error) = self
-            .persist(|| self.ingest.store.return_fetches(&ids, due_ms))
+            .persist(|| {
+                self.ingest
+                    .store
+                    .return_fetches(&ids, &self.ingest.holder, due_ms)
+            })
             .await
         {
             // The feeder finds out that the queue no longer holds them.

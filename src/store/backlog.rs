@@ -69,16 +69,6 @@ const UNFEED: Dialects = Dialects {
     sqlite: "UPDATE fetches SET fed_ms = NULL
      WHERE id IN (SELECT value FROM json_each($1)) AND fed_ms IS NOT NULL AND dead_at IS NULL",
 };
-const RETURN: Dialects = Dialects {
-    postgres: "UPDATE fetches
-     SET attempts = CASE WHEN started AND attempts > 0 THEN attempts - 1 ELSE attempts END,
-         started = false, fed_ms = NULL, due_ms = $2
-     WHERE id = ANY($1) AND dead_at IS NULL",
-    sqlite: "UPDATE fetches
-     SET attempts = CASE WHEN started AND attempts > 0 THEN attempts - 1 ELSE attempts END,
-         started = false, fed_ms = NULL, due_ms = $2
-     WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL",
-};
 /// One priority at a time, as above: the first of the index each.
 const OLDEST: Dialects = Dialects::same(
     "SELECT (SELECT due_ms FROM fetches
@@ -172,22 +162,17 @@ impl Store {
     /// # Errors
     /// As the database answers.
     pub async fn unfeed(&self, ids: &[SubmissionId]) -> Result<u64, StoreError> {
-        self.change_fetches(UNFEED, ids, None).await
-    }
-
-    /// Gives attempts back that never came to an answer of their own (an outage of Reddit): one
-    /// less, due then (milliseconds).
-    ///
-    /// # Errors
-    /// As the database answers.
-    pub async fn return_fetches(
-        &self,
-        ids: &[SubmissionId],
-        due_ms: i64,
-    ) -> Result<(), StoreError> {
-        self.change_fetches(RETURN, ids, Some(due_ms))
-            .await
-            .map(drop)
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let texts = &list(ids);
+        on_engine!(self, write, UNFEED, |sql, pool| {
+            Ok(sqlx::query(sql)
+                .bind(texts)
+                .execute(pool)
+                .await?
+                .rows_affected())
+        })
     }
 
     /// How many fetches wait, are fed or set aside, without counting the backlog row by row.
@@ -220,26 +205,6 @@ impl Store {
                 Ok::<_, StoreError>(query.fetch_one(pool).await?)
             })?;
         Ok([heads.0, heads.1, heads.2].into_iter().flatten().min())
-    }
-
-    /// Runs a statement over ids, with a time where it needs one; returns how many rows it changed.
-    async fn change_fetches(
-        &self,
-        statement: Dialects,
-        ids: &[SubmissionId],
-        time: Option<i64>,
-    ) -> Result<u64, StoreError> {
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        let texts = &list(ids);
-        on_engine!(self, write, statement, |sql, pool| {
-            let mut query = sqlx::query(sql).bind(texts);
-            if let Some(time) = time {
-                query = query.bind(time);
-            }
-            Ok(query.execute(pool).await?.rows_affected())
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 use super::attempts::longer_history;
 use super::clocks::AHEAD_MS;
 use super::content::{Batch, Content, Deltas, prepare};
+use super::give_back::GIVE_BACK;
 use super::statement::{Dialects, Texts, in_transaction};
 use super::submissions::{Progress, json};
 use super::{Status, Store, StoreError, within_deadline};
@@ -22,6 +23,9 @@ pub struct FetchRecord<'a> {
     pub deferred: &'a [(SubmissionId, i64)],
     /// Not given out any more; the listed copy stays.
     pub unavailable: &'a [SubmissionId],
+    /// Who asked, as told to [`Store::start_attempts`]. What was left out means nothing for a fetch
+    /// that somebody else has begun or ended since.
+    pub by: &'a str,
     /// Milliseconds.
     pub now_ms: i64,
 }
@@ -43,21 +47,6 @@ pub struct FetchStored {
     pub nul_stripped: u64,
 }
 
-const DEFER: Dialects = Dialects {
-    postgres: "UPDATE fetches AS f
-     SET attempts = CASE WHEN started AND attempts > 0 THEN attempts - 1 ELSE attempts END,
-         omissions = omissions + CASE WHEN started THEN 1 ELSE 0 END,
-         started = false, fed_ms = NULL, due_ms = n.due_ms
-     FROM (SELECT value->>0 AS id, (value->>1)::bigint AS due_ms
-           FROM json_array_elements($1::text::json)) AS n
-     WHERE f.id = n.id AND f.dead_at IS NULL",
-    sqlite: "UPDATE fetches AS f
-     SET attempts = CASE WHEN started AND attempts > 0 THEN attempts - 1 ELSE attempts END,
-         omissions = omissions + CASE WHEN started THEN 1 ELSE 0 END,
-         started = false, fed_ms = NULL, due_ms = n.due_ms
-     FROM (SELECT value->>0 AS id, value->>1 AS due_ms FROM json_each($1)) AS n
-     WHERE f.id = n.id AND f.dead_at IS NULL",
-};
 const SET_ASIDE: Dialects = Dialects {
     postgres: concat!(
         "UPDATE fetches SET fed_ms = NULL, started = false, reason = $2, dead_at = $3, ",
@@ -243,8 +232,9 @@ async fn end(
             .filter(|(id, _)| !done.contains(id))
             .collect();
         let rows = json(&rows)?;
-        in_transaction!(transaction, DEFER, |sql, connection| {
-            sqlx::query(sql).bind(rows).execute(connection).await?;
+        in_transaction!(transaction, GIVE_BACK, |sql, connection| {
+            let query = sqlx::query(sql).bind(rows).bind(record.by).bind(1_i32);
+            query.execute(connection).await?;
         });
     }
     if !batch.too_deep.is_empty() {

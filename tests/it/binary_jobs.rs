@@ -163,6 +163,7 @@ async fn nothing_is_decided_without_saying_for_which() {
         undecodable: &[],
         deferred: &[],
         unavailable: &[],
+        by: "w",
         now_ms: 9,
     };
     // One that came after all is no job any more.

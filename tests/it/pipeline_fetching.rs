@@ -373,6 +373,6 @@ async fn a_job_that_runs_out_of_time_is_left_to_its_request_and_to_the_feeder() 
     assert_eq!(world.rows(state).await, before);
     // As its request does where it meets an outage: the attempt is given back.
     let later = our_clock() + 1;
-    world.store.return_fetches(&due, later).await.unwrap();
+    world.store.return_fetches(&due, "w", later).await.unwrap();
     assert_eq!(attempts(&world).await["a1"], 0);
 }

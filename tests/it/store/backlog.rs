@@ -66,7 +66,9 @@ async fn the_oldest_fetch_is_that_which_has_been_due_longest(world: World) {
     let due = store.claim_fetches(NOW + 2, 9).await.unwrap();
     assert_eq!(due, ids(&["a3", "a2"]), "they are in the queue now");
     assert_eq!(oldest(NOW + 9).await, Some(NOW + 3));
-    store.return_fetches(&ids(&["a3"]), NOW + 2).await.unwrap();
+    let a3 = ids(&["a3"]);
+    store.start_attempts(&a3, "w", NOW + 2).await.unwrap();
+    store.return_fetches(&a3, "w", NOW + 2).await.unwrap();
     assert_eq!(oldest(NOW + 9).await, Some(NOW + 2));
 }
 
@@ -156,7 +158,10 @@ async fn a_clock_set_back_by_minutes_shortens_no_wait(world: World) {
         ("a2", back + 240_000),
         ("a3", back + 3_600_000),
     ] {
-        store.return_fetches(&ids(&[text]), due_ms).await.unwrap();
+        store
+            .return_fetches(&ids(&[text]), "w", due_ms)
+            .await
+            .unwrap();
     }
     assert_eq!(store.retime_fetches(back, 2).await.unwrap(), 2);
     assert_eq!(store.retime_fetches(back, 9).await.unwrap(), 1);
@@ -214,7 +219,7 @@ async fn an_outage_gives_the_attempt_back_once(world: World) {
     );
     for _ in 0..2 {
         store
-            .return_fetches(&ids(&["a1"]), NOW + 700)
+            .return_fetches(&ids(&["a1"]), "w", NOW + 700)
             .await
             .unwrap();
     }
@@ -255,7 +260,7 @@ async fn a_failure_keeps_its_reason_and_is_tried_again_or_set_aside(world: World
     );
     assert!(store.fed_before(NOW + 99, 9).await.unwrap().is_empty());
     assert_eq!(store.unfeed(&ids(&["a1"])).await.unwrap(), 0);
-    store.return_fetches(&ids(&["a1"]), NOW).await.unwrap();
+    store.return_fetches(&ids(&["a1"]), "w", NOW).await.unwrap();
     assert_eq!(store.fetch_counts(NOW + 99).await.unwrap().dead, 1);
     assert_eq!(
         world.number("SELECT dead_at FROM fetches").await,
@@ -278,7 +283,7 @@ async fn counts_tell_the_sorts_apart(world: World) {
             dead: 1
         }
     );
-    store.return_fetches(&[], NOW).await.unwrap();
+    store.return_fetches(&[], "w", NOW).await.unwrap();
     assert!(
         store
             .start_attempts(&[], "w", NOW)

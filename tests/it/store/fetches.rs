@@ -243,6 +243,7 @@ async fn a_record_repeated_after_a_lost_answer_changes_nothing(world: World) {
         undecodable: &[odd],
         deferred: &[(id("a2"), NOW + 60_000)],
         unavailable: &ids(&["a3"]),
+        by: "w",
         now_ms: NOW,
     };
     let first = world.store.record_fetches(&record).await.unwrap();

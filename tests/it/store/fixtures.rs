@@ -146,6 +146,7 @@ pub fn nothing() -> FetchRecord<'static> {
         undecodable: &[],
         deferred: &[],
         unavailable: &[],
+        by: "w",
         now_ms: NOW,
     }
 }

@@ -12,6 +12,8 @@ conformance!(
     an_attempt_of_an_older_build_is_told_as_far_as_it_is_known,
     what_a_worker_begins_again_unended_is_the_same_attempt,
     who_was_overtaken_ends_no_attempt_but_its_own,
+    who_was_overtaken_gives_back_no_attempt_but_its_own,
+    what_was_given_back_and_ended_by_others_stays_as_they_left_it,
     one_odd_entry_hides_no_other,
 );
 
@@ -108,7 +110,7 @@ async fn what_goes_well_or_is_given_back_leaves_no_history(world: World) {
     let store = &world.store;
     world.list(&[seen("a1", NOW)]).await;
     begin(&world, "w", NOW).await;
-    store.return_fetches(&ids(&["a1"]), NOW).await.unwrap();
+    store.return_fetches(&ids(&["a1"]), "w", NOW).await.unwrap();
     assert_eq!(begin(&world, "w", NOW).await, None);
     let deferred = FetchRecord {
         deferred: &[(id("a1"), NOW)],
@@ -160,7 +162,7 @@ async fn what_a_worker_begins_again_unended_is_the_same_attempt(world: World) {
         assert_eq!((begun[0].attempts, begun[0].failed_before), (1, None));
     }
     assert!(history(&world).await.is_empty());
-    store.return_fetches(&a1, NOW).await.unwrap();
+    store.return_fetches(&a1, "w", NOW).await.unwrap();
     let begun = store.start_attempts(&a1, "w", NOW + 5).await.unwrap();
     assert_eq!(begun[0].attempts, 1);
     // Another's is another.
@@ -192,6 +194,91 @@ async fn who_was_overtaken_ends_no_attempt_but_its_own(world: World) {
         ("other".to_owned(), NOW + 1, Some("its own".to_owned())),
     ];
     assert_eq!(told, expected);
+}
+
+/// As where Reddit was out, or the answer left it out; and again, as after a lost answer.
+async fn gives_back(world: &World, by: &str, due_ms: i64, left_out: bool) {
+    for _ in 0..2 {
+        if left_out {
+            let record = FetchRecord {
+                deferred: &[(id("a1"), due_ms)],
+                by,
+                ..nothing()
+            };
+            world.store.record_fetches(&record).await.unwrap();
+        } else {
+            let a1 = ids(&["a1"]);
+            let returned = world.store.return_fetches(&a1, by, due_ms).await;
+            returned.unwrap();
+        }
+    }
+}
+
+/// Attempts, omissions, and whether one is under way.
+async fn counts(world: &World) -> (i64, i64, bool) {
+    let attempts = "SELECT CAST(attempts AS bigint) FROM fetches";
+    let omissions = "SELECT CAST(omissions AS bigint) FROM fetches";
+    let started = "SELECT count(*) FROM fetches WHERE started";
+    (
+        world.number(attempts).await,
+        world.number(omissions).await,
+        world.number(started).await == 1,
+    )
+}
+
+async fn who_was_overtaken_gives_back_no_attempt_but_its_own(world: World) {
+    let store = &world.store;
+    for left_out in [false, true] {
+        world.list(&[seen("a1", NOW)]).await;
+        store.claim_fetches(NOW + 7, 9).await.unwrap();
+        begin(&world, "slow", NOW).await;
+        begin(&world, "other", NOW + 1).await;
+        assert_eq!(counts(&world).await, (2, 0, true));
+        gives_back(&world, "slow", NOW + 500, left_out).await;
+        assert_eq!(counts(&world).await, (1, 0, true), "left out: {left_out}");
+        assert!(history(&world).await.is_empty());
+        let (due, fed) = ("SELECT due_ms FROM fetches", "SELECT fed_ms FROM fetches");
+        assert_eq!(world.number(due).await, NOW);
+        assert_eq!(world.number(fed).await, NOW + 7);
+        // Of two that were overtaken it is the later one that can still take its own back.
+        begin(&world, "third", NOW + 2).await;
+        begin(&world, "fourth", NOW + 3).await;
+        gives_back(&world, "other", NOW + 500, left_out).await;
+        assert_eq!(
+            (counts(&world).await.0, history(&world).await.len()),
+            (3, 2)
+        );
+        gives_back(&world, "third", NOW + 500, left_out).await;
+        assert_eq!(
+            (counts(&world).await.0, history(&world).await.len()),
+            (2, 1)
+        );
+        // Whose attempt it is ends it.
+        gives_back(&world, "fourth", NOW + 9, left_out).await;
+        let omissions = i64::from(left_out);
+        assert_eq!(counts(&world).await, (1, omissions, false));
+        assert_eq!(world.number(due).await, NOW + 9);
+        assert_eq!(store.claim_fetches(NOW + 9, 9).await.unwrap().len(), 1);
+        world.fetch(&[seen("a1", NOW + 9)]).await;
+        world.run("DELETE FROM submissions").await;
+    }
+}
+
+async fn what_was_given_back_and_ended_by_others_stays_as_they_left_it(world: World) {
+    let store = &world.store;
+    world.list(&[seen("a1", NOW)]).await;
+    begin(&world, "slow", NOW).await;
+    begin(&world, "other", NOW + 1).await;
+    let a1 = id("a1");
+    let failed = store.fail_fetch(&a1, failure("other", "bad luck", NOW + 2), NOW + 60);
+    failed.await.unwrap();
+    store.claim_fetches(NOW + 60, 9).await.unwrap();
+    for left_out in [false, true] {
+        gives_back(&world, "slow", NOW + 500, left_out).await;
+        assert_eq!(counts(&world).await, (2, 0, false));
+        assert_eq!(world.number("SELECT due_ms FROM fetches").await, NOW + 60);
+        assert_eq!(world.number("SELECT fed_ms FROM fetches").await, NOW + 60);
+    }
 }
 
 async fn one_odd_entry_hides_no_other(world: World) {

@@ -100,6 +100,7 @@ impl Spent {
             undecodable: &[],
             deferred: &[],
             unavailable: &[],
+            by: "w",
             now_ms: NOW,
         };
         store.record_fetches(&record).await.unwrap();
@@ -240,12 +241,13 @@ async fn no_call_reads_more_rows_than_it_was_asked_for() {
             undecodable: &[],
             deferred: &[(id("ff"), NOW)],
             unavailable: &[id("fe")],
+            by: "w",
             now_ms: NOW,
         };
         store.record_fetches(&record).await.unwrap();
         store.start_attempts(&claimed, "w", NOW).await.unwrap();
         store.unfeed(&claimed).await.unwrap();
-        store.return_fetches(&claimed, NOW).await.unwrap();
+        store.return_fetches(&claimed, "w", NOW).await.unwrap();
         store.claim_fetches(NOW, 100).await.unwrap();
         store.fed_before(NOW + 1, 10).await.unwrap();
         store.claim_due("a", NOW, 1000, 10).await.unwrap();
