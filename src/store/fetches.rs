@@ -47,6 +47,12 @@ pub struct FetchStored {
     pub nul_stripped: u64,
 }
 
+/// Not where somebody else has begun since, or where the fetch has ended and come anew.
+const END_OWN: Dialects = Dialects {
+    postgres: "DELETE FROM fetches WHERE id = ANY($1) AND started_by = $2 RETURNING id",
+    sqlite: "DELETE FROM fetches
+     WHERE id IN (SELECT value FROM json_each($1)) AND started_by = $2 RETURNING id",
+};
 const SET_ASIDE: Dialects = Dialects {
     postgres: concat!(
         "UPDATE fetches SET fed_ms = NULL, started = false, reason = $2, dead_at = $3, ",
@@ -92,12 +98,8 @@ impl Store {
         let now = record.now_ms.div_euclid(1000);
         let batch = prepare(record.observations, matches!(self, Store::Postgres(_)));
         let observed: HashSet<&str> = batch.newest.iter().map(Content::id).collect();
-        let unavailable: Texts<'_> = record
-            .unavailable
-            .iter()
-            .map(SubmissionId::as_str)
-            .filter(|id| !observed.contains(id))
-            .collect();
+        let left_out = record.unavailable.iter().map(SubmissionId::as_str);
+        let left_out: Texts<'_> = left_out.filter(|id| !observed.contains(id)).collect();
         let too_deep: Vec<Undecodable> = batch
             .too_deep
             .iter()
@@ -113,11 +115,16 @@ impl Store {
         let mut transaction = self.begin().await?;
 
         let ids = batch.newest.iter().map(Content::id);
-        let mut ids: Vec<&str> = ids.chain(unavailable.0.iter().copied()).collect();
+        let mut ids: Vec<&str> = ids.chain(left_out.0.iter().copied()).collect();
         ids.sort_unstable();
         let mut known = transaction.known(Texts(ids), true).await?;
-        for id in &unavailable.0 {
-            if let Some(row) = known.get(*id)
+        let unavailable: Vec<String> = in_transaction!(&mut transaction, END_OWN, |sql, it| {
+            let query = sqlx::query_scalar(sql).bind(left_out).bind(record.by);
+            query.fetch_all(it).await?
+        });
+        deltas.fetches -= unavailable.len() as i64;
+        for id in &unavailable {
+            if let Some(row) = known.get(id)
                 && row.status != Status::Unavailable
             {
                 deltas.moves(Some(row.status), Status::Unavailable);
@@ -185,18 +192,11 @@ impl Store {
 
         let objects = record.undecodable.iter().chain(&too_deep);
         deltas.undecodable = transaction.keep_undecodable(objects).await?;
+        let unavailable = unavailable.iter().map(String::as_str).collect();
         transaction
-            .set_status(unavailable.clone(), Status::Unavailable)
+            .set_status(unavailable, Status::Unavailable)
             .await?;
-        end(
-            &mut transaction,
-            record,
-            &batch,
-            &unavailable,
-            now,
-            &mut deltas,
-        )
-        .await?;
+        end(&mut transaction, record, &batch, now, &mut deltas).await?;
         transaction.count(deltas).await?;
         transaction.commit().await?;
 
@@ -216,15 +216,12 @@ async fn end(
     transaction: &mut super::statement::Transaction,
     record: &FetchRecord<'_>,
     batch: &Batch<'_>,
-    unavailable: &Texts<'_>,
     now: i64,
     deltas: &mut Deltas,
 ) -> Result<(), StoreError> {
-    let observed = batch.newest.iter().map(Content::id);
-    let mut ended: Vec<&str> = observed.chain(unavailable.0.iter().copied()).collect();
-    ended.sort_unstable();
+    let ended: Texts<'_> = batch.newest.iter().map(Content::id).collect();
     if !record.deferred.is_empty() {
-        let done: HashSet<&str> = ended.iter().copied().collect();
+        let done: HashSet<&str> = ended.0.iter().copied().collect();
         let rows: Vec<(&str, i64)> = record
             .deferred
             .iter()
@@ -253,6 +250,6 @@ async fn end(
                 .await?;
         });
     }
-    deltas.fetches -= transaction.end_fetches(Texts(ended)).await?;
+    deltas.fetches -= transaction.end_fetches(ended).await?;
     Ok(())
 }

@@ -148,6 +148,8 @@ async fn writers_that_meet_agree_in_the_end(world: World) {
                     };
                     again(async || store.record_poll(&poll).await.map(drop)).await;
                 } else {
+                    // Only who has begun it can end it so.
+                    again(async || store.start_attempts(&gone, "w", NOW).await.map(drop)).await;
                     let record = FetchRecord {
                         observations: &batch,
                         unavailable: &gone,

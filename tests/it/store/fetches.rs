@@ -1,7 +1,7 @@
 //! Recording fetches.
 
 use super::conformance;
-use super::fixtures::{NOW, World, id, ids, nothing, raw, seen, seen_with};
+use super::fixtures::{NOW, World, id, ids, left_out, nothing, raw, seen, seen_with};
 use freshet::store::{FetchRecord, FetchStored, Status, Totals};
 use freshet::submission::Undecodable;
 
@@ -12,6 +12,7 @@ conformance!(
     what_a_clock_saw_that_was_set_back_is_no_newer,
     an_id_that_was_never_listed_is_inserted,
     what_is_not_given_out_any_more_keeps_its_listed_copy,
+    what_was_left_out_of_an_overtaken_answer_is_not_unavailable,
     what_was_left_out_is_asked_for_again_and_costs_no_attempt,
     of_one_id_twice_in_a_batch_the_newest_is_kept,
     a_record_repeated_after_a_lost_answer_changes_nothing,
@@ -170,11 +171,7 @@ async fn an_id_that_was_never_listed_is_inserted(world: World) {
 
 async fn what_is_not_given_out_any_more_keeps_its_listed_copy(world: World) {
     world.list(&[seen("a1", NOW)]).await;
-    let record = FetchRecord {
-        unavailable: &ids(&["a1", "never"]),
-        ..nothing()
-    };
-    world.store.record_fetches(&record).await.unwrap();
+    world.give_up(&ids(&["a1", "never"])).await;
     let row = world.store.submission(&id("a1")).await.unwrap().unwrap();
     assert_eq!(
         (row.status, row.title.as_deref()),
@@ -187,6 +184,44 @@ async fn what_is_not_given_out_any_more_keeps_its_listed_copy(world: World) {
     assert_eq!(world.fetch(&[seen("a1", NOW + 9)]).await.unchanged, [0]);
     let totals = world.store.totals().await.unwrap();
     assert_eq!((totals.fetched, totals.unavailable), (1, 0));
+}
+
+async fn what_was_left_out_of_an_overtaken_answer_is_not_unavailable(world: World) {
+    let store = &world.store;
+    world
+        .list(&[seen("a1", NOW), seen("a2", NOW), seen("a3", NOW)])
+        .await;
+    // Its answer leaves all of them out, and then it is frozen.
+    let all = ids(&["a1", "a2", "a3"]);
+    store.start_attempts(&all, "frozen", NOW).await.unwrap();
+    // Others go on: one is fetched, one is under way, and one was left out and is listed again.
+    let begun = store.start_attempts(&all, "other", NOW + 7_000).await;
+    assert_eq!(begun.unwrap().len(), 3);
+    let a1 = seen_with("a1", NOW + 10_000, r#","title":"fetched""#);
+    world.fetch(&[a1]).await;
+    let third = ids(&["a3"]);
+    let record = left_out(&third, "other");
+    store.record_fetches(&record).await.unwrap();
+    world.list(&[seen("a3", NOW + 11_000)]).await;
+    let before = store.totals().await.unwrap();
+    assert_eq!((before.fetched, before.unavailable), (1, 0));
+
+    for _ in 0..2 {
+        let record = left_out(&all, "frozen");
+        store.record_fetches(&record).await.unwrap();
+    }
+    assert_eq!(store.totals().await.unwrap(), before);
+    let rows = "SELECT count(*) FROM submissions WHERE status = 'unavailable'";
+    assert_eq!(world.number(rows).await, 0);
+    assert_eq!(world.number("SELECT count(*) FROM fetches").await, 2);
+    let counted = "SELECT CAST(sum(fetches) AS bigint) FROM counters";
+    assert_eq!(world.number(counted).await, 2);
+    // Whose attempt it is knows.
+    let second = ids(&["a2"]);
+    let record = left_out(&second, "other");
+    store.record_fetches(&record).await.unwrap();
+    let row = store.submission(&id("a2")).await.unwrap().unwrap();
+    assert_eq!(row.status, Status::Unavailable);
 }
 
 async fn what_was_left_out_is_asked_for_again_and_costs_no_attempt(world: World) {
@@ -246,6 +281,9 @@ async fn a_record_repeated_after_a_lost_answer_changes_nothing(world: World) {
         by: "w",
         now_ms: NOW,
     };
+    let others = ids(&["a2", "a3"]);
+    let begun = world.store.start_attempts(&others, "w", NOW).await;
+    assert_eq!(begun.unwrap().len(), 2);
     let first = world.store.record_fetches(&record).await.unwrap();
     assert_eq!(first.changed, [0, 1]);
     let totals = world.store.totals().await.unwrap();
@@ -263,18 +301,14 @@ async fn totals_equal_what_is_counted(world: World) {
     world.list(&listed).await;
     world.fetch(&listed[..12]).await;
     let gone: Vec<_> = (10..17).map(|n| id(&format!("x{n}"))).collect();
-    let record = FetchRecord {
-        unavailable: &gone,
-        ..nothing()
-    };
-    world.store.record_fetches(&record).await.unwrap();
+    world.give_up(&gone).await;
     world.list(&listed[15..20]).await;
     assert_eq!(
         world.store.totals().await.unwrap(),
         Totals {
             discovered: 15,
-            fetched: 10,
-            unavailable: 5,
+            fetched: 12,
+            unavailable: 3,
             undecodable: 0
         }
     );
@@ -285,11 +319,11 @@ async fn totals_equal_what_is_counted(world: World) {
         ),
         (
             "SELECT count(*) FROM submissions WHERE status = 'fetched'",
-            10,
+            12,
         ),
         (
             "SELECT count(*) FROM submissions WHERE status = 'unavailable'",
-            5,
+            3,
         ),
         ("SELECT count(*) FROM fetches", 15),
         ("SELECT CAST(sum(fetches) AS bigint) FROM counters", 15),

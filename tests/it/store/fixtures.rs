@@ -138,6 +138,22 @@ impl World {
         };
         self.store.record_fetches(&record).await.unwrap()
     }
+
+    /// Asks for these in vain, for the last time.
+    pub async fn give_up(&self, ids: &[SubmissionId]) {
+        self.store.start_attempts(ids, "w", NOW).await.unwrap();
+        let record = left_out(ids, "w");
+        self.store.record_fetches(&record).await.unwrap();
+    }
+}
+
+/// What of these is left out for the last time, by this worker's answer.
+pub fn left_out<'a>(unavailable: &'a [SubmissionId], by: &'a str) -> FetchRecord<'a> {
+    FetchRecord {
+        unavailable,
+        by,
+        ..nothing()
+    }
 }
 
 pub fn nothing() -> FetchRecord<'static> {

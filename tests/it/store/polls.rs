@@ -1,10 +1,9 @@
 //! Recording polls.
 
 use super::conformance;
-use super::fixtures::{NOW, World, id, ids, member, name, nothing, raw, seen, seen_with};
+use super::fixtures::{NOW, World, id, ids, member, name, raw, seen, seen_with};
 use freshet::store::{
-    FetchCounts, FetchRecord, PollRecord, Status, SubredditState, Totals, WindowOutcome,
-    WindowRecord,
+    FetchCounts, PollRecord, Status, SubredditState, Totals, WindowOutcome, WindowRecord,
 };
 use freshet::submission::Undecodable;
 
@@ -56,11 +55,7 @@ async fn what_is_known_is_left_alone(world: World) {
 
 async fn what_had_become_unavailable_and_reappears_is_fetched_again(world: World) {
     world.list(&[seen("a1", NOW)]).await;
-    let record = FetchRecord {
-        unavailable: &ids(&["a1"]),
-        ..nothing()
-    };
-    world.store.record_fetches(&record).await.unwrap();
+    world.give_up(&ids(&["a1"])).await;
     assert_eq!(world.store.fetch_counts(NOW).await.unwrap().backlog, 0);
     assert!(world.list(&[seen("a1", NOW + 1)]).await.fresh.is_empty());
     let row = world.store.submission(&id("a1")).await.unwrap().unwrap();
