@@ -37,9 +37,8 @@ pub struct FetchStored {
     pub changed: Vec<usize>,
     /// Equal to what is stored, which was marked as fetched and not rewritten.
     pub unchanged: Vec<usize>,
-    /// Older than what is stored, and not written, unless what is stored was seen by a clock that has
-    /// since been set back. The fetch has ended none the less, and a row that was only discovered
-    /// counts as fetched.
+    /// Older than what was fetched before, and not written, unless that was seen by a clock that has
+    /// since been set back. The fetch has ended none the less.
     pub stale: Vec<usize>,
     /// Nested too deep to be stored as JSON: kept as undecodable, and the fetch set aside as dead.
     pub refused: Vec<usize>,
@@ -146,14 +145,15 @@ impl Store {
                     missing.push(row);
                     continue;
                 };
-                let older = row.observed_ms < known.observed_ms && known.observed_ms <= latest_ms;
+                // The answer to a fetch follows the listing that it came from, whatever their clocks say.
+                let older = known.status != Status::Discovered
+                    && row.observed_ms < known.observed_ms
+                    && known.observed_ms <= latest_ms;
                 if older {
                     stored.stale.push(row.index);
-                    if known.status != Status::Discovered {
-                        continue;
-                    }
-                    touched.push((row.id(), known.observed_ms));
-                } else if known.hash == row.hash {
+                    continue;
+                }
+                if known.hash == row.hash {
                     stored.unchanged.push(row.index);
                     touched.push((row.id(), row.observed_ms));
                 } else {

@@ -9,6 +9,7 @@ conformance!(
     a_fetched_submission_replaces_the_listed_one_and_ends_its_fetch,
     an_equal_object_is_marked_as_fetched_and_not_rewritten,
     an_older_observation_is_not_written_yet_its_fetch_ends,
+    what_a_listing_saw_by_a_clock_that_is_ahead_is_no_newer,
     what_a_clock_saw_that_was_set_back_is_no_newer,
     an_id_that_was_never_listed_is_inserted,
     what_is_not_given_out_any_more_keeps_its_listed_copy,
@@ -101,24 +102,34 @@ async fn toast_transactions(world: &World) -> Vec<String> {
 }
 
 async fn an_older_observation_is_not_written_yet_its_fetch_ends(world: World) {
-    world.list(&[seen("a1", NOW), seen("a2", NOW)]).await;
+    world.list(&[seen("a1", NOW)]).await;
     world
         .fetch(&[seen_with("a1", NOW + 10, r#","title":"newest""#)])
         .await;
     let old = r#","title":"old""#;
-    let stored = world
-        .fetch(&[seen_with("a1", NOW + 9, old), seen_with("a2", NOW - 9, old)])
-        .await;
-    assert_eq!(stored.stale, [0, 1]);
+    let stored = world.fetch(&[seen_with("a1", NOW + 9, old)]).await;
+    assert_eq!(stored.stale, [0]);
     let row = world.store.submission(&id("a1")).await.unwrap().unwrap();
     assert_eq!(
         (row.title.as_deref(), row.observed_ms),
         (Some("newest"), NOW + 10)
     );
-    // The listing that found it was newer than its fetch: it is fetched, with the listing's content.
-    let row = world.store.submission(&id("a2")).await.unwrap().unwrap();
-    assert_eq!((row.title.as_deref(), row.observed_ms), (Some("t"), NOW));
-    assert_eq!(row.status, Status::Fetched);
+    assert_eq!(world.number("SELECT count(*) FROM fetches").await, 0);
+}
+
+async fn what_a_listing_saw_by_a_clock_that_is_ahead_is_no_newer(world: World) {
+    let ahead = NOW + 30_000;
+    world.list(&[seen("a1", ahead), seen("a2", ahead)]).await;
+    let fetched = r#","title":"fetched""#;
+    let stored = world
+        .fetch(&[seen_with("a1", NOW, fetched), seen("a2", NOW)])
+        .await;
+    assert_eq!((stored.changed, stored.unchanged), (vec![0], vec![1]));
+    for (id_, title) in [("a1", "fetched"), ("a2", "t")] {
+        let row = world.store.submission(&id(id_)).await.unwrap().unwrap();
+        assert_eq!(row.title.as_deref(), Some(title), "{id_}");
+        assert_eq!((row.status, row.observed_ms), (Status::Fetched, NOW));
+    }
     assert_eq!(world.number("SELECT count(*) FROM fetches").await, 0);
     assert_eq!(world.store.totals().await.unwrap().fetched, 2);
 }

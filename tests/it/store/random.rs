@@ -122,8 +122,10 @@ async fn whatever_the_order_the_newest_observation_stands(world: World) {
             let fetched: Vec<_> = fetches.iter().map(observe).collect();
             world.fetch(&fetched).await;
             for (at, _, which) in fetches {
+                // What was only listed is older than any fetch: that comes of it, whatever the time.
                 let standing = newest.entry(*which).or_insert((*at, true));
-                *standing = (standing.0.max(*at), true);
+                let fetched_at = if standing.1 { standing.0 } else { *at };
+                *standing = (fetched_at.max(*at), true);
             }
         }
         for (which, (at, fetched)) in newest {
