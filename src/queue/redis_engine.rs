@@ -44,6 +44,13 @@ static HAND_BACK: LazyLock<Script> =
 static PROMOTE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/promote.lua")));
 
+/// Of each worker the last beat, and since when it stands.
+#[derive(Default)]
+struct Seen {
+    beats: HashMap<String, (i64, Instant)>,
+    at: Option<Instant>,
+}
+
 /// A queue in Redis.
 #[derive(Clone)]
 pub(super) struct RedisEngine {
@@ -51,8 +58,8 @@ pub(super) struct RedisEngine {
     name: Arc<str>,
     /// Where the sweep for leftovers of dead workers goes on.
     cursor: Arc<AtomicU64>,
-    /// Workers whose last beat lies ahead of our clock: that beat, and since when it stands.
-    ahead: Arc<Mutex<HashMap<String, (i64, Instant)>>>,
+    /// What the last look at the workers' beats saw.
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl RedisEngine {
@@ -75,7 +82,7 @@ impl RedisEngine {
             connection,
             name: Arc::from(name),
             cursor: Arc::default(),
-            ahead: Arc::default(),
+            seen: Arc::default(),
         })
     }
 
@@ -164,7 +171,7 @@ impl RedisEngine {
     pub(super) async fn reap(&self, limit: usize) -> Result<usize, QueueError> {
         self.promote().await?;
         self.sweep().await?;
-        self.release_silent_ahead().await?;
+        self.release_silent().await?;
         let mut connection = self.connection.clone();
         let mut reaped = 0;
         while reaped < limit {
@@ -182,30 +189,33 @@ impl RedisEngine {
         Ok(reaped)
     }
 
-    /// Releases workers that are silent though their last beat lies ahead of our clock, where their
-    /// silence would not be noticed. Their clock is that of another machine, or was ours before it was
-    /// set back: so their beats tell nothing but whether there is another one.
-    async fn release_silent_ahead(&self) -> Result<(), QueueError> {
+    /// Releases workers whose last beat has stood for too long by our own watch. By their beats' times
+    /// nobody would notice it whose clock is behind theirs, be it another machine's or one that was set
+    /// back: so a beat tells nothing but whether there is another one.
+    async fn release_silent(&self) -> Result<(), QueueError> {
         let mut connection = self.connection.clone();
-        let now_s = super::clock_ms() / 1000;
-        let beats: Vec<(String, i64)> = redis::cmd("ZRANGEBYSCORE")
+        let beats: Vec<(String, i64)> = redis::cmd("ZRANGE")
             .arg(format!("{}:workers", self.name))
-            .arg(format!("({now_s}"))
-            .arg("+inf")
+            .arg(0)
+            .arg(-1)
             .arg("WITHSCORES")
             .query_async(&mut connection)
             .await?;
         let silent: Vec<String> = {
-            let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = std::mem::take(&mut *ahead);
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let before = std::mem::take(&mut *seen);
+            // Who did not look for a while does not know who was silent: all may have been frozen.
+            let watched = before.at.is_some_and(|at| now - at < SILENCE / 2);
+            seen.at = Some(now);
             for (worker, beat) in beats {
-                let since = before.get(&worker).filter(|(same, _)| *same == beat);
-                let since = since.map_or_else(Instant::now, |(_, since)| *since);
-                ahead.insert(worker, (beat, since));
+                let since = before.beats.get(&worker);
+                let since = since.filter(|(same, _)| watched && *same == beat);
+                let since = since.map_or(now, |(_, since)| *since);
+                seen.beats.insert(worker, (beat, since));
             }
-            let silent = ahead
-                .iter()
-                .filter(|(_, (_, since))| since.elapsed() > SILENCE);
+            let silent = seen.beats.iter();
+            let silent = silent.filter(|(_, (_, since))| now - *since > SILENCE);
             silent.map(|(worker, _)| worker.clone()).collect()
         };
         for worker in silent {

@@ -3,12 +3,57 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use crate::support::jobs::{Deed, On, Place, Recorder, Worker, ids, now_ms, on_both, slots};
-use std::time::Duration;
+use freshet::queue::Depth;
+use std::time::{Duration, Instant};
 
 on_both! {
     jobs_pushed_by_a_clock_that_was_set_back_run_all_the_same => set_back;
     a_worker_that_died_under_such_a_clock_is_noticed => died_ahead;
     a_worker_whose_clock_is_ahead_keeps_its_jobs => lives_ahead;
+}
+
+/// Five jobs that run, and whose worker is no more.
+async fn abandoned(on: On) -> Place {
+    let place = Place::new(on).await;
+    place.queue.push(&ids(0..5), now_ms()).await.unwrap();
+    let dead = Recorder::new(|_| Deed::WaitAtTheGate);
+    let worker = Worker::start(&place.queue, &dead, slots(5));
+    dead.until("all run", |all| all.started() == 5).await;
+    worker.abort();
+    place
+}
+
+const RUNNING: Depth = Depth {
+    waiting: 0,
+    running: 5,
+};
+
+#[tokio::test]
+async fn a_dead_worker_is_noticed_by_who_only_watches_though_no_clock_says_so() {
+    let place = abandoned(On::Redis).await;
+    // There is no worker whose clock would tell it, as where all of them are behind.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while place.queue.depth().await.unwrap() == RUNNING {
+        assert!(Instant::now() < deadline, "its jobs wait for ever");
+        place.queue.reap(10).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let waiting = Depth {
+        waiting: 5,
+        running: 0,
+    };
+    assert_eq!(place.queue.depth().await.unwrap(), waiting);
+}
+
+#[tokio::test]
+async fn who_was_frozen_does_not_take_workers_for_dead_that_were_frozen_with_it() {
+    let place = abandoned(On::Redis).await;
+    place.queue.reap(10).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    for _ in 0..3 {
+        place.queue.reap(10).await.unwrap();
+        assert_eq!(place.queue.depth().await.unwrap(), RUNNING);
+    }
 }
 
 async fn set_back(on: On) {
