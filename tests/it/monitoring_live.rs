@@ -2,7 +2,10 @@
 
 use super::support::binary::{Home, PATIENCE};
 use super::support::boards::{Query, queries, rule_files, rules};
+use super::support::exporters::Exporter;
+use super::support::postgres::fresh_database;
 use super::support::prometheus::Prometheus;
+use super::support::redis::RedisServer;
 use super::support::world::World;
 use freshet::simulator::{Endpoint, Fault, Publication};
 use freshet::store::{PollRecord, Store};
@@ -14,7 +17,7 @@ use tokio::time::sleep;
 
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What begins so is told by exporters of servers that the demo does without.
+/// What begins so is told by exporters of servers that the demo does without; see below.
 const NOT_HERE: [(&str, &str); 2] = [
     ("redis_", "the demo's queue is a file"),
     ("pg_", "the demo's database is a file"),
@@ -86,6 +89,35 @@ async fn every_panel_and_every_rule_finds_something_in_the_demo() {
     prometheus
         .until_shown("freshet-overview: Open gaps, A", 0.0)
         .await;
+}
+
+#[tokio::test]
+async fn every_panel_of_redis_and_postgres_finds_something_beside_the_service() {
+    let world = World::with(20).await;
+    let (home, database, redis) = (world.home(), fresh_database().await, RedisServer::start());
+    let queue = redis.url();
+    let on = ["--database-url", &database, "--queue-url", &queue];
+    let process = home.start(&[&["run", "rust"], &on[..]].concat());
+    let exporters = [
+        ("redis", Exporter::of_redis(&queue).await),
+        ("postgres", Exporter::of_postgres(&database).await),
+    ];
+    let prometheus = Prometheus::start(&rule_files()).await;
+    prometheus.watch(&[process.address().await]);
+    for (job, exporter) in &exporters {
+        prometheus.watch_as(job, &[exporter.address]);
+    }
+    let jobs = ["freshet", "postgres", "prometheus", "redis"];
+    prometheus.until_well(&jobs).await;
+    let servers = |it: &Query| NOT_HERE.iter().any(|(prefix, _)| it.reads(prefix));
+    let mut waits: Vec<Query> = queries().into_iter().filter(servers).collect();
+    assert!(waits.len() > 20, "{}", waits.len());
+    let begun = Instant::now();
+    while !waits.is_empty() {
+        waits = empty(&prometheus, waits).await;
+        assert!(begun.elapsed() < PATIENCE, "these find nothing: {waits:#?}");
+        sleep(LOOK).await;
+    }
 }
 
 /// What panels show of trouble, which the demo has none of.

@@ -6,6 +6,7 @@ pub mod boards;
 pub mod canned;
 pub mod capture;
 pub mod discovery;
+pub mod exporters;
 pub mod exposition;
 pub mod faketime;
 pub mod jobs;

@@ -18,7 +18,10 @@ const LOOK: Duration = Duration::from_millis(250);
 const TO_START: Duration = Duration::from_secs(30);
 
 /// Jobs of prometheus.yml of programs that no test starts.
-const NOT_HERE: [&str; 3] = ["redis", "postgres", "alertmanager"];
+const NOT_HERE: [&str; 1] = ["alertmanager"];
+
+/// Those whose targets a test names.
+const WATCHED: [&str; 3] = ["freshet", "redis", "postgres"];
 
 /// Killed when dropped, or when the test's thread ends.
 pub struct Prometheus {
@@ -53,7 +56,9 @@ impl Prometheus {
             fs::write(file, value.to_string()).unwrap();
         };
         write("prometheus.yml", &configuration(port));
-        write("targets.json", &json!([]));
+        for job in WATCHED {
+            write(&targets(job), &json!([]));
+        }
         for (file, rules) in rules {
             write(file, rules);
         }
@@ -106,10 +111,15 @@ impl Prometheus {
 
     /// Scrapes these addresses and no others as the job `freshet`; it is noticed within some seconds.
     pub fn watch(&self, addresses: &[SocketAddr]) {
-        let targets: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
-        let named = self.folder.path().join("targets.json");
+        self.watch_as("freshet", addresses);
+    }
+
+    /// The same as another job.
+    pub fn watch_as(&self, job: &str, addresses: &[SocketAddr]) {
+        let addresses: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+        let named = self.folder.path().join(targets(job));
         let new = self.folder.path().join("targets.new");
-        fs::write(&new, json!([{ "targets": targets }]).to_string()).unwrap();
+        fs::write(&new, json!([{ "targets": addresses }]).to_string()).unwrap();
         fs::rename(new, named).unwrap();
     }
 
@@ -253,6 +263,11 @@ fn data(answer: &str) -> Result<Value, String> {
     }
 }
 
+/// The file that names a job's.
+fn targets(job: &str) -> String {
+    format!("targets-{job}.json")
+}
+
 /// The project's own, for a test.
 fn configuration(port: u16) -> Value {
     let mut whole = yaml("prometheus.yml");
@@ -271,9 +286,9 @@ fn configuration(port: u16) -> Value {
         let job: &mut Map<String, Value> = job.as_object_mut().unwrap();
         job.retain(|key, _| key != "static_configs" && !key.ends_with("_sd_configs"));
         let (key, targets) = match job["job_name"].as_str().unwrap() {
-            "freshet" => (
+            watched if WATCHED.contains(&watched) => (
                 "file_sd_configs",
-                json!([{"files": ["targets.json"], "refresh_interval": "1s"}]),
+                json!([{"files": [targets(watched)], "refresh_interval": "1s"}]),
             ),
             "prometheus" => (
                 "static_configs",
