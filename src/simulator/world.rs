@@ -25,7 +25,11 @@ use crate::submission::{SubmissionId, SubredditName};
 use home::Home;
 use item::{Content, Item};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+
+/// Items whose objects are kept once they were asked for: about 100 MB of text. Those of others are made
+/// anew, so that a world which is looked at for weeks does not grow by all that it ever showed.
+const MOST_RENDERED: usize = 25_000;
 
 /// Everything there is, at one moment of world time.
 pub(super) struct World {
@@ -37,6 +41,9 @@ pub(super) struct World {
     by_name: HashMap<SubredditName, usize>,
     items: Vec<Item>,
     by_id: HashMap<SubmissionId, usize>,
+    /// Items that keep their objects, the first to lose its own first, and how many there may be.
+    rendered: VecDeque<usize>,
+    most_rendered: usize,
     agenda: BinaryHeap<Reverse<Due>>,
     /// Tells things due in the same millisecond apart, and listing places too.
     order: u64,
@@ -84,6 +91,8 @@ impl World {
             by_name: HashMap::new(),
             items: Vec::new(),
             by_id: HashMap::new(),
+            rendered: VecDeque::new(),
+            most_rendered: MOST_RENDERED,
             agenda: BinaryHeap::new(),
             order: 0,
             last_id: 0,
@@ -247,6 +256,28 @@ impl World {
         self.now_ms
     }
 
+    /// An item as it is served now; whether by a listing or by `/api/info`.
+    fn view(&mut self, index: usize, listed: bool) -> View {
+        let (now_ms, growing) = (self.now_ms, self.oddities.growing);
+        let item = &mut self.items[index];
+        let place = &self.homes[item.home].place;
+        let kept = item.keeps_object();
+        let view = if listed {
+            item.listed_view(place, now_ms, growing)
+        } else {
+            item.info_view(place, now_ms, growing)
+        };
+        if !kept && item.keeps_object() {
+            self.rendered.push_back(index);
+            if self.rendered.len() > self.most_rendered
+                && let Some(first) = self.rendered.pop_front()
+            {
+                self.items[first].changed();
+            }
+        }
+        view
+    }
+
     /// How many submissions there are, visible or not.
     pub(super) fn len(&self) -> usize {
         self.items.len()
@@ -255,5 +286,37 @@ impl World {
     /// Every subreddit's name, in the order of making.
     pub(super) fn names(&self) -> impl Iterator<Item = &SubredditName> {
         self.homes.iter().map(|home| &home.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_shown_long_ago_is_made_anew_byte_for_byte_and_takes_no_memory_meanwhile() {
+        let mut world = World::new(SimulatorOptions::world(1, 3, 60.0), 1_780_000_000_000);
+        world.most_rendered = 5;
+        let count = world.len();
+        assert!(count > 50, "{count}");
+        let kept = |world: &World| {
+            world
+                .items
+                .iter()
+                .filter(|item| item.keeps_object())
+                .count()
+        };
+        let look = |world: &mut World| -> Vec<String> {
+            let mut texts = Vec::new();
+            for index in 0..count {
+                let view = world.view(index, index % 2 == 0);
+                texts.push(view.object.text().to_owned());
+                assert!(kept(world) <= 5);
+            }
+            texts
+        };
+        let first = look(&mut world);
+        assert_eq!(kept(&world), 5);
+        assert_eq!(look(&mut world), first);
     }
 }

@@ -134,6 +134,11 @@ impl Item {
         self.created_ms.div_euclid(1000)
     }
 
+    /// Whether its object takes memory that it could do without.
+    pub(super) fn keeps_object(&self) -> bool {
+        self.rendered.is_some()
+    }
+
     /// Must follow every change of what the object shows.
     pub(super) fn changed(&mut self) {
         self.rendered = None;
@@ -164,7 +169,7 @@ impl Item {
         }
     }
 
-    /// The latest state's object; what is made is kept once it was asked for.
+    /// The latest state's object; what is made is kept until [`Item::changed`].
     fn object(&mut self, place: &Place) -> Arc<Rendered> {
         let draft = match (&self.content, &self.rendered) {
             (Content::Objects(objects), _) => return Arc::clone(&objects[objects.len() - 1]),

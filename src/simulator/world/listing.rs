@@ -92,7 +92,10 @@ impl World {
         if newer {
             found.reverse();
         }
-        let views = found.into_iter().map(|item| self.view(item)).collect();
+        let views = found
+            .into_iter()
+            .map(|item| self.view(item, true))
+            .collect();
         Page::Views(views)
     }
 
@@ -204,24 +207,16 @@ impl World {
         found
     }
 
-    fn view(&mut self, index: usize) -> View {
-        let (now_ms, growing) = (self.now_ms, self.oddities.growing);
-        let item = &mut self.items[index];
-        item.listed_view(&self.homes[item.home].place, now_ms, growing)
-    }
-
     /// What `/api/info` gives out for these ids, in their order; the others are left out.
     pub(in crate::simulator) fn info(&mut self, ids: &[SubmissionId]) -> Vec<View> {
-        let (now_ms, growing) = (self.now_ms, self.oddities.growing);
         let mut views = Vec::with_capacity(ids.len());
         for id in ids {
             let Some(index) = self.find(id) else {
                 continue;
             };
-            let item = &mut self.items[index];
-            let place = &self.homes[item.home];
-            if place.is_public() && shown(item, now_ms) {
-                views.push(item.info_view(&place.place, now_ms, growing));
+            let item = &self.items[index];
+            if self.home_of(item).is_public() && shown(item, self.now_ms) {
+                views.push(self.view(index, false));
             }
         }
         views
