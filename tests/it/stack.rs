@@ -84,6 +84,24 @@ fn every_image_is_one_version_and_ours_is_this_one() {
 }
 
 #[test]
+fn our_image_is_built_for_one_service_and_pulled_for_none() {
+    let (mut built, mut taken) = (Vec::new(), Vec::new());
+    for (name, service) in services() {
+        if !service["image"].as_str().unwrap().starts_with("freshet:") {
+            assert!(service["build"].is_null(), "{name}");
+        } else if service["build"].is_null() {
+            assert_eq!(service["pull_policy"], "never", "{name}");
+            taken.push(name);
+        } else {
+            assert!(service["pull_policy"].is_null(), "{name}");
+            built.push(name);
+        }
+    }
+    assert_eq!(built, ["scheduler"]);
+    assert_eq!(taken, ["simulator", "worker"]);
+}
+
+#[test]
 fn only_loopback_is_published_and_no_secret_is_in_the_environment() {
     for (name, service) in services() {
         for port in strings(&service["ports"]) {
