@@ -4,9 +4,11 @@
 //! 2 wrong usage or configuration.
 
 mod arguments;
+mod coverage;
 mod demo;
 mod health;
 mod jobs;
+mod moment;
 mod report;
 mod simulate;
 mod subreddits;
@@ -134,6 +136,11 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             let config = config()?;
             begin_logging(format, &filter, None)?;
             report::status(&config, json).await
+        }
+        Command::Coverage(arguments) => {
+            let config = config()?;
+            begin_logging(format, &filter, None)?;
+            coverage::run(&config, arguments).await
         }
         Command::Health { url } => {
             let config = config()?;

@@ -1,5 +1,6 @@
 //! Commands and flags. Every configuration key is a flag too, made from the same table.
 
+use super::moment::moment;
 use crate::app::Role;
 use crate::config::KEYS;
 use crate::observe::LogFormat;
@@ -80,6 +81,8 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Which times are proven complete, and which may miss submissions
+    Coverage(CoverageArguments),
     /// Ask a running process whether it is ready; exit status 1 says that it is not
     Health {
         /// What to ask instead of /readyz on http.listen
@@ -125,6 +128,22 @@ pub(super) struct SimulateArguments {
     /// Compress answers for clients that ask for it
     #[arg(long)]
     pub(super) gzip: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CoverageArguments {
+    /// This one alone, with each of its intervals; all watched ones otherwise
+    #[arg(value_name = "SUBREDDIT")]
+    pub(super) subreddit: Option<SubredditName>,
+    /// From then on; from the first that is known otherwise. RFC 3339, a date, or how long ago (2d, 36h)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) since: Option<i64>,
+    /// Until then; until now otherwise
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) until: Option<i64>,
+    /// For machines
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

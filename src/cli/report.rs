@@ -198,11 +198,18 @@ pub(super) fn align_right(table: &mut Table, columns: &[usize]) {
 
 /// How long ago, in the largest unit that says enough; at most ten characters for a year.
 pub(super) fn age(seconds: i64) -> String {
+    if seconds <= 0 {
+        return "now".to_owned();
+    }
+    format!("{} ago", span(seconds))
+}
+
+/// How long, in the largest unit that says enough.
+pub(super) fn span(seconds: i64) -> String {
     match seconds {
-        ..=0 => "now".to_owned(),
-        1..=99 => format!("{seconds} s ago"),
-        100..=5_999 => format!("{} min ago", seconds / 60),
-        6_000..=172_799 => format!("{} h ago", seconds / 3_600),
-        _ => format!("{} d ago", seconds / 86_400),
+        ..=99 => format!("{seconds} s"),
+        100..=5_999 => format!("{} min", seconds / 60),
+        6_000..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
     }
 }

@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_pages;
 mod bad_wire;
 mod binary_config;
+mod binary_coverage;
 mod binary_demo;
 mod binary_health;
 mod binary_http;
