@@ -6,6 +6,7 @@
 mod arguments;
 mod coverage;
 mod demo;
+mod export;
 mod health;
 mod jobs;
 mod moment;
@@ -141,6 +142,11 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             let config = config()?;
             begin_logging(format, &filter, None)?;
             coverage::run(&config, arguments).await
+        }
+        Command::Export(arguments) => {
+            let config = config()?;
+            begin_logging(format, &filter, None)?;
+            export::run(&config, arguments).await
         }
         Command::Health { url } => {
             let config = config()?;

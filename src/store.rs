@@ -48,7 +48,7 @@ pub use heartbeats::Heartbeat;
 pub use intervals::Interval;
 pub use polls::{MemberRecord, PollRecord, PollStored, SubredditUpdate};
 pub use postgres::Postgres;
-pub use reading::{StoredSubmission, Totals};
+pub use reading::{Cursor, StoredSubmission, Totals};
 pub use sqlite::Sqlite;
 pub use subreddits::{Added, Subreddit};
 pub use sweeps::{SweepDue, SweepRecord};

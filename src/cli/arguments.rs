@@ -1,5 +1,6 @@
 //! Commands and flags. Every configuration key is a flag too, made from the same table.
 
+use super::export::Format;
 use super::moment::moment;
 use crate::app::Role;
 use crate::config::KEYS;
@@ -83,6 +84,8 @@ pub(super) enum Command {
     },
     /// Which times are proven complete, and which may miss submissions
     Coverage(CoverageArguments),
+    /// Stored submissions as NDJSON or CSV, by subreddit, creation and id
+    Export(ExportArguments),
     /// Ask a running process whether it is ready; exit status 1 says that it is not
     Health {
         /// What to ask instead of /readyz on http.listen
@@ -144,6 +147,28 @@ pub(super) struct CoverageArguments {
     /// For machines
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ExportArguments {
+    /// Only of these; all that are stored otherwise
+    #[arg(value_name = "SUBREDDIT")]
+    pub(super) subreddits: Vec<SubredditName>,
+    /// Created from then on. RFC 3339, a date, or how long ago (2d, 36h)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) since: Option<i64>,
+    /// Created before then
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) until: Option<i64>,
+    /// How lines look
+    #[arg(long, value_name = "FORMAT", default_value = "ndjson")]
+    pub(super) format: Format,
+    /// Which columns, separated by commas, in this order; all but raw otherwise
+    #[arg(long, value_name = "LIST")]
+    pub(super) columns: Option<String>,
+    /// Into this file instead of standard output; it is replaced once all is written
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

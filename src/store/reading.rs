@@ -68,6 +68,7 @@ impl Totals {
 
 #[derive(sqlx::FromRow)]
 struct Row {
+    id: String,
     subreddit: Option<String>,
     author: Option<String>,
     title: Option<String>,
@@ -96,31 +97,12 @@ struct Row {
     raw_text: String,
 }
 
-const SUBMISSION: Dialects = Dialects::same(
-    "SELECT submissions.*, CAST(raw AS text) AS raw_text FROM submissions WHERE id = $1",
-);
-const TOTALS: Dialects = Dialects::same(
-    "SELECT CAST(sum(discovered) AS bigint), CAST(sum(fetched) AS bigint),
-            CAST(sum(unavailable) AS bigint), CAST(sum(undecodable) AS bigint)
-     FROM counters",
-);
+impl TryFrom<Row> for StoredSubmission {
+    type Error = sqlx::Error;
 
-impl Store {
-    /// One stored submission.
-    ///
-    /// # Errors
-    /// As the database answers.
-    pub async fn submission(
-        &self,
-        id: &SubmissionId,
-    ) -> Result<Option<StoredSubmission>, StoreError> {
-        let row: Option<Row> = on_engine!(self, read, SUBMISSION, |sql, pool| {
-            let query = sqlx::query_as(sql).bind(id.as_str());
-            Ok::<_, StoreError>(query.fetch_optional(pool).await?)
-        })?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(StoredSubmission {
-            id: id.clone(),
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        Ok(StoredSubmission {
+            id: row.id.parse().map_err(StoreError::unreadable)?,
             status: row.status.parse().map_err(StoreError::unreadable)?,
             subreddit: row.subreddit,
             author: row.author,
@@ -147,7 +129,107 @@ impl Store {
             fetched_at: row.fetched_at,
             observed_ms: row.observed_ms,
             raw: row.raw_text,
-        }))
+        })
+    }
+}
+
+/// Where a reader of many submissions has come to, and where it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Of which subreddit, in lower case; `None` for those that name none.
+    pub subreddit: Option<String>,
+    /// Creation, seconds: from then on; behind `id` where they are of that very second.
+    pub created_utc: i64,
+    /// The last that was read, or nothing.
+    pub id: String,
+    /// Creation, seconds: until then, without it.
+    pub until: i64,
+}
+
+const SUBMISSION: Dialects = Dialects::same(
+    "SELECT submissions.*, CAST(raw AS text) AS raw_text FROM submissions WHERE id = $1",
+);
+/// Along the index (lower(subreddit), created_utc).
+const OF_SUBREDDIT: Dialects = Dialects::same(
+    "SELECT submissions.*, CAST(raw AS text) AS raw_text FROM submissions
+     WHERE lower(subreddit) = $1 AND created_utc >= $2 AND created_utc < $4
+       AND (created_utc > $2 OR id > $3)
+     ORDER BY created_utc, id LIMIT $5",
+);
+const OF_NONE: Dialects = Dialects::same(
+    "SELECT submissions.*, CAST(raw AS text) AS raw_text FROM submissions
+     WHERE lower(subreddit) IS NULL AND created_utc >= $1 AND created_utc < $3
+       AND (created_utc > $1 OR id > $2)
+     ORDER BY created_utc, id LIMIT $4",
+);
+/// One look into the index for each subreddit that there is, instead of at each submission.
+const NEXT_SUBREDDIT: Dialects = Dialects::same(
+    "SELECT lower(subreddit) FROM submissions WHERE lower(subreddit) > $1
+     ORDER BY lower(subreddit) LIMIT 1",
+);
+const TOTALS: Dialects = Dialects::same(
+    "SELECT CAST(sum(discovered) AS bigint), CAST(sum(fetched) AS bigint),
+            CAST(sum(unavailable) AS bigint), CAST(sum(undecodable) AS bigint)
+     FROM counters",
+);
+
+impl Store {
+    /// One stored submission.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn submission(
+        &self,
+        id: &SubmissionId,
+    ) -> Result<Option<StoredSubmission>, StoreError> {
+        let row: Option<Row> = on_engine!(self, read, SUBMISSION, |sql, pool| {
+            let query = sqlx::query_as(sql).bind(id.as_str());
+            Ok::<_, StoreError>(query.fetch_optional(pool).await?)
+        })?;
+        Ok(row.map(StoredSubmission::try_from).transpose()?)
+    }
+
+    /// The next submissions of a subreddit, by creation and then by id, at most so many; none where
+    /// that was all. Costs the same wherever the cursor stands.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn submissions(
+        &self,
+        cursor: &Cursor,
+        limit: u32,
+    ) -> Result<Vec<StoredSubmission>, StoreError> {
+        let statement = if cursor.subreddit.is_some() {
+            OF_SUBREDDIT
+        } else {
+            OF_NONE
+        };
+        let rows: Vec<Row> = on_engine!(self, read, statement, |sql, pool| {
+            let mut query = sqlx::query_as(sql);
+            if let Some(subreddit) = &cursor.subreddit {
+                query = query.bind(subreddit);
+            }
+            let query = query
+                .bind(cursor.created_utc)
+                .bind(&cursor.id)
+                .bind(cursor.until)
+                .bind(i64::from(limit));
+            Ok::<_, StoreError>(query.fetch_all(pool).await?)
+        })?;
+        let read = rows.into_iter().map(StoredSubmission::try_from);
+        Ok(read.collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// The subreddit after this one, in lower case, of those whose submissions are stored; whether
+    /// watched or not.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn subreddit_after(&self, name: &str) -> Result<Option<String>, StoreError> {
+        on_engine!(self, read, NEXT_SUBREDDIT, |sql, pool| {
+            let query = sqlx::query_scalar(sql).bind(name);
+            Ok(query.fetch_optional(pool).await?)
+        })
     }
 
     /// How many submissions stand in each status, and how many objects could not be decoded; from

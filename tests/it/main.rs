@@ -10,6 +10,7 @@ mod bad_wire;
 mod binary_config;
 mod binary_coverage;
 mod binary_demo;
+mod binary_export;
 mod binary_health;
 mod binary_http;
 mod binary_jobs;

@@ -16,6 +16,7 @@ mod history;
 mod polls;
 mod proofs;
 mod random;
+mod reading;
 mod schema;
 mod speed;
 mod sweeps;

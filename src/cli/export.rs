@@ -1,0 +1,195 @@
+//! `freshet export`: stored submissions as lines for other programs.
+
+mod columns;
+mod lines;
+
+use super::Usage;
+use super::arguments::ExportArguments;
+use super::moment::rfc3339;
+use crate::app::open_store;
+use crate::config::Config;
+use crate::store::{Cursor, Store};
+use anyhow::Context;
+use columns::Column;
+use lines::Lines;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Rows in one read: a few megabytes, however much there is.
+const ROWS: u32 = 1000;
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// A JSON object a line.
+    Ndjson,
+    /// A header, then comma-separated values.
+    Csv,
+}
+
+/// The output went away: whoever read it has enough.
+fn is_enough(error: &anyhow::Error) -> bool {
+    let io = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<io::Error>());
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+pub(super) async fn run(config: &Config, arguments: ExportArguments) -> anyhow::Result<()> {
+    let (since, until) = (
+        arguments.since.unwrap_or(i64::MIN),
+        arguments.until.unwrap_or(i64::MAX),
+    );
+    if since >= until {
+        let (since, until) = (rfc3339(since), rfc3339(until));
+        return Err(Usage(format!("--since ({since}) is not before --until ({until})")).into());
+    }
+    let columns = columns::chosen(arguments.columns.as_deref()).map_err(Usage)?;
+    let store = open_store(config).await?;
+    let written = match &arguments.output {
+        None => {
+            let lines = Lines::new(io::stdout().lock(), arguments.format, columns);
+            write(&store, &arguments, since, until, lines).await
+        }
+        Some(path) => to_file(&store, &arguments, since, until, path, columns).await,
+    };
+    store.close().await;
+    match written {
+        Err(error) if is_enough(&error) => Ok(()),
+        written => written,
+    }
+}
+
+/// Under another name until it is whole, so that no cut-off export is taken for one.
+async fn to_file(
+    store: &Store,
+    arguments: &ExportArguments,
+    since: i64,
+    until: i64,
+    path: &Path,
+    columns: Vec<&'static Column>,
+) -> anyhow::Result<()> {
+    // A device or a pipe is no file to be put in the place of another.
+    let special = std::fs::metadata(path).is_ok_and(|known| !known.is_file());
+    let partial = if special {
+        path.to_owned()
+    } else {
+        PathBuf::from(format!("{}.partial", path.display()))
+    };
+    let cannot = || format!("{} cannot be written", partial.display());
+    let file = std::fs::File::create(&partial).with_context(cannot)?;
+    let lines = Lines::new(&file, arguments.format, columns);
+    let written = write(store, arguments, since, until, lines).await;
+    if special {
+        return written.with_context(cannot);
+    }
+    let written = written.with_context(cannot).and_then(|()| {
+        file.sync_all().with_context(cannot)?;
+        std::fs::rename(&partial, path)
+            .with_context(|| format!("{} cannot be put in its place", path.display()))
+    });
+    if written.is_err() {
+        // What failed is told; that the rest of it stays is no more than untidy.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written
+}
+
+async fn write(
+    store: &Store,
+    arguments: &ExportArguments,
+    since: i64,
+    until: i64,
+    mut lines: Lines<impl Write>,
+) -> anyhow::Result<()> {
+    let mut progress = Progress::new();
+    let cursor = |subreddit| Cursor {
+        subreddit,
+        created_utc: since,
+        id: String::new(),
+        until,
+    };
+    if arguments.subreddits.is_empty() {
+        let mut name = String::new();
+        while let Some(next) = store.subreddit_after(&name).await? {
+            name.clone_from(&next);
+            each(store, cursor(Some(next)), &mut lines, &mut progress).await?;
+        }
+        each(store, cursor(None), &mut lines, &mut progress).await?;
+    } else {
+        let mut names: Vec<&str> = arguments.subreddits.iter().map(|it| it.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            each(
+                store,
+                cursor(Some(name.to_owned())),
+                &mut lines,
+                &mut progress,
+            )
+            .await?;
+        }
+    }
+    lines.flush()?;
+    progress.done();
+    Ok(())
+}
+
+async fn each(
+    store: &Store,
+    mut cursor: Cursor,
+    lines: &mut Lines<impl Write>,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
+    loop {
+        let rows = store
+            .submissions(&cursor, ROWS)
+            .await
+            .context("the database cannot be read")?;
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        cursor.created_utc = last.created_utc;
+        cursor.id = last.id.as_str().to_owned();
+        for row in &rows {
+            lines.add(row)?;
+        }
+        progress.made(rows.len());
+    }
+}
+
+/// How far it has come, on a terminal that is not the data's.
+struct Progress {
+    rows: u64,
+    begun: Instant,
+    shown: Option<Instant>,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress {
+            rows: 0,
+            begun: Instant::now(),
+            shown: None,
+        }
+    }
+
+    fn made(&mut self, rows: usize) {
+        self.rows += rows as u64;
+        let due = self
+            .shown
+            .is_none_or(|shown| shown.elapsed() >= PROGRESS_EVERY);
+        if due && io::stderr().is_terminal() && !io::stdout().is_terminal() {
+            self.shown = Some(Instant::now());
+            eprint!("\r{} submissions", self.rows);
+        }
+    }
+
+    fn done(&self) {
+        let start = if self.shown.is_some() { "\r" } else { "" };
+        let seconds = self.begun.elapsed().as_secs_f64();
+        eprintln!("{start}{} submissions in {seconds:.1} s", self.rows);
+    }
+}

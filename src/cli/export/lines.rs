@@ -1,0 +1,102 @@
+//! Rows as lines.
+
+use super::Format;
+use super::columns::{Column, Value};
+use crate::store::StoredSubmission;
+use serde::ser::{Error as _, SerializeMap, Serializer};
+use serde_json::value::RawValue;
+use std::io::{self, BufWriter, Write};
+
+/// Writes rows one after another.
+pub(super) struct Lines<W: Write> {
+    columns: Vec<&'static Column>,
+    into: Into<W>,
+}
+
+enum Into<W: Write> {
+    Ndjson(BufWriter<W>),
+    Csv(Box<csv::Writer<W>>, bool),
+}
+
+impl<W: Write> Lines<W> {
+    pub(super) fn new(writer: W, format: Format, columns: Vec<&'static Column>) -> Lines<W> {
+        let into = match format {
+            Format::Ndjson => Into::Ndjson(BufWriter::with_capacity(1 << 16, writer)),
+            Format::Csv => Into::Csv(Box::new(csv::Writer::from_writer(writer)), false),
+        };
+        Lines { columns, into }
+    }
+
+    pub(super) fn add(&mut self, row: &StoredSubmission) -> io::Result<()> {
+        self.head()?;
+        match &mut self.into {
+            Into::Ndjson(writer) => {
+                let mut serializer = serde_json::Serializer::new(&mut *writer);
+                object(&mut serializer, &self.columns, row)?;
+                writer.write_all(b"\n")
+            }
+            Into::Csv(writer, _) => {
+                let mut number = String::new();
+                for column in &self.columns {
+                    number.clear();
+                    writer.write_field(field((column.value)(row), &mut number))?;
+                }
+                Ok(writer.write_record(None::<&[u8]>)?)
+            }
+        }
+    }
+
+    /// What stands first, also where no row follows.
+    fn head(&mut self) -> io::Result<()> {
+        if let Into::Csv(writer, begun) = &mut self.into
+            && !std::mem::replace(begun, true)
+        {
+            writer.write_record(self.columns.iter().map(|column| column.name))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.head()?;
+        match &mut self.into {
+            Into::Ndjson(writer) => writer.flush(),
+            Into::Csv(writer, _) => writer.flush(),
+        }
+    }
+}
+
+/// An object of the columns' names and values.
+fn object<S: Serializer>(
+    serializer: S,
+    columns: &[&Column],
+    row: &StoredSubmission,
+) -> Result<S::Ok, S::Error> {
+    let mut object = serializer.serialize_map(Some(columns.len()))?;
+    for column in columns {
+        match (column.value)(row) {
+            Value::Null => object.serialize_entry(column.name, &())?,
+            Value::Text(text) => object.serialize_entry(column.name, text)?,
+            Value::Integer(number) => object.serialize_entry(column.name, &number)?,
+            Value::Real(number) => object.serialize_entry(column.name, &number)?,
+            Value::Truth(truth) => object.serialize_entry(column.name, &truth)?,
+            Value::Json(json) => {
+                // Between its values only: within a text they are escaped.
+                let json = RawValue::from_string(json.replace(['\n', '\r'], " "));
+                object.serialize_entry(column.name, &json.map_err(S::Error::custom)?)?;
+            }
+        }
+    }
+    object.end()
+}
+
+/// A value as CSV has it: nothing and an empty text look alike there.
+fn field<'a>(value: Value<'a>, number: &'a mut String) -> &'a str {
+    match value {
+        Value::Null => return "",
+        Value::Text(text) | Value::Json(text) => return text,
+        Value::Integer(it) => *number = it.to_string(),
+        Value::Real(it) => *number = it.to_string(),
+        Value::Truth(it) => *number = it.to_string(),
+    }
+    number
+}

@@ -1,0 +1,172 @@
+//! What is stored, as lines for other programs.
+
+use super::store::fixtures::{NOW, World, seen_with};
+use super::support::binary::{Finished, Home};
+use freshet::submission::Observation;
+use serde_json::Value;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// Texts that a careless writer of lines or of commas would break on.
+fn listed() -> Vec<Observation> {
+    let text = r#","subreddit":"Rust","title":"one, \"two\"\nthree\r\n","selftext":"","score":-3,
+        "upvote_ratio":0.87,"over_18":true,"other":{"lone":"\ud800"}"#;
+    vec![
+        seen_with("a1", NOW, text),
+        seen_with(
+            "a2",
+            NOW,
+            r#","subreddit":"rust","title":"🦀 é","edited":1789999500.0"#,
+        ),
+        seen_with("a3", NOW, r#","subreddit":"AskReddit","title":"x""#),
+        seen_with("a4", NOW, ""),
+    ]
+}
+
+async fn export(home: &Home, world: &World, line: &[&str]) -> Finished {
+    let flags = ["--database-url", &world.url];
+    home.run(&[&["export"], line, &flags].concat()).await
+}
+
+fn objects(stdout: &str) -> Vec<Value> {
+    let lines = stdout.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+async fn reads_back_equal(world: World) {
+    let home = Home::new();
+    let listed = listed();
+    world.list(&listed).await;
+
+    let told = export(&home, &world, &[]).await.ended_with(0);
+    told.says(&["4 submissions"]);
+    let told = export(&home, &world, &["--columns", "id,raw"])
+        .await
+        .ended_with(0);
+    for (line, id) in told.stdout.lines().zip(["a3", "a1", "a2", "a4"]) {
+        let observation = listed
+            .iter()
+            .find(|it| it.submission.id.as_str() == id)
+            .unwrap();
+        let raw = observation.raw.get().replace('\n', " ");
+        assert_eq!(line, format!(r#"{{"id":"{id}","raw":{raw}}}"#));
+    }
+
+    let told = export(&home, &world, &["r/rust"]).await.ended_with(0);
+    let rust = objects(&told.stdout);
+    assert_eq!(rust.len(), 2);
+    assert_eq!(rust[0]["title"], "one, \"two\"\nthree\r\n");
+    assert_eq!(rust[0]["selftext"], "");
+    assert_eq!(rust[0]["score"], -3);
+    assert_eq!(rust[0]["upvote_ratio"], 0.87);
+    assert_eq!(rust[0]["over_18"], true);
+    assert_eq!(rust[0]["status"], "discovered");
+    assert_eq!(rust[0]["fetched_at"], Value::Null);
+    assert_eq!(rust[1]["edited_at"], 1_789_999_500);
+    assert_eq!(rust[1]["selftext"], Value::Null);
+    assert!(rust[0].get("raw").is_none());
+
+    let line = [
+        "rust",
+        "--format",
+        "csv",
+        "--columns",
+        "id,title,score,over_18,fetched_at",
+    ];
+    let told = export(&home, &world, &line).await.ended_with(0);
+    let mut reader = csv::Reader::from_reader(told.stdout.as_bytes());
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let header: Vec<&str> = reader.headers().unwrap().iter().collect();
+    assert_eq!(header, ["id", "title", "score", "over_18", "fetched_at"]);
+    assert_eq!(
+        rows[0],
+        ["a1", "one, \"two\"\nthree\r\n", "-3", "true", ""][..]
+    );
+    assert_eq!(rows[1], ["a2", "🦀 é", "", "", ""][..]);
+
+    // Of nothing there is a header, and no line.
+    let line = [
+        "rust",
+        "--since",
+        "2100-01-01",
+        "--format",
+        "csv",
+        "--columns",
+        "id",
+    ];
+    let told = export(&home, &world, &line).await.ended_with(0);
+    assert_eq!(told.stdout, "id\n");
+}
+
+#[tokio::test]
+async fn an_export_reads_back_equal_from_sqlite() {
+    reads_back_equal(World::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn an_export_reads_back_equal_from_postgres() {
+    reads_back_equal(World::postgres().await).await;
+}
+
+#[tokio::test]
+async fn a_file_is_there_once_it_is_whole_and_replaces_the_last() {
+    let (home, world) = (Home::new(), World::sqlite().await);
+    world.list(&listed()).await;
+    home.write("all.ndjson", "the last one");
+    let finished = export(&home, &world, &["-o", "all.ndjson"])
+        .await
+        .ended_with(0);
+    assert_eq!(finished.stdout, "");
+    let text = std::fs::read_to_string(home.path().join("all.ndjson")).unwrap();
+    assert_eq!(objects(&text).len(), 4);
+    assert!(!home.path().join("all.ndjson.partial").exists());
+
+    export(&home, &world, &["-o", "no/such/folder.ndjson"])
+        .await
+        .ended_with(1)
+        .says(&["no/such/folder.ndjson.partial cannot be written"]);
+    // A full disk shows only as lines are written.
+    let finished = export(&home, &world, &["-o", "/dev/full"]).await;
+    finished
+        .ended_with(1)
+        .says(&["/dev/full cannot be written", "No space left"]);
+}
+
+#[tokio::test]
+async fn a_reader_that_has_enough_ends_it_without_a_complaint() {
+    let (home, world) = (Home::new(), World::sqlite().await);
+    let long = "x".repeat(3_000);
+    let listed: Vec<Observation> = (0..500)
+        .map(|number| {
+            let fields = format!(r#","subreddit":"rust","selftext":"{long}""#);
+            seen_with(&number.to_string(), NOW, &fields)
+        })
+        .collect();
+    world.list(&listed).await;
+    let mut command = home.command(&["export", "--database-url", &world.url]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next_line().await.unwrap().is_some());
+    drop(lines);
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[tokio::test]
+async fn wrong_columns_and_ranges_are_refused_by_their_names() {
+    let (home, world) = (Home::new(), World::sqlite().await);
+    for (line, word) in [
+        (["--columns", "id,scroe"], "scroe"),
+        (["--format", "xml"], "xml"),
+        (["--since", "soon"], "soon"),
+    ] {
+        let finished = export(&home, &world, &line).await;
+        finished.ended_with(2).says(&[word]);
+    }
+    let line = ["--since", "2026-02-01", "--until", "2026-01-31"];
+    let finished = export(&home, &world, &line).await;
+    finished.ended_with(2).says(&["is not before"]);
+}
