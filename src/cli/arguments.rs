@@ -84,7 +84,7 @@ pub(super) enum Command {
     },
     /// Which times are proven complete, and which may miss submissions
     Coverage(CoverageArguments),
-    /// Stored submissions as NDJSON or CSV, by subreddit, creation and id
+    /// Stored submissions as NDJSON, CSV or Parquet, by subreddit, creation and id
     Export(ExportArguments),
     /// Ask a running process whether it is ready; exit status 1 says that it is not
     Health {
@@ -160,7 +160,7 @@ pub(super) struct ExportArguments {
     /// Created before then
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) until: Option<i64>,
-    /// How lines look
+    /// What is written
     #[arg(long, value_name = "FORMAT", default_value = "ndjson")]
     pub(super) format: Format,
     /// Which columns, separated by commas, in this order; all but raw otherwise

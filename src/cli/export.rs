@@ -1,7 +1,8 @@
-//! `freshet export`: stored submissions as lines for other programs.
+//! `freshet export`: stored submissions for other programs.
 
 mod columns;
 mod lines;
+mod table;
 
 use super::Usage;
 use super::arguments::ExportArguments;
@@ -20,13 +21,15 @@ use std::time::{Duration, Instant};
 const ROWS: u32 = 1000;
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-/// How lines look.
+/// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
     /// A JSON object a line.
     Ndjson,
     /// A header, then comma-separated values.
     Csv,
+    /// A file of columns, for programs that analyse.
+    Parquet,
 }
 
 /// The output went away: whoever read it has enough.
@@ -46,11 +49,20 @@ pub(super) async fn run(config: &Config, arguments: ExportArguments) -> anyhow::
         let (since, until) = (rfc3339(since), rfc3339(until));
         return Err(Usage(format!("--since ({since}) is not before --until ({until})")).into());
     }
+    if arguments.format == Format::Parquet
+        && arguments.output.is_none()
+        && io::stdout().is_terminal()
+    {
+        return Err(Usage(
+            "a terminal cannot show Parquet; give it a file: --output FILE".to_owned(),
+        )
+        .into());
+    }
     let columns = columns::chosen(arguments.columns.as_deref()).map_err(Usage)?;
     let store = open_store(config).await?;
     let written = match &arguments.output {
         None => {
-            let lines = Lines::new(io::stdout().lock(), arguments.format, columns);
+            let lines = Lines::new(io::stdout(), arguments.format, columns);
             write(&store, &arguments, since, until, lines).await
         }
         Some(path) => to_file(&store, &arguments, since, until, path, columns).await,
@@ -102,8 +114,9 @@ async fn write(
     arguments: &ExportArguments,
     since: i64,
     until: i64,
-    mut lines: Lines<impl Write>,
+    lines: io::Result<Lines<impl Write + Send>>,
 ) -> anyhow::Result<()> {
+    let mut lines = lines?;
     let mut progress = Progress::new();
     let cursor = |subreddit| Cursor {
         subreddit,
@@ -132,7 +145,7 @@ async fn write(
             .await?;
         }
     }
-    lines.flush()?;
+    lines.finish()?;
     progress.done();
     Ok(())
 }
@@ -140,7 +153,7 @@ async fn write(
 async fn each(
     store: &Store,
     mut cursor: Cursor,
-    lines: &mut Lines<impl Write>,
+    lines: &mut Lines<impl Write + Send>,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
     loop {

@@ -3,7 +3,11 @@
 use super::store::fixtures::{NOW, World, seen_with};
 use super::support::binary::{Finished, Home};
 use freshet::submission::Observation;
-use serde_json::Value;
+use parquet::file::reader::SerializedFileReader;
+use parquet::record::{Field, Row};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -98,6 +102,72 @@ async fn reads_back_equal(world: World) {
     ];
     let told = export(&home, &world, &line).await.ended_with(0);
     assert_eq!(told.stdout, "id\n");
+}
+
+/// Every row of a Parquet file as the object that NDJSON has for it; JSON as its text.
+fn parquet_objects(path: &Path) -> Vec<Value> {
+    let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
+    let object = |row: Row| -> Value {
+        let fields = row.get_column_iter().map(|(name, field)| {
+            let value = match field {
+                Field::Null => Value::Null,
+                Field::Bool(truth) => json!(truth),
+                Field::Long(number) => json!(number),
+                Field::Double(number) => json!(number),
+                Field::Str(text) => json!(text),
+                other => panic!("{name} is {other:?}"),
+            };
+            (name.clone(), value)
+        });
+        Value::Object(fields.collect())
+    };
+    reader.into_iter().map(|row| object(row.unwrap())).collect()
+}
+
+async fn parquet_holds_what_ndjson_does(world: World) {
+    let home = Home::new();
+    let many = (0..250).map(|number| {
+        let fields = format!(r#","subreddit":"zebra","score":{number}"#);
+        seen_with(&format!("z{number:03}"), NOW, &fields)
+    });
+    world
+        .list(&listed().into_iter().chain(many).collect::<Vec<_>>())
+        .await;
+    let told = export(&home, &world, &[]).await.ended_with(0);
+    let line = ["--format", "parquet", "-o", "all.parquet"];
+    export(&home, &world, &line).await.ended_with(0);
+    let read = parquet_objects(&home.path().join("all.parquet"));
+    assert_eq!(read.len(), 254);
+    assert_eq!(read, objects(&told.stdout));
+
+    let line = [
+        "rust",
+        "--columns",
+        "raw,score",
+        "--format",
+        "parquet",
+        "-o",
+        "raw.parquet",
+    ];
+    export(&home, &world, &line).await.ended_with(0);
+    let read = parquet_objects(&home.path().join("raw.parquet"));
+    assert_eq!(read[0]["raw"], listed()[0].raw.get());
+    assert_eq!(read[0]["score"], -3);
+
+    // Also of nothing there is a file that can be read.
+    let line = ["nosuchplace", "--format", "parquet", "-o", "none.parquet"];
+    export(&home, &world, &line).await.ended_with(0);
+    assert!(parquet_objects(&home.path().join("none.parquet")).is_empty());
+}
+
+#[tokio::test]
+async fn parquet_holds_what_ndjson_does_from_sqlite() {
+    parquet_holds_what_ndjson_does(World::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn parquet_holds_what_ndjson_does_from_postgres() {
+    parquet_holds_what_ndjson_does(World::postgres().await).await;
 }
 
 #[tokio::test]

@@ -14,9 +14,20 @@ pub(super) enum Value<'a> {
     Json(&'a str),
 }
 
+/// What a column's values are, where they are something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Integer,
+    Real,
+    Truth,
+    Json,
+}
+
 /// A column by its name.
 pub(super) struct Column {
     pub(super) name: &'static str,
+    pub(super) kind: Kind,
     pub(super) value: fn(&StoredSubmission) -> Value<'_>,
 }
 
@@ -33,40 +44,40 @@ fn truth(value: Option<bool>) -> Value<'static> {
 }
 
 macro_rules! columns {
-    ($($name:ident = |$row:ident| $value:expr;)+) => {
+    ($($name:ident: $kind:ident = |$row:ident| $value:expr;)+) => {
         /// All of them, in the order of the table.
         pub(super) const COLUMNS: &[Column] =
-            &[$(Column { name: stringify!($name), value: |$row| $value },)+];
+            &[$(Column { name: stringify!($name), kind: Kind::$kind, value: |$row| $value },)+];
     };
 }
 
 columns! {
-    id = |row| Value::Text(row.id.as_str());
-    subreddit = |row| text(&row.subreddit);
-    author = |row| text(&row.author);
-    title = |row| text(&row.title);
-    selftext = |row| text(&row.selftext);
-    url = |row| text(&row.url);
-    permalink = |row| text(&row.permalink);
-    domain = |row| text(&row.domain);
-    created_utc = |row| Value::Integer(row.created_utc);
-    score = |row| integer(row.score);
-    num_comments = |row| integer(row.num_comments);
-    upvote_ratio = |row| row.upvote_ratio.map_or(Value::Null, Value::Real);
-    over_18 = |row| truth(row.over_18);
-    spoiler = |row| truth(row.spoiler);
-    stickied = |row| truth(row.stickied);
-    locked = |row| truth(row.locked);
-    is_self = |row| truth(row.is_self);
-    link_flair_text = |row| text(&row.link_flair_text);
-    edited = |row| truth(row.edited);
-    edited_at = |row| integer(row.edited_at);
-    removed_by = |row| text(&row.removed_by);
-    kind = |row| Value::Text(&row.kind);
-    discovered_at = |row| Value::Integer(row.discovered_at);
-    fetched_at = |row| integer(row.fetched_at);
-    status = |row| Value::Text(row.status.as_str());
-    raw = |row| Value::Json(&row.raw);
+    id: Text = |row| Value::Text(row.id.as_str());
+    subreddit: Text = |row| text(&row.subreddit);
+    author: Text = |row| text(&row.author);
+    title: Text = |row| text(&row.title);
+    selftext: Text = |row| text(&row.selftext);
+    url: Text = |row| text(&row.url);
+    permalink: Text = |row| text(&row.permalink);
+    domain: Text = |row| text(&row.domain);
+    created_utc: Integer = |row| Value::Integer(row.created_utc);
+    score: Integer = |row| integer(row.score);
+    num_comments: Integer = |row| integer(row.num_comments);
+    upvote_ratio: Real = |row| row.upvote_ratio.map_or(Value::Null, Value::Real);
+    over_18: Truth = |row| truth(row.over_18);
+    spoiler: Truth = |row| truth(row.spoiler);
+    stickied: Truth = |row| truth(row.stickied);
+    locked: Truth = |row| truth(row.locked);
+    is_self: Truth = |row| truth(row.is_self);
+    link_flair_text: Text = |row| text(&row.link_flair_text);
+    edited: Truth = |row| truth(row.edited);
+    edited_at: Integer = |row| integer(row.edited_at);
+    removed_by: Text = |row| text(&row.removed_by);
+    kind: Text = |row| Value::Text(&row.kind);
+    discovered_at: Integer = |row| Value::Integer(row.discovered_at);
+    fetched_at: Integer = |row| integer(row.fetched_at);
+    status: Text = |row| Value::Text(row.status.as_str());
+    raw: Json = |row| Value::Json(&row.raw);
 }
 
 /// The columns of a list, in its order; without one all but `raw`, which says the same again and more.

@@ -1,41 +1,51 @@
-//! Rows as lines.
+//! Rows in the format that was asked for.
 
 use super::Format;
 use super::columns::{Column, Value};
+use super::table::Table;
 use crate::store::StoredSubmission;
 use serde::ser::{Error as _, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use std::io::{self, BufWriter, Write};
 
 /// Writes rows one after another.
-pub(super) struct Lines<W: Write> {
+pub(super) struct Lines<W: Write + Send> {
     columns: Vec<&'static Column>,
     into: Into<W>,
 }
 
-enum Into<W: Write> {
+enum Into<W: Write + Send> {
     Ndjson(BufWriter<W>),
-    Csv(Box<csv::Writer<W>>, bool),
+    Csv(Box<csv::Writer<W>>),
+    Parquet(Box<Table<W>>),
 }
 
-impl<W: Write> Lines<W> {
-    pub(super) fn new(writer: W, format: Format, columns: Vec<&'static Column>) -> Lines<W> {
+impl<W: Write + Send> Lines<W> {
+    pub(super) fn new(
+        writer: W,
+        format: Format,
+        columns: Vec<&'static Column>,
+    ) -> io::Result<Lines<W>> {
         let into = match format {
             Format::Ndjson => Into::Ndjson(BufWriter::with_capacity(1 << 16, writer)),
-            Format::Csv => Into::Csv(Box::new(csv::Writer::from_writer(writer)), false),
+            Format::Csv => {
+                let mut writer = csv::Writer::from_writer(writer);
+                writer.write_record(columns.iter().map(|column| column.name))?;
+                Into::Csv(Box::new(writer))
+            }
+            Format::Parquet => Into::Parquet(Box::new(Table::new(writer, columns.clone())?)),
         };
-        Lines { columns, into }
+        Ok(Lines { columns, into })
     }
 
     pub(super) fn add(&mut self, row: &StoredSubmission) -> io::Result<()> {
-        self.head()?;
         match &mut self.into {
             Into::Ndjson(writer) => {
                 let mut serializer = serde_json::Serializer::new(&mut *writer);
                 object(&mut serializer, &self.columns, row)?;
                 writer.write_all(b"\n")
             }
-            Into::Csv(writer, _) => {
+            Into::Csv(writer) => {
                 let mut number = String::new();
                 for column in &self.columns {
                     number.clear();
@@ -43,24 +53,16 @@ impl<W: Write> Lines<W> {
                 }
                 Ok(writer.write_record(None::<&[u8]>)?)
             }
+            Into::Parquet(table) => Ok(table.add(row)?),
         }
     }
 
-    /// What stands first, also where no row follows.
-    fn head(&mut self) -> io::Result<()> {
-        if let Into::Csv(writer, begun) = &mut self.into
-            && !std::mem::replace(begun, true)
-        {
-            writer.write_record(self.columns.iter().map(|column| column.name))?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.head()?;
-        match &mut self.into {
-            Into::Ndjson(writer) => writer.flush(),
-            Into::Csv(writer, _) => writer.flush(),
+    /// What is left to write; without it nothing is whole.
+    pub(super) fn finish(self) -> io::Result<()> {
+        match self.into {
+            Into::Ndjson(mut writer) => writer.flush(),
+            Into::Csv(mut writer) => writer.flush(),
+            Into::Parquet(table) => Ok(table.finish()?),
         }
     }
 }
