@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// The rules, but where they say for how long, a minute is a second and an hour is twenty: in `for`,
-/// in ranges and in offsets.
+/// The rules, but where they say for how long, a minute is a second, an hour is twenty and a day is eight
+/// minutes: in `for`, in ranges and in offsets.
 fn quickened() -> BTreeMap<String, Value> {
     let mut files = rule_files();
     for file in files.values_mut() {
@@ -38,7 +38,8 @@ fn quicker(text: &str) -> String {
         let span = word
             .strip_suffix('m')
             .map(|count| (count, 1))
-            .or_else(|| word.strip_suffix('h').map(|count| (count, 20)));
+            .or_else(|| word.strip_suffix('h').map(|count| (count, 20)))
+            .or_else(|| word.strip_suffix('d').map(|count| (count, 480)));
         match span.and_then(|(count, seconds)| Some(count.parse::<u32>().ok()? * seconds)) {
             Some(seconds) => format!("{seconds}s{}", &piece[word.len()..]),
             None => piece.to_owned(),
@@ -53,6 +54,10 @@ fn quicker_rules_ask_the_same_of_less_time() {
     assert_eq!(
         quicker("a:b_rate10m < 0.9 and min_over_time(a:b5m[6h] offset 2h) > 3600"),
         "a:b_rate10m < 0.9 and min_over_time(a:b5m[120s] offset 40s) > 3600"
+    );
+    assert_eq!(
+        quicker("last_over_time(a:b[7d])"),
+        "last_over_time(a:b[3360s])"
     );
     assert_eq!(
         quicker("rate(x{status=~\"5..\"}[10m])"),
