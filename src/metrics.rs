@@ -23,6 +23,11 @@ const SECONDS_WAIT: &[f64] = &[
 const SECONDS_REQUEST: &[f64] = &[
     0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0,
 ];
+/// Up to how long a job may run; it waits for the budget of requests meanwhile.
+const SECONDS_RUN: &[f64] = &[
+    0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0,
+    300.0,
+];
 const SECONDS_LAG: &[f64] = &[
     1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1800.0, 3600.0,
     21600.0, 86400.0,
@@ -227,7 +232,7 @@ impl Metrics {
                 oldest: r.gauges("freshet_queue_oldest_job_timestamp_seconds", "Since when the oldest job waits: backlog (due in the database and not yet queued) or waiting (in the queue; in Redis the next to be taken, which is the oldest unless jobs of a worker that died were put back); 0 where none does.", &["queue", "state"]),
                 finished: r.counters("freshet_jobs_total", "Jobs by outcome.", &["queue", "outcome"]),
                 wait_seconds: r.histograms("freshet_job_wait_seconds", "Seconds from a job's push to its start.", &["queue"], SECONDS_WAIT),
-                run_seconds: r.histograms("freshet_job_run_seconds", "Seconds from a job's start to its end.", &["queue"], SECONDS_REQUEST),
+                run_seconds: r.histograms("freshet_job_run_seconds", "Seconds from a job's start to its end.", &["queue"], SECONDS_RUN),
                 workers: r.int_gauge("freshet_workers", "Workers of the queue whose heartbeat is fresh, in all processes."),
             },
             ingest: IngestMetrics {
