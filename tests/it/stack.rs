@@ -153,7 +153,7 @@ fn prometheus_watches_every_service_that_can_be_watched() {
             host => host,
         })
         .collect();
-    // Those are watched by their exporters, or have nothing to say.
+    // Those are watched by their exporters, or are none, for the reasons that prometheus.yml gives.
     let unwatched = ["grafana", "postgres", "redis", "secrets", "simulator"];
     let all: BTreeSet<&str> = services.keys().map(String::as_str).collect();
     let expected = all.into_iter().filter(|it| !unwatched.contains(it));
