@@ -1,7 +1,7 @@
 //! What a real Prometheus finds for the dashboards and the rules in the running program.
 
 use super::support::binary::{Home, PATIENCE};
-use super::support::boards::{Query, queries, rule_files, rules};
+use super::support::boards::{Query, files, queries, rule_files, rules, text};
 use super::support::exporters::Exporter;
 use super::support::postgres::fresh_database;
 use super::support::prometheus::Prometheus;
@@ -12,6 +12,7 @@ use freshet::store::{PollRecord, Store};
 use freshet::submission::decode;
 use futures::future::join_all;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -22,6 +23,42 @@ const NOT_HERE: [(&str, &str); 2] = [
     ("redis_", "the demo's queue is a file"),
     ("pg_", "the demo's database is a file"),
 ];
+
+/// Beginnings of the names of what other programs than freshet measure.
+const OF_OTHERS: [&str; 5] = ["alertmanager_", "pg_", "process_", "prometheus_", "redis_"];
+
+/// What begins so in the rules or the runbooks and has no series beside a test, and why.
+const NO_SERIES: [(&str, &str); 5] = [
+    (
+        "alertmanager_notifications_failed_total",
+        "no Alertmanager runs in a test",
+    ),
+    ("pg_class", "SQL"),
+    ("pg_size_pretty", "SQL"),
+    ("pg_stat_activity", "SQL"),
+    ("pg_total_relation_size", "SQL"),
+];
+
+/// Every name of others' metrics in the rules and the runbooks, as a query.
+fn names_of_others() -> Vec<Query> {
+    let mut found = BTreeMap::new();
+    let mut texts = files("prometheus/rules", ".yml");
+    texts.push("docs/runbooks.md".to_owned());
+    for file in texts {
+        let text = text(&file);
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+        for word in words.map(|word| word.trim_matches(':')) {
+            if OF_OTHERS.iter().any(|prefix| word.starts_with(prefix)) {
+                found.insert(word.to_owned(), file.clone());
+            }
+        }
+    }
+    for (name, why) in NO_SERIES {
+        assert!(found.remove(name).is_some(), "nothing names {name}: {why}");
+    }
+    let names = found.into_iter();
+    names.map(|(expr, place)| Query { place, expr }).collect()
+}
 
 /// Queries by place that find nothing as long as all goes well.
 const ALL_IS_WELL: [(&str, &str); 0] = [];
@@ -92,7 +129,7 @@ async fn every_panel_and_every_rule_finds_something_in_the_demo() {
 }
 
 #[tokio::test]
-async fn every_panel_of_redis_and_postgres_finds_something_beside_the_service() {
+async fn every_panel_of_redis_and_postgres_and_every_name_of_theirs_finds_something() {
     let world = World::with(20).await;
     let (home, database, redis) = (world.home(), fresh_database().await, RedisServer::start());
     let queue = redis.url();
@@ -112,6 +149,9 @@ async fn every_panel_of_redis_and_postgres_finds_something_beside_the_service() 
     let servers = |it: &Query| NOT_HERE.iter().any(|(prefix, _)| it.reads(prefix));
     let mut waits: Vec<Query> = queries().into_iter().filter(servers).collect();
     assert!(waits.len() > 20, "{}", waits.len());
+    let named = names_of_others();
+    assert!(named.len() > 15, "{}", named.len());
+    waits.extend(named);
     let begun = Instant::now();
     while !waits.is_empty() {
         waits = empty(&prometheus, waits).await;
