@@ -229,3 +229,24 @@ async fn prune(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::JOB_LIMIT;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn jobs_are_counted_up_to_as_long_as_they_may_run() {
+        let metrics = Metrics::new();
+        let run_seconds = &metrics.queue.run_seconds;
+        run_seconds.with_label_values(&["fetch"]).observe(0.0);
+        let families = metrics.gather();
+        let family = families
+            .iter()
+            .find(|family| family.name() == "freshet_job_run_seconds");
+        let buckets = family.unwrap().get_metric()[0].get_histogram().get_bucket();
+        let bounds = buckets.iter().map(prometheus::proto::Bucket::upper_bound);
+        let widest = bounds.filter(|bound| bound.is_finite()).fold(0.0, f64::max);
+        assert!(widest >= JOB_LIMIT.as_secs_f64(), "{widest}");
+    }
+}
