@@ -3,7 +3,7 @@
 use super::Usage;
 use super::arguments::CoverageArguments;
 use super::moment::rfc3339;
-use super::report::{align_right, print_json, shown, span, table};
+use super::report::{align_right, print_json, shown, span, table, warn_if_simulated};
 use crate::app::{now_ms, open_store};
 use crate::config::Config;
 use crate::store::{Gap, GapState, Interval, Store};
@@ -61,8 +61,10 @@ pub(super) async fn run(config: &Config, arguments: CoverageArguments) -> anyhow
     }
     let store = open_store(config).await?;
     let read = read(&store, &arguments, until).await;
+    let warned = warn_if_simulated(&store).await;
     store.close().await;
     let read = read?;
+    warned?;
     if arguments.json {
         return print_json(&read);
     }

@@ -7,6 +7,7 @@ mod table;
 use super::Usage;
 use super::arguments::ExportArguments;
 use super::moment::rfc3339;
+use super::report::warn_if_simulated;
 use crate::app::open_store;
 use crate::config::Config;
 use crate::store::{Cursor, Store};
@@ -60,6 +61,7 @@ pub(super) async fn run(config: &Config, arguments: ExportArguments) -> anyhow::
     }
     let columns = columns::chosen(arguments.columns.as_deref()).map_err(Usage)?;
     let store = open_store(config).await?;
+    warn_if_simulated(&store).await?;
     let written = match &arguments.output {
         None => {
             let lines = Lines::new(io::stdout(), arguments.format, columns);

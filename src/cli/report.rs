@@ -3,11 +3,26 @@
 use crate::app::{now_ms, open_store, reachable, try_queue};
 use crate::config::Config;
 use crate::observe::{Status, read_status};
+use crate::store::Store;
 use anyhow::Context;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 use std::time::Duration;
+
+const SIMULATED: &str = "SIMULATED: these submissions are made up.";
+
+/// Says beside the data what a reader of it has to know.
+pub(super) async fn warn_if_simulated(store: &Store) -> anyhow::Result<()> {
+    if store
+        .is_simulated()
+        .await
+        .context("the database cannot be read")?
+    {
+        eprintln!("{SIMULATED}");
+    }
+    Ok(())
+}
 
 /// A running process answers from memory.
 const LIVE_LIMIT: Duration = Duration::from_secs(2);
@@ -73,7 +88,7 @@ fn same_service(live: &Status, read: &Status) -> bool {
 fn print(status: &Status) {
     let now = now_ms() / 1000;
     if status.simulated {
-        println!("SIMULATED: these submissions are made up.");
+        println!("{SIMULATED}");
     }
     println!(
         "Submissions  {} discovered, {} fetched, {} unavailable",

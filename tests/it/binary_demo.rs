@@ -182,6 +182,12 @@ async fn within_ten_seconds_it_stores_and_marks_everything_as_simulated() {
     assert!(home.path().join("freshet-demo.db").exists());
     let (_, front) = demo.get("/").await.unwrap();
     assert!(front.contains("SIMULATED"));
+    for command in ["coverage", "export"] {
+        let line = [command, "--database-url", "sqlite://freshet-demo.db"];
+        let finished = home.run(&line).await.ended_with(0);
+        assert!(!finished.stdout.contains("SIMULATED"), "data stays data");
+        finished.says(&["SIMULATED"]);
+    }
 
     // Not on a terminal: logs as objects on standard error, nothing on standard output.
     demo.signal("TERM");
