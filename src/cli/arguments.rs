@@ -1,6 +1,5 @@
 //! Commands and flags. Every configuration key is a flag too, made from the same table.
 
-use super::export::Format;
 use super::moment::moment;
 use crate::app::Role;
 use crate::config::KEYS;
@@ -149,6 +148,17 @@ pub(super) struct CoverageArguments {
     pub(super) json: bool,
 }
 
+/// What an export writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// A JSON object a line.
+    Ndjson,
+    /// A header, then comma-separated values.
+    Csv,
+    /// A file of columns, for programs that analyse.
+    Parquet,
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArguments {
     /// Only of these; all that are stored otherwise
@@ -163,6 +173,9 @@ pub(super) struct ExportArguments {
     /// What is written
     #[arg(long, value_name = "FORMAT", default_value = "ndjson")]
     pub(super) format: Format,
+    /// For machines: as every command that prints data has it; NDJSON
+    #[arg(long, conflicts_with = "format")]
+    pub(super) json: bool,
     /// Which columns, separated by commas, in this order; all but raw otherwise
     #[arg(long, value_name = "LIST")]
     pub(super) columns: Option<String>,

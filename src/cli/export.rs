@@ -5,7 +5,7 @@ mod lines;
 mod table;
 
 use super::Usage;
-use super::arguments::ExportArguments;
+use super::arguments::{ExportArguments, Format};
 use super::moment::rfc3339;
 use super::report::warn_if_simulated;
 use crate::app::open_store;
@@ -21,17 +21,6 @@ use std::time::{Duration, Instant};
 /// Rows in one read: a few megabytes, however much there is.
 const ROWS: u32 = 1000;
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-
-/// What is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
-    /// A JSON object a line.
-    Ndjson,
-    /// A header, then comma-separated values.
-    Csv,
-    /// A file of columns, for programs that analyse.
-    Parquet,
-}
 
 /// The output went away: whoever read it has enough.
 fn is_enough(error: &anyhow::Error) -> bool {

@@ -58,7 +58,9 @@ async fn reads_back_equal(world: World) {
         assert_eq!(line, format!(r#"{{"id":"{id}","raw":{raw}}}"#));
     }
 
-    let told = export(&home, &world, &["r/rust"]).await.ended_with(0);
+    let told = export(&home, &world, &["r/rust", "--json"])
+        .await
+        .ended_with(0);
     let rust = objects(&told.stdout);
     assert_eq!(rust.len(), 2);
     assert_eq!(rust[0]["title"], "one, \"two\"\nthree\r\n");

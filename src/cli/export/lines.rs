@@ -1,8 +1,8 @@
 //! Rows in the format that was asked for.
 
-use super::Format;
 use super::columns::{Column, Value};
 use super::table::Table;
+use crate::cli::arguments::Format;
 use crate::store::StoredSubmission;
 use serde::ser::{Error as _, SerializeMap, Serializer};
 use serde_json::value::RawValue;
