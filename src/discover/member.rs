@@ -20,6 +20,9 @@ const RECHECK_FIRST: Duration = Duration::from_secs(300);
 const RECHECK_LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// Polls before it that a listing must have been empty in, to be believed.
 const SILENT_POLLS: u32 = 2;
+/// How long a subreddit must have been watched, seconds, whose first listings are to be believed if
+/// they are empty: three polls of the usual interval take longer, those of a short one do not.
+const SILENT_AT_FIRST: i64 = 90;
 
 /// What is to be recorded for a member; `None` where it must be walked alone first.
 pub(super) fn member(
@@ -45,9 +48,14 @@ pub(super) fn member(
                 now_ms,
             ));
         }
-        WalkEnd::Ended(_) if alone && silenced(claimed, walk) && !lasts(claimed, served_at) => {
+        WalkEnd::Ended(_)
+            if alone && silenced(claimed, walk) && !lasts(claimed, served_at, now_ms) =>
+        {
             let mut record = failed(config, claimed, alone, walked, now_ms);
-            record.update.failures = claimed.failures.saturating_add(1);
+            record.update.failures = silent_polls(claimed).saturating_add(1);
+            // It was answered: whatever refused it has ended.
+            record.update.state = SubredditState::Active;
+            record.update.reason = None;
             return Some(record);
         }
         WalkEnd::Ended(ended) => judge(walk, *ended, claimed, alone, served_at, config),
@@ -84,7 +92,7 @@ pub(super) fn member(
             posts_per_hour,
             // Counted on, so that what was believed once stays so.
             failures: if silenced {
-                claimed.failures.saturating_add(1)
+                silent_polls(claimed).saturating_add(1)
             } else {
                 0
             },
@@ -141,20 +149,36 @@ pub(super) fn member(
     Some(record)
 }
 
-/// Whether a listing shows nothing at all of a subreddit that is known to have posted. Now and then
-/// Reddit serves that for minutes.
+/// Whether a listing shows nothing at all of a subreddit that is known to have posted, or of which
+/// nothing is known yet. Now and then Reddit serves that for minutes.
 fn silenced(claimed: &Claimed, walk: &Walk) -> bool {
-    claimed.last_submission_at.is_some()
+    // What r/all and r/popular show counts as the submissions of others: only its pace tells of it.
+    let posted = claimed.last_submission_at.is_some() || claimed.posts_per_hour > 0.0;
+    (posted || claimed.covered_until.is_none())
         && walk.listed().is_empty()
         && walk.undecodable().is_empty()
 }
 
 /// Whether a subreddit has been [`silenced`] for so long that it is believed to be empty.
-fn lasts(claimed: &Claimed, served_at: i64) -> bool {
-    claimed.failures >= SILENT_POLLS
-        && claimed
-            .covered_until
-            .is_none_or(|covered| served_at.saturating_sub(covered) >= ALONE_EVERY)
+fn lasts(claimed: &Claimed, served_at: i64, now_ms: i64) -> bool {
+    let long = match claimed.covered_until {
+        Some(covered) => served_at.saturating_sub(covered) >= ALONE_EVERY,
+        // By our clock. Where that was set back since, the polls alone have to do.
+        None => {
+            let watched = now_ms.div_euclid(1000).saturating_sub(claimed.added_at);
+            !(0..SILENT_AT_FIRST).contains(&watched)
+        }
+    };
+    long && silent_polls(claimed) >= SILENT_POLLS
+}
+
+/// Polls in a row so far that were answered and showed nothing. Of an unavailable subreddit the
+/// failures are refusals.
+fn silent_polls(claimed: &Claimed) -> u32 {
+    match claimed.state {
+        SubredditState::Unavailable => 0,
+        _ => claimed.failures,
+    }
 }
 
 /// An outage: the watermark stays, so the next poll reaches back to it; the gap says meanwhile what

@@ -37,7 +37,7 @@ pub struct Claimed {
     pub posts_per_hour: f64,
     /// Seconds; creation time of the newest that was found.
     pub last_submission_at: Option<i64>,
-    /// Polls that failed since the last that did not.
+    /// Polls in a row that showed nothing, or where it is unavailable, that were refused.
     pub failures: u32,
     /// Milliseconds; when it became due.
     pub next_poll_ms: i64,

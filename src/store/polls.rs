@@ -53,7 +53,7 @@ pub struct SubredditUpdate {
     pub seen_until: Option<i64>,
     /// Submissions an hour.
     pub posts_per_hour: f64,
-    /// Polls that failed since the last that did not.
+    /// Polls in a row that showed nothing, or where it is unavailable, that were refused.
     pub failures: u32,
     /// A row that was paused meanwhile stays paused.
     pub state: SubredditState,

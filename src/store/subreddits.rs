@@ -30,7 +30,7 @@ pub struct Subreddit {
     pub seen_until: Option<i64>,
     /// Submissions an hour, as estimated by the last poll.
     pub posts_per_hour: f64,
-    /// Polls that failed since the last that did not.
+    /// Polls in a row that showed nothing, or where it is unavailable, that were refused.
     pub failures: u32,
     /// Milliseconds; when it is polled next.
     pub next_poll_ms: i64,

@@ -36,6 +36,7 @@ mod pipeline_panics;
 mod pipeline_polls;
 mod pipeline_real;
 mod pipeline_sharing;
+mod pipeline_silence;
 mod pipeline_sweeps;
 mod pipeline_worlds;
 mod queue;
