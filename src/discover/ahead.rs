@@ -20,12 +20,18 @@ pub(super) struct Ahead {
 
 impl Ahead {
     /// Makes due what nobody has polled for as long as it was to wait.
-    pub(super) async fn look(&mut self, store: &Store, now_ms: i64) -> Result<(), StoreError> {
+    pub(super) async fn look(
+        &mut self,
+        store: &Store,
+        now_ms: i64,
+        longest_wait_ms: i64,
+    ) -> Result<(), StoreError> {
         let recent = |looked: i64| (0..LOOK_MS).contains(&(now_ms - looked));
         if self.looked_ms.is_some_and(recent) {
             return Ok(());
         }
-        let due = self.left(store.timed_ahead(now_ms).await?, now_ms);
+        let rows = store.timed_ahead(now_ms, longest_wait_ms).await?;
+        let due = self.left(rows, now_ms);
         if !due.is_empty() {
             store.make_due(&due, now_ms).await?;
             tracing::warn!(

@@ -283,6 +283,11 @@ fn next_poll_ms(config: &DiscoverConfig, posts_per_hour: f64, now_ms: i64) -> i6
     }
 }
 
+/// Longer than any subreddit waits for its next poll, quiet or unavailable.
+pub(super) fn longest_wait_ms(config: &DiscoverConfig) -> i64 {
+    milliseconds(config.interval.max(RECHECK_LONGEST)).saturating_mul(2)
+}
+
 pub(super) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }

@@ -4,6 +4,7 @@ use super::Discover;
 use super::ahead::Ahead;
 use super::claims::{Claims, LEASE_MS};
 use super::group::plan;
+use super::member::longest_wait_ms;
 use super::overlaps::Overlaps;
 use super::poll::poll;
 use super::prove::alone_every;
@@ -96,8 +97,9 @@ async fn claim(
     ahead: &mut Ahead,
 ) -> Result<Vec<Claimed>, crate::store::StoreError> {
     let now_ms = (discover.now_ms)();
-    ahead.look(&discover.store, now_ms).await?;
     let Discover { store, holder, .. } = discover;
+    let longest_wait_ms = longest_wait_ms(&discover.config);
+    ahead.look(store, now_ms, longest_wait_ms).await?;
     store.claim_due(holder, now_ms, LEASE_MS, CLAIM_MOST).await
 }
 

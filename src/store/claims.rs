@@ -58,10 +58,6 @@ struct Row {
     next_poll_ms: i64,
 }
 
-/// No subreddit waits this long by design; one that seems to was timed by a clock that is ahead of
-/// ours, or was before ours was set back.
-const LONGEST_WAIT_MS: i64 = 12 * 3600 * 1000;
-
 /// A subreddit that was timed by a clock ahead of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimedAhead {
@@ -165,17 +161,22 @@ impl Store {
 
     /// Subreddits whose next poll was timed by a clock that is ahead of this one: another machine's,
     /// or this one's before it was set back. Which it is, time shows: whether anything of it changes.
+    /// None waits for `longest_wait_ms` by design: one that seems to was timed so, too.
     ///
     /// # Errors
     /// As the database answers.
-    pub async fn timed_ahead(&self, now_ms: i64) -> Result<Vec<TimedAhead>, StoreError> {
+    pub async fn timed_ahead(
+        &self,
+        now_ms: i64,
+        longest_wait_ms: i64,
+    ) -> Result<Vec<TimedAhead>, StoreError> {
         let ahead_ms = now_ms.saturating_add(AHEAD_MS);
         let rows: Vec<(String, i64, i64, Option<i64>, i64)> =
             on_engine!(self, read, TIMED_AHEAD, |sql, pool| {
                 let query = sqlx::query_as(sql)
                     .bind(ahead_ms)
                     .bind(ahead_ms.div_euclid(1000))
-                    .bind(now_ms.saturating_add(LONGEST_WAIT_MS));
+                    .bind(now_ms.saturating_add(longest_wait_ms));
                 Ok::<_, StoreError>(query.fetch_all(pool).await?)
             })?;
         rows.into_iter()
@@ -185,7 +186,7 @@ impl Store {
                     token,
                     next_poll_ms,
                     claimed_until_ms,
-                    wait_ms: wait_ms.clamp(0, LONGEST_WAIT_MS),
+                    wait_ms: wait_ms.clamp(0, longest_wait_ms),
                 })
             })
             .collect()

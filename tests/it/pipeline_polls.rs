@@ -19,12 +19,16 @@ fn names(count: usize) -> Vec<SubredditName> {
 
 /// So many watched subreddits with nothing in them yet.
 async fn still(count: usize) -> World {
+    still_with(count, &[]).await
+}
+
+async fn still_with(count: usize, settings: &[(&'static str, &str)]) -> World {
     let options = SimulatorOptions {
         subreddits: names(count).into_iter().map(|name| (name, 0.0)).collect(),
         oddities: Oddities::none(),
         ..SimulatorOptions::default()
     };
-    let world = World::new(options, &[], 0).await;
+    let world = World::new(options, settings, 0).await;
     world.watch(&names(count)).await;
     world
 }
@@ -305,6 +309,30 @@ async fn a_poll_that_cannot_be_recorded_is_repeated_when_its_claim_has_run_out()
     world.settle(|| {}).await;
     let poll = last_window(&world, name).await;
     assert_eq!(poll.window.outcome, WindowOutcome::Complete, "{poll:?}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_interval_of_a_day_is_kept() {
+    let mut world = still_with(1, &[("discover.interval", "24h")]).await;
+    publish(&world, &names(1)[0]);
+    world.start_scheduler();
+    world.settle(|| {}).await;
+    let asked = || world.simulator.control().stats().of(Endpoint::Listing);
+    let once = asked();
+    for _ in 0..12 {
+        world.advance(Duration::from_secs(11));
+        let readings = clock_readings();
+        until("it looks again", Duration::from_secs(10), async || {
+            clock_readings() >= readings + 2
+        })
+        .await;
+        world.settle(|| {}).await;
+    }
+    assert_eq!(asked(), once);
+    world.advance(Duration::from_secs(36 * 3600));
+    world.settle(|| {}).await;
+    assert!(asked() > once);
     world.stop().await;
 }
 

@@ -16,6 +16,7 @@ conformance!(
     a_released_subreddit_is_due_as_before,
     a_claim_of_a_removed_row_does_not_fit_the_row_that_follows,
     a_clock_set_back_delays_nobody,
+    what_waits_for_no_longer_than_it_may_was_timed_by_no_clock_ahead,
     a_lease_has_one_holder,
 );
 
@@ -228,6 +229,26 @@ async fn a_claim_of_a_removed_row_does_not_fit_the_row_that_follows(world: World
     assert!(world.record(member(&new)).await.lost.is_empty());
 }
 
+/// How long a subreddit waits at most, in these tests.
+const LONGEST_WAIT_MS: i64 = 12 * 3_600_000;
+
+async fn what_waits_for_no_longer_than_it_may_was_timed_by_no_clock_ahead(world: World) {
+    let store = &world.store;
+    let claim = world.claimed("rust").await;
+    let mut record = member(&claim);
+    record.update.next_poll_ms = NOW + 36 * 3_600_000;
+    world.record(record).await;
+    let longest = async |wait_ms: i64| store.timed_ahead(NOW, wait_ms).await.unwrap();
+    assert_eq!(longest(48 * 3_600_000).await, []);
+    let ahead = longest(LONGEST_WAIT_MS).await;
+    assert_eq!(ahead.len(), 1);
+    assert_eq!(ahead[0].subreddit, name("rust"));
+    // Polled by a clock that is a day ahead, it is left to it for as long as it was to wait.
+    let back = NOW - 24 * 3_600_000;
+    let ahead = store.timed_ahead(back, 48 * 3_600_000).await.unwrap();
+    assert_eq!(ahead[0].wait_ms, 36 * 3_600_000);
+}
+
 async fn a_clock_set_back_delays_nobody(world: World) {
     let store = &world.store;
     let claim = world.claimed("rust").await;
@@ -243,8 +264,14 @@ async fn a_clock_set_back_delays_nobody(world: World) {
     world.record(record).await;
     let due = async |now_ms: i64| store.claim_due("b", now_ms, 60_000, 9).await.unwrap();
     let little = NOW - 30_000;
-    assert!(store.timed_ahead(little).await.unwrap().is_empty());
-    let ahead = store.timed_ahead(back).await.unwrap();
+    assert!(
+        store
+            .timed_ahead(little, LONGEST_WAIT_MS)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let ahead = store.timed_ahead(back, LONGEST_WAIT_MS).await.unwrap();
     let expected = TimedAhead {
         subreddit: name("rust"),
         token: taken[0].claim.token,
@@ -271,7 +298,7 @@ async fn a_clock_set_back_delays_nobody(world: World) {
         .add_subreddit(&name("kettles"), NOW / 1000)
         .await
         .unwrap();
-    let ahead = store.timed_ahead(back).await.unwrap();
+    let ahead = store.timed_ahead(back, LONGEST_WAIT_MS).await.unwrap();
     let waits: Vec<i64> = ahead.iter().map(|row| row.wait_ms).collect();
     assert!(waits.contains(&0), "{ahead:?}");
 }
