@@ -240,8 +240,10 @@ async fn a_fault_of_the_database_that_passes_meanwhile_is_charged_to_no_item() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn where_whatever_is_new_is_refused_alike_no_item_is_to_blame() {
+/// Publishes so many, and one that is known before them, where whatever is new is refused: the claim
+/// is left to run out, and the window stays open until the database writes again. `writes_made` is how
+/// many transactions that takes.
+async fn nobody_may_write(new: u64, writes_made: u64) {
     let mut world = still(1).await;
     let name = &names(1)[0];
     publish(&world, name);
@@ -254,12 +256,12 @@ async fn where_whatever_is_new_is_refused_alike_no_item_is_to_blame() {
              BEGIN SELECT RAISE(ABORT, 'nobody may write'); END",
         )
         .await;
-    publish(&world, name);
-    publish(&world, name);
+    for _ in 0..new {
+        publish(&world, name);
+    }
     let first = world.metrics.ingest.write_seconds.get_sample_count();
     world.advance(MINUTE);
-    // All together, then each of the three.
-    writes(&world, first + 4).await;
+    writes(&world, first + writes_made).await;
     let readings = clock_readings();
     until("it looks again", Duration::from_secs(10), async || {
         clock_readings() >= readings + 4
@@ -269,14 +271,52 @@ async fn where_whatever_is_new_is_refused_alike_no_item_is_to_blame() {
     world.execute("DROP TRIGGER refuses").await;
     world.advance(Duration::from_secs(21));
     world.settle(|| {}).await;
-    assert_eq!(world.stored().await.len(), 3);
+    assert_eq!(world.stored().await.len() as u64, 1 + new);
     let poll = last_window(&world, name).await;
-    assert_eq!(
-        (poll.fresh, poll.window.outcome),
-        (2, WindowOutcome::Complete)
-    );
+    assert_eq!(poll.window.outcome, WindowOutcome::Complete);
+    assert_eq!(u64::from(poll.fresh), new);
     let kept = world.rows("SELECT reason, times FROM undecodable").await;
     assert_eq!(kept, []);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn where_whatever_is_new_is_refused_alike_no_item_is_to_blame() {
+    // All together, then each of the three.
+    nobody_may_write(2, 4).await;
+}
+
+#[tokio::test]
+async fn one_new_item_is_not_to_blame_where_any_other_would_be_refused() {
+    // Both together, each, and one that nobody could refuse.
+    nobody_may_write(1, 4).await;
+}
+
+#[tokio::test]
+async fn one_new_item_that_alone_is_refused_costs_itself() {
+    let mut world = still(1).await;
+    let name = &names(1)[0];
+    world
+        .execute(
+            "CREATE TRIGGER refuses BEFORE INSERT ON submissions WHEN NEW.id = 'bad'
+             BEGIN SELECT RAISE(ABORT, 'on purpose'); END",
+        )
+        .await;
+    let bad = Publication {
+        id: Some("bad".to_owned()),
+        ..Publication::to(name)
+    };
+    world.simulator.control().publish(bad).unwrap();
+    world.start_scheduler();
+    world.settle(|| {}).await;
+    let poll = last_window(&world, name).await;
+    assert_eq!(poll.window.outcome, WindowOutcome::Complete, "{poll:?}");
+    let kept = world.rows("SELECT reason, times FROM undecodable").await;
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert!(
+        world.stored().await.is_empty(),
+        "what was tried is not kept"
+    );
     world.stop().await;
 }
 
