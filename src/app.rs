@@ -81,6 +81,22 @@ pub fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(loopback, listen.port())
 }
 
+/// As [`open_store`], but makes no SQLite file: for whoever only looks at what there is, or changes it.
+///
+/// # Errors
+/// As there, and where there is no such file.
+pub async fn open_existing_store(config: &Config) -> anyhow::Result<Store> {
+    let url = config.database.url.expose_secret();
+    if Store::missing(url) {
+        bail!(
+            "there is no database at {} (database.url)\n  Is the path right? Does its folder exist? \
+             `freshet run`, `freshet subreddits add` and `freshet migrate` make one",
+            display_url(url)
+        );
+    }
+    open_store(config).await
+}
+
 /// Connects to the database and brings its tables to this version.
 ///
 /// # Errors
@@ -127,7 +143,12 @@ pub async fn open_queue(config: &Config) -> anyhow::Result<Queue> {
 
 /// Connects to the queue, or does without it where it does not answer soon.
 pub async fn try_queue(config: &Config) -> Option<Queue> {
-    let connect = Queue::connect(config.queue.url.expose_secret(), QUEUE_NAME);
+    let url = config.queue.url.expose_secret();
+    // Nobody has made one yet, and whoever only looks is not to.
+    if Queue::missing(url) {
+        return None;
+    }
+    let connect = Queue::connect(url, QUEUE_NAME);
     let answer = tokio::time::timeout(QUEUE_LIMIT, connect).await;
     answer.ok()?.ok()
 }

@@ -92,6 +92,11 @@ impl Queue {
         })
     }
 
+    /// Whether [`Queue::connect`] would make the file, because there is none.
+    pub fn missing(url: &str) -> bool {
+        url.starts_with("sqlite:") && sqlite_engine::SqliteEngine::missing(url)
+    }
+
     /// Asks the engine for a sign of life.
     ///
     /// # Errors

@@ -93,6 +93,11 @@ impl Store {
         .await
     }
 
+    /// Whether [`Store::connect`] would make the file, because there is none.
+    pub fn missing(url: &str) -> bool {
+        url.starts_with("sqlite:") && Sqlite::missing(url)
+    }
+
     /// Brings the tables to this version; safe with several processes at once, and a no-op where
     /// they are. Takes as long as it takes: no deadline applies.
     ///

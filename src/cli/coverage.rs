@@ -4,7 +4,7 @@ use super::Usage;
 use super::arguments::CoverageArguments;
 use super::moment::rfc3339;
 use super::report::{align_right, print_json, shown, span, table, warn_if_simulated};
-use crate::app::{now_ms, open_store};
+use crate::app::{now_ms, open_existing_store};
 use crate::config::Config;
 use crate::store::{Gap, GapState, Interval, Store};
 use crate::submission::SubredditName;
@@ -59,7 +59,7 @@ pub(super) async fn run(config: &Config, arguments: CoverageArguments) -> anyhow
         let (since, until) = (rfc3339(since), rfc3339(until));
         return Err(Usage(format!("--since ({since}) is not before --until ({until})")).into());
     }
-    let store = open_store(config).await?;
+    let store = open_existing_store(config).await?;
     let read = read(&store, &arguments, until).await;
     let warned = warn_if_simulated(&store).await;
     store.close().await;

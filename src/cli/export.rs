@@ -8,7 +8,7 @@ use super::Usage;
 use super::arguments::{ExportArguments, Format};
 use super::moment::rfc3339;
 use super::report::warn_if_simulated;
-use crate::app::open_store;
+use crate::app::open_existing_store;
 use crate::config::Config;
 use crate::store::{Cursor, Store};
 use anyhow::Context;
@@ -49,7 +49,7 @@ pub(super) async fn run(config: &Config, arguments: ExportArguments) -> anyhow::
         .into());
     }
     let columns = columns::chosen(arguments.columns.as_deref()).map_err(Usage)?;
-    let store = open_store(config).await?;
+    let store = open_existing_store(config).await?;
     warn_if_simulated(&store).await?;
     let written = match &arguments.output {
         None => {

@@ -3,7 +3,7 @@
 use super::Usage;
 use super::arguments::{DeadSelection, JobsAction};
 use super::report::{age, align_right, print_json, shown, table};
-use crate::app::{now_ms, open_store};
+use crate::app::{now_ms, open_existing_store};
 use crate::config::Config;
 use crate::store::{DeadFilter, FailureKind, FetchJob, PastAttempt, Store};
 use crate::submission::SubmissionId;
@@ -17,7 +17,7 @@ const STEP: u32 = 1000;
 const WHAT: &str = "the jobs that were set aside";
 
 pub(super) async fn run(config: &Config, action: JobsAction) -> anyhow::Result<()> {
-    let store = open_store(config).await?;
+    let store = open_existing_store(config).await?;
     let result = act(&store, action).await;
     store.close().await;
     result

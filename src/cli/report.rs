@@ -1,6 +1,6 @@
 //! `freshet status`: one screen.
 
-use crate::app::{now_ms, open_store, reachable, try_queue};
+use crate::app::{now_ms, open_existing_store, reachable, try_queue};
 use crate::config::Config;
 use crate::observe::{Status, read_status};
 use crate::store::Store;
@@ -29,7 +29,7 @@ const LIVE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Reads the database, and asks the process that listens on `http.listen`, if there is one.
 pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
-    let store = open_store(config).await?;
+    let store = open_existing_store(config).await?;
     // Most worth reading when something is away.
     let queue = try_queue(config).await;
     let mut status = read_status(&store, queue.as_ref(), None, now_ms())

@@ -2,7 +2,7 @@
 
 use super::arguments::SubredditsAction;
 use super::report::{age, align_right, print_json, shown, table};
-use crate::app::{now_ms, open_store};
+use crate::app::{now_ms, open_existing_store, open_store};
 use crate::config::Config;
 use crate::observe::SubredditStatus;
 use crate::store::{Added, Store, Subreddit};
@@ -10,7 +10,11 @@ use crate::submission::SubredditName;
 use anyhow::{Context, bail};
 
 pub(super) async fn run(config: &Config, action: SubredditsAction) -> anyhow::Result<()> {
-    let store = open_store(config).await?;
+    // Whoever adds the first may begin with that.
+    let store = match action {
+        SubredditsAction::Add { .. } => open_store(config).await?,
+        _ => open_existing_store(config).await?,
+    };
     let result = act(&store, action).await;
     store.close().await;
     result

@@ -49,6 +49,11 @@ pub(super) struct SqliteEngine {
 }
 
 impl SqliteEngine {
+    /// Whether a well-formed URL names a file that is not there.
+    pub(super) fn missing(url: &str) -> bool {
+        SqliteConnectOptions::from_str(url).is_ok_and(|options| !options.get_filename().exists())
+    }
+
     pub(super) async fn connect(url: &str, name: &str) -> Result<SqliteEngine, QueueError> {
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|error| QueueError::Url(format!("the queue's URL is wrong: {error}")))?

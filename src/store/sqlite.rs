@@ -28,9 +28,13 @@ pub struct Sqlite {
     pub(super) readers: SqlitePool,
 }
 
+fn is_in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
 impl Sqlite {
     pub(super) async fn connect(url: &str, connections: u32) -> Result<Sqlite, StoreError> {
-        if url.contains(":memory:") || url.contains("mode=memory") {
+        if is_in_memory(url) {
             return Err(StoreError::Url(
                 "a database in memory cannot be shared; give sqlite:// a path".to_owned(),
             ));
@@ -79,6 +83,12 @@ impl Sqlite {
             .connect_with(options.pragma("query_only", "1"))
             .await?;
         Ok(Sqlite { writer, readers })
+    }
+
+    /// Whether a well-formed URL names a file that is not there.
+    pub(super) fn missing(url: &str) -> bool {
+        let options = SqliteConnectOptions::from_str(url);
+        !is_in_memory(url) && options.is_ok_and(|options| !options.get_filename().exists())
     }
 
     pub(super) fn folder(&self) -> Option<PathBuf> {

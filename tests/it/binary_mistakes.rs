@@ -45,6 +45,45 @@ fn once(ended: &Finished) {
 }
 
 #[tokio::test]
+async fn whoever_only_looks_makes_no_database_at_a_mistyped_path() {
+    let home = Home::new();
+    for command in [
+        &["status"][..],
+        &["status", "--json"],
+        &["coverage"],
+        &["export"],
+        &["jobs", "dead"],
+        &["jobs", "retry", "--all"],
+        &["subreddits", "list"],
+        &["subreddits", "pause", "rust"],
+        &["subreddits", "resume", "rust"],
+        &["subreddits", "remove", "rust"],
+    ] {
+        let line = [command, &["--database-url", "sqlite://freshte.db"]].concat();
+        let ended = home.run(&line).await.ended_with(1);
+        assert!(ended.stdout.is_empty(), "{ended:?}");
+        ended.says(&[
+            "no database at sqlite://freshte.db",
+            "database.url",
+            "freshet migrate",
+        ]);
+    }
+    let made = std::fs::read_dir(home.path()).unwrap().count();
+    assert_eq!(made, 0, "nothing was made");
+
+    // A queue is made by whoever needs one.
+    home.run(&["subreddits", "add", "rust"]).await.ended_with(0);
+    let status = home.run(&["status"]).await.ended_with(0);
+    assert!(status.stdout.contains("does not answer"), "{status:?}");
+    let names = std::fs::read_dir(home.path()).unwrap();
+    let names: Vec<String> = names
+        .map(|it| it.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("queue"))
+        .collect();
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_named_with_the_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = taken.local_addr().unwrap().to_string();

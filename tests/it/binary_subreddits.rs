@@ -134,6 +134,7 @@ async fn a_bad_name_is_named_and_nothing_is_done_by_halves() {
             home.run(&line).await.ended_with(2).says(&[bad]);
         }
     }
+    home.run(&["migrate"]).await.ended_with(0);
     let listed = home.run(&["subreddits", "list", "--json"]).await;
     assert_eq!(listed.ended_with(0).stdout.trim(), "[]");
 
@@ -193,6 +194,7 @@ async fn status_reads_alone_and_beside_a_running_process() {
 
     // Somebody else's process tells nothing about this database.
     let other = Home::new();
+    other.run(&["migrate"]).await.ended_with(0);
     let other = other.run(&["status", "--http-listen", &listen]).await;
     assert!(other.stdout.contains("0 discovered"), "{other:?}");
     assert!(!other.stdout.contains("Budget"), "{other:?}");
