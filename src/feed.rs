@@ -1,9 +1,11 @@
 //! Keeps the queue topped up from the database, and rebuilds it when it lost jobs.
 //!
 //! The database is the truth, the queue a small buffer. One process at a time feeds (a lease in the
-//! database says which), so the bound on waiting jobs holds however many schedulers run. What was
-//! handed to the queue and is neither waiting nor running there after a while has been lost — the
-//! queue was wiped, or restored from an older state — and is fed again.
+//! database says which), so the bound on waiting jobs holds however many schedulers run: but for one
+//! that stands still, while it tops up, for longer than its lease lasts. What it had found room for
+//! then comes on top, once. What was handed to the queue and is neither waiting nor running there
+//! after a while has been lost — the queue was wiped, or restored from an older state — and is fed
+//! again.
 
 use crate::liveness::{CALL, Progress};
 use crate::queue::{Queue, QueueError};
@@ -16,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 const LEASE_NAME: &str = "feed";
 const LEASE_MS: i64 = 6_000;
+const LEASE: Duration = Duration::from_millis(LEASE_MS.unsigned_abs());
 /// After a fault of the queue: long enough that another, who may reach it, takes the lease.
 const STANDS_BACK: Duration = Duration::from_secs(6);
 const LEASE_RENEWAL: Duration = Duration::from_secs(2);
@@ -77,20 +80,14 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
                 tokio::select! { _ = look.tick() => {} () = feed.work.notified() => {} }
             }
         };
-        tokio::select! { () = stop.cancelled() => break, () = wait => {} }
+        tokio::select! { biased; () = stop.cancelled() => break, () = wait => {} }
         if stands_back_until.is_some_and(|until| Instant::now() < until) {
             feed.progress.made();
             continue;
         }
         let step = || feed.progress.made();
         let turn = async {
-            if lease_renewed.is_none_or(|at| at.elapsed() >= LEASE_RENEWAL) {
-                let held = feed
-                    .store
-                    .acquire_lease(LEASE_NAME, &feed.holder, now_ms(), LEASE_MS)
-                    .await?;
-                lease_renewed = held.then(Instant::now);
-            }
+            lease_renewed = renewed(&feed, lease_renewed, &now_ms).await?;
             step();
             if lease_renewed.is_none() {
                 return Ok(false);
@@ -109,6 +106,11 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
             if beaten.is_none_or(|at| at.elapsed() >= HEARTBEAT_EVERY) {
                 feed.queue.push_heartbeat(now_ms()).await?;
                 beaten = Some(Instant::now());
+            }
+            // What came before may have taken its time.
+            lease_renewed = renewed(&feed, lease_renewed, &now_ms).await?;
+            if lease_renewed.is_none() {
+                return Ok(false);
             }
             top_up(&feed, now_ms()).await
         };
@@ -141,6 +143,25 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
     if lease_renewed.is_some() {
         release(&feed).await;
     }
+}
+
+/// Since when the lease runs, renewed where that is due; none where another has it, or may have it by
+/// the time that the answer comes.
+async fn renewed(
+    feed: &Feed,
+    since: Option<Instant>,
+    now_ms: impl Fn() -> i64,
+) -> Result<Option<Instant>, StoreError> {
+    if since.is_some_and(|at| at.elapsed() < LEASE_RENEWAL) {
+        return Ok(since);
+    }
+    // The call may be slow, and the lease runs meanwhile.
+    let asked = Instant::now();
+    let held = feed
+        .store
+        .acquire_lease(LEASE_NAME, &feed.holder, now_ms(), LEASE_MS)
+        .await?;
+    Ok((held && asked.elapsed() < LEASE).then_some(asked))
 }
 
 /// Lets another feed.

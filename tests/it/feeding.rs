@@ -11,9 +11,11 @@ use freshet::feed::{self, Feed};
 use freshet::liveness::Progress;
 use freshet::queue::Queue;
 use freshet::store::Store;
+use sqlx::{Connection, PgConnection};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// One scheduler's feeder.
@@ -82,6 +84,33 @@ async fn a_scheduler_that_alone_is_cut_off_from_the_queue_lets_another_feed() {
     world.list(&[seen("a3", NOW)]).await;
     queued(&direct, "the first feeds again", "a3").await;
     first.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_ran_out_before_its_answer_came_feeds_nothing() {
+    let world = World::postgres().await;
+    let place = Place::new(On::Sqlite).await;
+    world.list(&[seen("a1", NOW)]).await;
+    let mut connection = PgConnection::connect(&world.url).await.unwrap();
+    let mut locks = connection.begin().await.unwrap();
+    let lock = "LOCK TABLE leases IN EXCLUSIVE MODE";
+    sqlx::query(lock).execute(&mut *locks).await.unwrap();
+    let (store, queue) = (world.another().await, place.queue.clone());
+    let feeder = Feeder::start(store, queue, "only", NOW, Instant::now());
+    until("it asks for its lease", PATIENCE, async || {
+        let waiting = "SELECT count(*) FROM pg_locks
+            WHERE relation = 'leases'::regclass AND NOT granted";
+        world.number(waiting).await > 0
+    })
+    .await;
+    // It ends with the turn that is under way.
+    feeder.stop.cancel();
+    // Longer than the lease lasts.
+    sleep(Duration::from_millis(6_100)).await;
+    locks.rollback().await.unwrap();
+    feeder.end().await;
+    let absent = place.queue.absent(&ids(&["a1"])).await.unwrap();
+    assert_eq!(absent, ids(&["a1"]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
