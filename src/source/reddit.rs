@@ -229,7 +229,9 @@ impl Reddit {
             let answer = inner.transport.exchange(endpoint, request).await?;
             inner.transport.count_down(&inner.budget, &grant, &answer);
             if answer.status == StatusCode::UNAUTHORIZED && !renewed {
-                inner.auth.forget(&token, &inner.transport).await;
+                // Another's renewal is waited for like a renewal of one's own.
+                let forget = turn(deadline, inner.auth.forget(&token, &inner.transport));
+                inner.budget.watched(&*self.1.0, forget).await?;
                 renewed = true;
                 continue;
             }
