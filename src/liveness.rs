@@ -190,6 +190,27 @@ impl Progress {
         }
     }
 
+    /// Awaits work that says of each of its steps that it was made; none once it has not for `limit`.
+    /// Only what this task saw go by counts: a process that stood still itself proves nothing.
+    pub async fn unless_hung<F: Future>(&self, limit: Duration, work: F) -> Option<F::Output> {
+        tokio::pin!(work);
+        let mut look = interval_at(tokio::time::Instant::now() + WAITING, WAITING);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let made = || self.0.made_ms.load(Ordering::Relaxed);
+        let (mut seen, mut still) = (made(), Duration::ZERO);
+        while still < limit {
+            tokio::select! {
+                biased;
+                output = &mut work => return Some(output),
+                _ = look.tick() => still += WAITING,
+            }
+            if std::mem::replace(&mut seen, made()) != seen {
+                still = Duration::ZERO;
+            }
+        }
+        None
+    }
+
     /// How long ago it last made progress.
     pub fn still(&self) -> Duration {
         let last = Duration::from_millis(self.0.last_ms.load(Ordering::Relaxed));

@@ -240,7 +240,7 @@ impl Metrics {
                 batch_size: r.histogram("freshet_fetch_batch_size", "Submissions that shared one request.", BATCH),
                 stored: r.counters("freshet_submissions_stored_total", "Fetched submissions stored.", &["subreddit", "kind"]),
                 unavailable: r.counters("freshet_submissions_unavailable_total", "Submissions that Reddit no longer gives out; their listed copy stays.", &["subreddit"]),
-                dead: r.counters("freshet_jobs_dead_total", "Jobs set aside by this process, by how the last attempt failed: never_ended (its process was killed or cut off), panicked, unreadable, not_stored, too_deep.", &["reason"]),
+                dead: r.counters("freshet_jobs_dead_total", "Jobs set aside by this process, by how the last attempt failed: never_ended (its process was killed or cut off, or it hung), panicked, unreadable, not_stored, too_deep.", &["reason"]),
                 unchanged: r.counter("freshet_submissions_unchanged_total", "Fetched submissions that were equal to the stored ones and not rewritten."),
                 nul_stripped: r.counter("freshet_nul_stripped_total", "Submissions whose text columns lost NUL characters on their way into Postgres; the raw object keeps them."),
                 lag_seconds: r.histogram("freshet_ingest_lag_seconds", "Seconds from a submission's creation until it was stored as fetched.", SECONDS_LAG),

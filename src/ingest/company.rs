@@ -1,6 +1,7 @@
 //! Gathers the jobs in flight into requests: up to 100 at a time, or what came within a moment.
 
-use super::record::{End, Fetching, or_panic};
+use super::judge::End;
+use super::record::Fetching;
 use super::{Ingest, LINGER, MOST_IDS};
 use crate::liveness::CALL;
 use crate::queue::Outcome;
@@ -8,10 +9,16 @@ use crate::submission::SubmissionId;
 use std::collections::HashMap;
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// A request is given up once none of its steps has ended for so long. That is twice what any of them
+/// takes by its own limits, so what hangs is our own code; and less than a job may take, so that the jobs
+/// learn of it. It bounds no sum of steps: an outage of the database may draw each of them out.
+const HANGS_AFTER: Duration = CALL.saturating_mul(2);
 
 /// One job, waiting for its end.
 #[derive(Debug)]
@@ -29,13 +36,19 @@ pub struct Company(mpsc::Sender<Seat>);
 pub struct Gathering {
     seats: mpsc::Receiver<Seat>,
     concurrency: usize,
+    hangs_after: Duration,
 }
 
 impl Company {
     /// A company for up to `concurrency` jobs in flight.
     pub fn new(concurrency: usize) -> (Company, Gathering) {
         let (sender, seats) = mpsc::channel(concurrency.max(1));
-        (Company(sender), Gathering { seats, concurrency })
+        let gathering = Gathering {
+            seats,
+            concurrency,
+            hangs_after: HANGS_AFTER,
+        };
+        (Company(sender), gathering)
     }
 
     /// Fetches and stores one submission, together with whoever else asks now.
@@ -58,15 +71,23 @@ impl Company {
 }
 
 impl Gathering {
+    /// A request is given up once it has made no step for so long.
+    pub fn hanging_after(self, hangs_after: Duration) -> Gathering {
+        Gathering {
+            hangs_after,
+            ..self
+        }
+    }
+
     /// Forms requests and runs them until no job can come any more. Once `draining`, an outage is
     /// not waited for: jobs are handed back at once.
     pub async fn run(self, ingest: Ingest, draining: CancellationToken) {
         let Gathering {
             mut seats,
             concurrency,
+            hangs_after,
         } = self;
-        let progress = ingest.progress.clone();
-        let fetching = Arc::new(Fetching::new(ingest, draining));
+        let fetching = Fetching::new(ingest, draining, hangs_after);
         // While all slots wait for the budget, seats gather: the tighter the budget, the fuller the
         // requests.
         let slots = Arc::new(Semaphore::new(concurrency.div_ceil(MOST_IDS).max(2)));
@@ -82,11 +103,9 @@ impl Gathering {
                 biased;
                 slot = Arc::clone(&slots).acquire_owned(), if ready => {
                     let request = std::mem::take(&mut gathered);
-                    let (fetching, progress) = (Arc::clone(&fetching), progress.clone());
+                    let fetching = fetching.for_a_request();
                     requests.spawn(async move {
-                        // It says of each of its steps that it was made.
-                        progress.made();
-                        progress.during(CALL, answer(&fetching, request)).await;
+                        answer(&fetching, request).await;
                         drop(slot);
                     });
                 }
@@ -111,7 +130,7 @@ async fn answer(fetching: &Fetching, request: Vec<Seat>) {
         waiting.entry(seat.id).or_default().push(seat.end);
     }
     let ids: Vec<SubmissionId> = waiting.keys().cloned().collect();
-    for (id, end) in or_panic(&ids, fetching.run(&ids)).await {
+    for (id, end) in fetching.run(&ids).await {
         for (place, seat) in waiting.remove(&id).into_iter().flatten().enumerate() {
             // A second copy of a job had nothing left to do. One that stopped waiting needs no answer.
             let _ = seat.send(match &end {

@@ -7,8 +7,10 @@ use crate::store::{Attempt, FetchRecord, FetchStored};
 use crate::submission::{Observation, SubmissionId, Undecodable};
 use std::collections::HashSet;
 
+/// How a job ended; where its work panicked, what the panic said.
+pub(super) type End = Result<Outcome, String>;
 /// How each job ended.
-pub(super) type Outcomes = Vec<(SubmissionId, Outcome)>;
+pub(super) type Ends = Vec<(SubmissionId, End)>;
 
 /// An answer, taken apart.
 #[derive(Debug)]
@@ -81,8 +83,8 @@ impl Judged {
     }
 
     /// What became of each that was stored, deferred or given up.
-    pub(super) fn outcomes(&self, stored: &FetchStored) -> Outcomes {
-        let mut outcomes = Outcomes::new();
+    pub(super) fn ends(&self, stored: &FetchStored) -> Ends {
+        let mut ends = Ends::new();
         let written = [
             (&stored.changed, Outcome::Stored),
             (&stored.unchanged, Outcome::Unchanged),
@@ -93,19 +95,20 @@ impl Judged {
             let items = indexes
                 .iter()
                 .filter_map(|index| self.observations.get(*index));
-            outcomes.extend(items.map(|item| (item.submission.id.clone(), outcome)));
+            ends.extend(items.map(|item| (item.submission.id.clone(), Ok(outcome))));
         }
-        outcomes.extend(
-            self.deferred
-                .iter()
-                .map(|(id, _)| (id.clone(), Outcome::Deferred)),
-        );
-        outcomes.extend(
-            self.unavailable
-                .iter()
-                .map(|id| (id.clone(), Outcome::Unavailable)),
-        );
-        outcomes
+        let deferred = self.deferred.iter();
+        ends.extend(deferred.map(|(id, _)| (id.clone(), Ok(Outcome::Deferred))));
+        ends.extend(self.unavailable.iter().map(|id| {
+            let outcome = if stored.unavailable.contains(id) {
+                Outcome::Unavailable
+            } else {
+                // Somebody else has begun or ended it since.
+                Outcome::Obsolete
+            };
+            (id.clone(), Ok(outcome))
+        }));
+        ends
     }
 
     /// The same answer as one page for each job that is still to be judged; what was kept raw goes

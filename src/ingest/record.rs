@@ -1,9 +1,10 @@
 //! One request's jobs: counted, fetched, judged one by one, stored in one transaction.
 
-use super::judge::{Judged, Outcomes};
+use super::judge::{End, Ends, Judged};
 use super::{
     ALONE_FROM_ATTEMPT, FAILED_RETRY_MS, Ingest, MOST_ATTEMPTS, PATIENCE, RETURN_AFTER_MS,
 };
+use crate::liveness::CALL;
 use crate::queue::{Outcome, panic_text};
 use crate::source::{InfoPage, Priority, SourceError};
 use crate::store::{Attempt, Failure, FailureKind, FetchStored, StoreError};
@@ -11,6 +12,7 @@ use crate::submission::{Observation, SubmissionId};
 use futures::FutureExt;
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -25,10 +27,8 @@ const REFUSED_RETRY_MS: i64 = 300_000;
 /// Why a job is set aside whose last attempt reported nothing.
 const NEVER_ENDED: &str = "its last attempt did not end: its process was killed or cut off";
 
-/// How a job ended; where its work panicked, what the panic said.
-pub(super) type End = Result<Outcome, String>;
-/// How each job ended.
-pub(super) type Ends = Vec<(SubmissionId, End)>;
+/// Why jobs are tried again, and set aside in the end, whose request made no step any more.
+const HUNG: &str = "its request hung, and was given up";
 
 /// Work for these jobs; where it panics, each of them has.
 pub(super) async fn or_panic(ids: &[SubmissionId], work: impl Future<Output = Ends>) -> Ends {
@@ -42,32 +42,54 @@ pub(super) async fn or_panic(ids: &[SubmissionId], work: impl Future<Output = En
     }
 }
 
-fn ended(outcomes: Outcomes) -> impl Iterator<Item = (SubmissionId, End)> {
-    outcomes.into_iter().map(|(id, outcome)| (id, Ok(outcome)))
-}
-
-/// Fetches and stores; one for all requests of a process.
+/// Fetches and stores.
 #[derive(Debug)]
 pub(super) struct Fetching {
     ingest: Ingest,
     draining: CancellationToken,
-    /// The one place for a job that was in flight whenever its process died.
-    alone: Semaphore,
+    /// The one place in a process for a job that was in flight whenever its process died.
+    alone: Arc<Semaphore>,
+    hangs_after: Duration,
 }
 
 impl Fetching {
-    pub(super) fn new(mut ingest: Ingest, draining: CancellationToken) -> Fetching {
-        let waiting = ingest.progress.clone();
-        ingest.reddit = ingest.reddit.telling(move || waiting.made());
+    pub(super) fn new(
+        ingest: Ingest,
+        draining: CancellationToken,
+        hangs_after: Duration,
+    ) -> Fetching {
         Fetching {
             ingest,
             draining,
-            alone: Semaphore::new(1),
+            alone: Arc::new(Semaphore::new(1)),
+            hangs_after,
+        }
+    }
+
+    /// For one request, which is watched by itself.
+    pub(super) fn for_a_request(&self) -> Fetching {
+        let progress = self.ingest.progress.another();
+        let waiting = progress.clone();
+        Fetching {
+            ingest: Ingest {
+                reddit: self.ingest.reddit.telling(move || waiting.made()),
+                progress,
+                ..self.ingest.clone()
+            },
+            draining: self.draining.clone(),
+            alone: Arc::clone(&self.alone),
+            hangs_after: self.hangs_after,
         }
     }
 
     /// Runs the jobs of these ids; an end for each.
     pub(super) async fn run(&self, ids: &[SubmissionId]) -> Ends {
+        // What is watched is moved from one wrapping to the next, and this is large.
+        let run = or_panic(ids, Box::pin(self.run_watched(ids)));
+        self.ingest.progress.during(CALL, run).await
+    }
+
+    async fn run_watched(&self, ids: &[SubmissionId]) -> Ends {
         let all = |outcome: Outcome| ids.iter().map(|id| (id.clone(), Ok(outcome))).collect();
         let attempts = match self.start(ids).await {
             Ok(attempts) => attempts,
@@ -137,7 +159,7 @@ impl Fetching {
             ));
         }
         let Ok(_turn) = self.alone.try_acquire() else {
-            ends.extend(ended(self.hand_back(&suspects, RETURN_AFTER_MS).await));
+            ends.extend(self.hand_back(&suspects, RETURN_AFTER_MS).await);
             return ends;
         };
         let deadline = Instant::now() + PATIENCE;
@@ -148,30 +170,39 @@ impl Fetching {
         ends.extend(self.fetch(first).await);
         for (id, returned) in others {
             if Instant::now() >= deadline || self.draining.is_cancelled() {
-                ends.push((id, Ok(returned)));
+                ends.push((id, returned));
                 continue;
             }
             match self.start(std::slice::from_ref(&id)).await {
                 Ok(attempt) if attempt.is_empty() => ends.push((id, Ok(Outcome::Obsolete))),
                 Ok(attempt) => ends.extend(self.fetch(attempt).await),
                 // As it was handed back.
-                Err(_) => ends.push((id, Ok(returned))),
+                Err(_) => ends.push((id, returned)),
             }
         }
         ends
     }
 
-    /// One request. What panics over it is charged to those that were in it, and to no others.
+    /// One request. What panics or hangs over it is charged to those that were in it, and to no others.
     async fn fetch(&self, attempts: Vec<Attempt>) -> Ends {
         if attempts.is_empty() {
             return Ends::new();
         }
         let ids: Vec<SubmissionId> = attempts.iter().map(|attempt| attempt.id.clone()).collect();
-        let work = async { ended(self.fetch_together(&attempts, &ids).await).collect() };
-        or_panic(&ids, work).await
+        let work = or_panic(&ids, Box::pin(self.fetch_together(&attempts, &ids)));
+        if let Some(ends) = self
+            .ingest
+            .progress
+            .unless_hung(self.hangs_after, work)
+            .await
+        {
+            return ends;
+        }
+        let kind = FailureKind::NeverEnded;
+        futures::future::join_all(ids.iter().map(|id| self.fail(id, kind, HUNG))).await
     }
 
-    async fn fetch_together(&self, attempts: &[Attempt], ids: &[SubmissionId]) -> Outcomes {
+    async fn fetch_together(&self, attempts: &[Attempt], ids: &[SubmissionId]) -> Ends {
         let metrics = &self.ingest.metrics.ingest;
         let deadline = Instant::now() + PATIENCE;
         let mut outage = false;
@@ -219,11 +250,11 @@ impl Fetching {
     }
 
     /// Judges each id by the answer, and stores it all in one transaction.
-    async fn record(&self, attempts: &[Attempt], page: InfoPage) -> Outcomes {
+    async fn record(&self, attempts: &[Attempt], page: InfoPage) -> Ends {
         let judged = Judged::new(attempts, page, (self.ingest.now_ms)());
-        let mut outcomes = Outcomes::new();
+        let mut ends = Ends::new();
         for id in &judged.unreadable {
-            outcomes.push(
+            ends.push(
                 self.fail(
                     id,
                     FailureKind::Unreadable,
@@ -233,7 +264,7 @@ impl Fetching {
             );
         }
         match self.write(attempts, &judged).await {
-            Ok(written) => outcomes.extend(written),
+            Ok(written) => ends.extend(written),
             Err(error) if error.is_unavailable() => {
                 let error = error.told();
                 tracing::warn!(
@@ -241,20 +272,20 @@ impl Fetching {
                     error,
                     "Fetched submissions could not be stored; they are fetched again"
                 );
-                outcomes.extend(self.hand_back(attempts, RETURN_AFTER_MS).await);
+                ends.extend(self.hand_back(attempts, RETURN_AFTER_MS).await);
             }
             Err(error) => {
                 let error = error.told();
-                outcomes.extend(self.record_singly(attempts, judged, error).await);
+                ends.extend(self.record_singly(attempts, judged, error).await);
             }
         }
-        outcomes
+        ends
     }
 
     /// The database refused them together: each by itself, so that it is known which it was. Where
     /// every single one is refused with the same words, it is none of them, and none is charged.
-    async fn record_singly(&self, attempts: &[Attempt], judged: Judged, error: String) -> Outcomes {
-        let mut outcomes = Outcomes::new();
+    async fn record_singly(&self, attempts: &[Attempt], judged: Judged, error: String) -> Ends {
+        let mut ends = Ends::new();
         let pages = judged.into_single_pages(attempts);
         let mut refused: Vec<(Attempt, String)> = Vec::new();
         let together = pages.len();
@@ -271,9 +302,9 @@ impl Fetching {
                 let alone = std::slice::from_ref(&attempt);
                 let judged = Judged::new(alone, page, (self.ingest.now_ms)());
                 match self.write(alone, &judged).await {
-                    Ok(written) => outcomes.extend(written),
+                    Ok(written) => ends.extend(written),
                     Err(error) if error.is_unavailable() => {
-                        outcomes.extend(self.hand_back(alone, RETURN_AFTER_MS).await);
+                        ends.extend(self.hand_back(alone, RETURN_AFTER_MS).await);
                     }
                     Err(error) => refused.push((attempt, error.told())),
                 }
@@ -292,21 +323,21 @@ impl Fetching {
                  written to. It is tried again in a few minutes, and no job spends an attempt"
             );
             let attempts: Vec<Attempt> = refused.into_iter().map(|(attempt, _)| attempt).collect();
-            outcomes.extend(self.hand_back(&attempts, REFUSED_RETRY_MS).await);
-            return outcomes;
+            ends.extend(self.hand_back(&attempts, REFUSED_RETRY_MS).await);
+            return ends;
         }
         for (attempt, error) in refused {
             let reason = format!("it could not be stored: {error}");
-            outcomes.push(
+            ends.push(
                 self.fail(&attempt.id, FailureKind::NotStored, &reason)
                     .await,
             );
         }
-        outcomes
+        ends
     }
 
     /// Stores what was judged, in one transaction; what became of each.
-    async fn write(&self, attempts: &[Attempt], judged: &Judged) -> Result<Outcomes, StoreError> {
+    async fn write(&self, attempts: &[Attempt], judged: &Judged) -> Result<Ends, StoreError> {
         let ingest = &self.ingest;
         let stored = self
             .persist(|| async move {
@@ -320,7 +351,7 @@ impl Fetching {
             })
             .await?;
         self.count(attempts, judged, &stored);
-        Ok(judged.outcomes(&stored))
+        Ok(judged.ends(&stored))
     }
 
     /// Notes that a job failed by its own fault; it is tried again, and set aside in the end.
@@ -329,7 +360,7 @@ impl Fetching {
         id: &SubmissionId,
         kind: FailureKind,
         reason: &str,
-    ) -> (SubmissionId, Outcome) {
+    ) -> (SubmissionId, End) {
         tracing::error!(%id, reason, "A job failed; it is tried again, and set aside if it keeps failing");
         let now_ms = (self.ingest.now_ms)();
         let due_ms = now_ms + FAILED_RETRY_MS;
@@ -345,7 +376,7 @@ impl Fetching {
         {
             tracing::warn!(%id, %error, "The failure could not be noted in the database");
         }
-        (id.clone(), Outcome::Failed)
+        (id.clone(), Ok(Outcome::Failed))
     }
 
     fn count(&self, attempts: &[Attempt], judged: &Judged, stored: &FetchStored) {
@@ -390,7 +421,7 @@ impl Fetching {
         }
         for attempt in attempts
             .iter()
-            .filter(|attempt| judged.unavailable.contains(&attempt.id))
+            .filter(|attempt| stored.unavailable.contains(&attempt.id))
         {
             metrics.watched.label(
                 attempt.subreddit.as_deref().unwrap_or_default(),
@@ -402,9 +433,9 @@ impl Fetching {
     }
 
     /// Gives the attempts back: what went wrong was not the jobs' fault.
-    async fn hand_back(&self, attempts: &[Attempt], after_ms: i64) -> Outcomes {
+    async fn hand_back(&self, attempts: &[Attempt], after_ms: i64) -> Ends {
         if attempts.is_empty() {
-            return Outcomes::new();
+            return Ends::new();
         }
         let ids: Vec<SubmissionId> = attempts.iter().map(|attempt| attempt.id.clone()).collect();
         let due_ms = (self.ingest.now_ms)() + after_ms;
@@ -419,7 +450,9 @@ impl Fetching {
             // The feeder finds out that the queue no longer holds them.
             tracing::warn!(jobs = ids.len(), %error, "Jobs could not be handed back in the database");
         }
-        ids.into_iter().map(|id| (id, Outcome::Returned)).collect()
+        ids.into_iter()
+            .map(|id| (id, Ok(Outcome::Returned)))
+            .collect()
     }
 
     /// Repeats a statement while the database is away, as long as a job may wait.

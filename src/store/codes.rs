@@ -55,7 +55,7 @@ pub struct UnknownWord {
 words! {
     /// How an attempt at a fetch failed.
     FailureKind {
-        /// Its process was killed, or cut off, or lost it.
+        /// Its process was killed, or cut off, or lost it, or gave it up because it hung.
         NeverEnded = "never_ended",
         /// The program went wrong over it.
         Panicked = "panicked",

@@ -42,6 +42,8 @@ pub struct FetchStored {
     pub stale: Vec<usize>,
     /// Nested too deep to be stored as JSON: kept as undecodable, and the fetch set aside as dead.
     pub refused: Vec<usize>,
+    /// Ended because they are not given out any more: those that nobody else had begun or ended since.
+    pub unavailable: Vec<SubmissionId>,
     /// Submissions whose text columns lost NUL characters, which Postgres cannot hold.
     pub nul_stripped: u64,
 }
@@ -192,10 +194,11 @@ impl Store {
 
         let objects = record.undecodable.iter().chain(&too_deep);
         deltas.undecodable = transaction.keep_undecodable(objects).await?;
-        let unavailable = unavailable.iter().map(String::as_str).collect();
-        transaction
-            .set_status(unavailable, Status::Unavailable)
-            .await?;
+        let ended = unavailable.iter().map(String::as_str).collect();
+        transaction.set_status(ended, Status::Unavailable).await?;
+        let ended = record.unavailable.iter();
+        let ended = ended.filter(|id| unavailable.iter().any(|it| it == id.as_str()));
+        stored.unavailable = ended.cloned().collect();
         end(&mut transaction, record, &batch, now, &mut deltas).await?;
         transaction.count(deltas).await?;
         transaction.commit().await?;

@@ -1,12 +1,13 @@
-//! What becomes of jobs whose shared request panics: through a queue, a worker and its company.
+//! What becomes of jobs whose shared request panics or hangs: through a queue, a worker and its company,
+//! or the company alone.
 
 use crate::support::discovery::{World, our_clock};
 use crate::support::jobs::{EMPTY, On, Place, depth_becomes};
 use crate::support::pipeline::until;
 use freshet::ingest::{Company, FetchHandler, Ingest, MOST_ATTEMPTS};
 use freshet::liveness::Progress;
-use freshet::queue::WorkOptions;
-use freshet::simulator::{Control, Endpoint};
+use freshet::queue::{Handler, Outcome, WorkOptions};
+use freshet::simulator::{Control, Endpoint, Fault};
 use freshet::store::{FailureKind, Status};
 use freshet::submission::SubmissionId;
 use std::cell::RefCell;
@@ -120,4 +121,43 @@ async fn panics(on: On) {
     assert_eq!((count("returned"), count("failed")), (0, 1));
     let dead = &world.metrics.ingest.dead;
     assert_eq!(dead.with_label_values(&["panicked"]).get(), 1);
+}
+
+/// No limit of its own ends this request, as none ends what hangs in our own code.
+#[tokio::test]
+async fn a_job_whose_request_always_hangs_is_set_aside_and_takes_no_place_for_ever() {
+    let world = World::listed(&["stuck"]).await;
+    let control = world.simulator.control();
+    let never = Fault::Slow { delay_ms: u32::MAX };
+    let ingest = Ingest {
+        reddit: world.client(Duration::from_millis(u32::MAX.into())),
+        store: world.store.clone(),
+        metrics: Arc::clone(&world.metrics),
+        now_ms: our_clock,
+        progress: world.liveness.part("worker", "jobs"),
+        holder: "worker-test".to_owned(),
+    };
+    let (company, gathering) = Company::new(200);
+    let handler = FetchHandler::new(ingest.clone(), company);
+    let gathering = gathering.hanging_after(Duration::from_millis(500));
+    let gathering = tokio::spawn(gathering.run(ingest, CancellationToken::new()));
+    let stuck: SubmissionId = "stuck".parse().unwrap();
+    // There are fewer places than rounds; the last only finds out that enough is enough.
+    for round in 0..=MOST_ATTEMPTS {
+        let due = world.store.claim_fetches(our_clock(), 9).await.unwrap();
+        assert_eq!(due, std::slice::from_ref(&stuck), "round {round}");
+        control.fail_next(1, never, Some(Endpoint::Info)).unwrap();
+        let job = handler.run(stuck.clone());
+        let ended = tokio::time::timeout(PATIENCE, job).await;
+        assert_eq!(ended, Ok(Outcome::Failed), "round {round}");
+        world.advance(Duration::from_secs(31));
+    }
+    drop(handler);
+    gathering.await.unwrap();
+    let job = world.store.fetch_job(&stuck).await.unwrap().unwrap();
+    let reason = "its request hung, and was given up";
+    assert_eq!(job.reason.as_deref(), Some(reason));
+    assert!(job.dead_at.is_some());
+    let kinds = job.history.iter().map(|attempt| attempt.kind.as_str());
+    assert!(kinds.eq([FailureKind::NeverEnded.as_str(); MOST_ATTEMPTS as usize]));
 }

@@ -219,7 +219,8 @@ async fn what_was_left_out_of_an_overtaken_answer_is_not_unavailable(world: Worl
 
     for _ in 0..2 {
         let record = left_out(&all, "frozen");
-        store.record_fetches(&record).await.unwrap();
+        let stored = store.record_fetches(&record).await.unwrap();
+        assert_eq!(stored.unavailable, []);
     }
     assert_eq!(store.totals().await.unwrap(), before);
     let rows = "SELECT count(*) FROM submissions WHERE status = 'unavailable'";
@@ -229,8 +230,9 @@ async fn what_was_left_out_of_an_overtaken_answer_is_not_unavailable(world: Worl
     assert_eq!(world.number(counted).await, 2);
     // Whose attempt it is knows.
     let second = ids(&["a2"]);
-    let record = left_out(&second, "other");
-    store.record_fetches(&record).await.unwrap();
+    let record = left_out(&all, "other");
+    let stored = store.record_fetches(&record).await.unwrap();
+    assert_eq!(stored.unavailable, second);
     let row = store.submission(&id("a2")).await.unwrap().unwrap();
     assert_eq!(row.status, Status::Unavailable);
 }
