@@ -170,7 +170,7 @@ impl Strike {
     /// Whether a test has the time to run it; the others are runs of the matrix alone.
     pub fn is_short(self) -> bool {
         match self {
-            Strike::Frozen(_, seconds) | Strike::FrozenCommitting(_, seconds) => seconds < 30,
+            Strike::Frozen(_, seconds) => seconds < 30,
             _ => true,
         }
     }
