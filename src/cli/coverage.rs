@@ -2,7 +2,7 @@
 
 use super::Usage;
 use super::arguments::CoverageArguments;
-use super::moment::rfc3339;
+use super::moment::{in_order, rfc3339};
 use super::report::{align_right, print_json, shown, span, table, warn_if_simulated};
 use crate::app::{now_ms, open_existing_store};
 use crate::config::Config;
@@ -55,9 +55,8 @@ enum Known {
 pub(super) async fn run(config: &Config, arguments: CoverageArguments) -> anyhow::Result<()> {
     let now = now_ms() / 1000;
     let until = arguments.until.unwrap_or(now);
-    if let Some(since) = arguments.since.filter(|since| *since >= until) {
-        let (since, until) = (rfc3339(since), rfc3339(until));
-        return Err(Usage(format!("--since ({since}) is not before --until ({until})")).into());
+    if let Some(since) = arguments.since {
+        in_order(since, until).map_err(Usage)?;
     }
     let store = open_existing_store(config).await?;
     let read = read(&store, &arguments, until).await;

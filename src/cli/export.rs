@@ -6,7 +6,7 @@ mod table;
 
 use super::Usage;
 use super::arguments::{ExportArguments, Format};
-use super::moment::rfc3339;
+use super::moment::in_order;
 use super::report::warn_if_simulated;
 use crate::app::open_existing_store;
 use crate::config::Config;
@@ -24,10 +24,11 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// The output went away: whoever read it has enough.
 fn is_enough(error: &anyhow::Error) -> bool {
-    let io = error
+    // Some of the writers wrap it in an error of their own.
+    let mut causes = error
         .chain()
-        .find_map(|cause| cause.downcast_ref::<io::Error>());
-    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 pub(super) async fn run(config: &Config, arguments: ExportArguments) -> anyhow::Result<()> {
@@ -35,10 +36,7 @@ pub(super) async fn run(config: &Config, arguments: ExportArguments) -> anyhow::
         arguments.since.unwrap_or(i64::MIN),
         arguments.until.unwrap_or(i64::MAX),
     );
-    if since >= until {
-        let (since, until) = (rfc3339(since), rfc3339(until));
-        return Err(Usage(format!("--since ({since}) is not before --until ({until})")).into());
-    }
+    in_order(since, until).map_err(Usage)?;
     if arguments.format == Format::Parquet
         && arguments.output.is_none()
         && io::stdout().is_terminal()

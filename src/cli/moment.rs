@@ -23,6 +23,15 @@ fn before(now: DateTime<Utc>, text: &str) -> Result<i64, String> {
     })
 }
 
+/// Whether a range of times, as `--since` and `--until` give it, holds any.
+pub(super) fn in_order(since: i64, until: i64) -> Result<(), String> {
+    if since < until {
+        return Ok(());
+    }
+    let (since, until) = (rfc3339(since), rfc3339(until));
+    Err(format!("--since ({since}) is not before --until ({until})"))
+}
+
 /// Seconds since the epoch in RFC 3339; as the number where no calendar reaches.
 pub(super) fn rfc3339(seconds: i64) -> String {
     DateTime::from_timestamp(seconds, 0).map_or(seconds.to_string(), |time| {

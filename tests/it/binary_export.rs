@@ -8,8 +8,7 @@ use parquet::record::{Field, Row};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::Path;
-use std::process::Stdio;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::AsyncReadExt;
 
 /// Texts that a careless writer of lines or of commas would break on.
 fn listed() -> Vec<Observation> {
@@ -209,22 +208,32 @@ async fn a_file_is_there_once_it_is_whole_and_replaces_the_last() {
 #[tokio::test]
 async fn a_reader_that_has_enough_ends_it_without_a_complaint() {
     let (home, world) = (Home::new(), World::sqlite().await);
-    let long = "x".repeat(3_000);
-    let listed: Vec<Observation> = (0..500)
+    let listed: Vec<Observation> = (0..500_u64)
         .map(|number| {
+            // Unlike any other, so that no format makes it small.
+            let long: String = (0..300_u64)
+                .map(|word| {
+                    format!(
+                        "{:x}",
+                        (word + number * 300).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                    )
+                })
+                .collect();
             let fields = format!(r#","subreddit":"rust","selftext":"{long}""#);
             seen_with(&number.to_string(), NOW, &fields)
         })
         .collect();
     world.list(&listed).await;
-    let mut command = home.command(&["export", "--database-url", &world.url]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.next_line().await.unwrap().is_some());
-    drop(lines);
-    let output = child.wait_with_output().await.unwrap();
-    assert_eq!(output.status.code(), Some(0));
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    for format in ["ndjson", "csv", "parquet"] {
+        let line = ["export", "--format", format, "--database-url", &world.url];
+        let mut child = home.command(&line).spawn().unwrap();
+        let mut output = child.stdout.take().unwrap();
+        assert!(output.read_u8().await.is_ok(), "{format}");
+        drop(output);
+        let output = child.wait_with_output().await.unwrap();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{format}");
+        assert_eq!(output.status.code(), Some(0), "{format}");
+    }
 }
 
 #[tokio::test]

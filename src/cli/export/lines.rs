@@ -30,7 +30,8 @@ impl<W: Write + Send> Lines<W> {
             Format::Ndjson => Into::Ndjson(BufWriter::with_capacity(1 << 16, writer)),
             Format::Csv => {
                 let mut writer = csv::Writer::from_writer(writer);
-                writer.write_record(columns.iter().map(|column| column.name))?;
+                let names = columns.iter().map(|column| column.name);
+                writer.write_record(names).map_err(as_io)?;
                 Into::Csv(Box::new(writer))
             }
             Format::Parquet => Into::Parquet(Box::new(Table::new(writer, columns.clone())?)),
@@ -49,9 +50,10 @@ impl<W: Write + Send> Lines<W> {
                 let mut number = String::new();
                 for column in &self.columns {
                     number.clear();
-                    writer.write_field(field((column.value)(row), &mut number))?;
+                    let field = field((column.value)(row), &mut number);
+                    writer.write_field(field).map_err(as_io)?;
                 }
-                Ok(writer.write_record(None::<&[u8]>)?)
+                writer.write_record(None::<&[u8]>).map_err(as_io)
             }
             Into::Parquet(table) => Ok(table.add(row)?),
         }
@@ -64,6 +66,14 @@ impl<W: Write + Send> Lines<W> {
             Into::Csv(mut writer) => writer.flush(),
             Into::Parquet(table) => Ok(table.finish()?),
         }
+    }
+}
+
+/// What the output answered, which the CSV writer's error keeps to itself.
+fn as_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        kind => io::Error::other(format!("{kind:?}")),
     }
 }
 
