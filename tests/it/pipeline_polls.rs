@@ -166,16 +166,21 @@ async fn an_empty_listing_of_a_subreddit_that_has_posted_is_believed_only_when_i
     world.stop().await;
 }
 
-#[tokio::test]
-async fn an_item_that_cannot_be_stored_costs_itself_and_the_others_count_with_their_poll() {
-    let mut world = still(1).await;
-    let name = &names(1)[0];
+/// Lets the database refuse the submission of this id.
+async fn refuse_bad(world: &World) {
     world
         .execute(
             "CREATE TRIGGER refuses BEFORE INSERT ON submissions WHEN NEW.id = 'bad'
              BEGIN SELECT RAISE(ABORT, 'on purpose'); END",
         )
         .await;
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_stored_costs_itself_and_the_others_count_with_their_poll() {
+    let mut world = still(1).await;
+    let name = &names(1)[0];
+    refuse_bad(&world).await;
     publish(&world, name);
     let bad = Publication {
         id: Some("bad".to_owned()),
@@ -296,12 +301,7 @@ async fn one_new_item_is_not_to_blame_where_any_other_would_be_refused() {
 async fn one_new_item_that_alone_is_refused_costs_itself() {
     let mut world = still(1).await;
     let name = &names(1)[0];
-    world
-        .execute(
-            "CREATE TRIGGER refuses BEFORE INSERT ON submissions WHEN NEW.id = 'bad'
-             BEGIN SELECT RAISE(ABORT, 'on purpose'); END",
-        )
-        .await;
+    refuse_bad(&world).await;
     let bad = Publication {
         id: Some("bad".to_owned()),
         ..Publication::to(name)
