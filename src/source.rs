@@ -3,9 +3,16 @@
 //! Owns transport, authentication, the rate budget, and the meaning of every answer. Knows no
 //! database, no queue and no schedule: whoever calls decides when to ask again.
 
+pub mod budget;
+mod clock;
+mod error;
+mod gate;
+mod moved;
+mod options;
 pub mod reddit;
+mod transport;
 
-pub use reddit::{
-    Budget, BudgetError, InfoPage, ListingPage, Login, Priority, Received, Reddit, RedditOptions,
-    SourceError, UnavailableReason, WaitCause,
-};
+pub use budget::{Budget, BudgetError, Priority};
+pub use error::{SourceError, UnavailableReason, WaitCause};
+pub use options::InvalidOptions;
+pub use reddit::{InfoPage, ListingPage, Login, Received, Reddit, RedditOptions};

@@ -5,7 +5,7 @@
 //! line, the body. Bytes without a first line of that form are the body of a success.
 
 use freshet::config::{Config, Inputs};
-use freshet::source::reddit::budget::{BudgetState, Pace, Quota};
+use freshet::source::budget::{BudgetState, Pace, Quota};
 use freshet::source::{ListingPage, Received, SourceError};
 use freshet::submission::{Observation, SubmissionId, SubredditName, Undecodable};
 use reqwest::StatusCode;

@@ -4,49 +4,65 @@
 //! had expired) and says what the answer means. Repeating is the caller's decision.
 
 mod auth;
-pub mod budget;
-mod clock;
 mod decisions;
-mod gate;
 mod info;
 mod listing;
 mod options;
 mod received;
-mod transport;
 
-pub use budget::{Budget, BudgetError, Priority};
-pub use decisions::{SourceError, UnavailableReason, WaitCause};
 pub use info::InfoPage;
 pub use listing::ListingPage;
-pub use options::{InvalidOptions, Login, RedditOptions};
+pub use options::{Login, RedditOptions};
 pub use received::Received;
 
+use super::budget::{Budget, Priority, Quota};
+use super::error::{SourceError, WaitCause};
+use super::gate::{self, Gate, Words};
+use super::moved::Moved;
+use super::options::InvalidOptions;
+use super::transport::{self, Answer, Transport, TransportOptions};
 use crate::metrics::Metrics;
 use crate::submission::{SubmissionId, SubredditName};
 use auth::Auth;
-use gate::Gate;
 use reqwest::{Method, StatusCode, Url};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::time::{Instant, timeout_at};
-use transport::{Answer, Endpoint, Transport};
 
 /// The `source` label of every metric written here.
 const SOURCE: &str = "reddit";
 
+const WORDS: Words = Words {
+    out: "Reddit is out; it is asked again until it answers, and no job spends an attempt",
+    no_access: "Reddit gives no access; check reddit.client_id and reddit.client_secret, and \
+                reddit.username and reddit.password where they are set. It is asked again until \
+                it does",
+    back: "Reddit answers again",
+};
+
+/// The `endpoint` label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    New,
+    Info,
+    Token,
+}
+
+impl Endpoint {
+    const ALL: [Endpoint; 3] = [Endpoint::New, Endpoint::Info, Endpoint::Token];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Endpoint::New => "new",
+            Endpoint::Info => "info",
+            Endpoint::Token => "token",
+        }
+    }
+}
+
 /// A client of Reddit's API; cheap to clone, all clones share token, budget and back-off.
 #[derive(Clone, Debug)]
 pub struct Reddit(Arc<Inner>, Moved);
-
-/// Who is told that a request still waits for the budget.
-#[derive(Clone)]
-struct Moved(Arc<dyn Fn() + Send + Sync>);
-
-impl std::fmt::Debug for Moved {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Moved")
-    }
-}
 
 #[derive(Debug)]
 struct Inner {
@@ -73,21 +89,30 @@ impl Reddit {
             .budget_limit
             .with_label_values(&[SOURCE])
             .set(f64::from(budget.requests_per_minute().get()));
-        let transport = Transport::new(&options, metrics)?;
+        let limits = TransportOptions {
+            source: SOURCE,
+            endpoints: &Endpoint::ALL.map(Endpoint::as_str),
+            user_agent: &options.user_agent,
+            request_timeout: options.request_timeout,
+            connect_timeout: options.connect_timeout,
+            max_body_bytes: options.max_body_bytes,
+        };
+        let transport = Transport::new(&limits, metrics)?;
+        transport.no_token();
         let inner = Inner {
             api_url: options.api_url.clone(),
             transport,
             auth: Auth::new(options),
-            gate: Gate::default(),
+            gate: Gate::new(WORDS),
             budget,
         };
-        Ok(Reddit(Arc::new(inner), Moved(Arc::new(|| {}))))
+        Ok(Reddit(Arc::new(inner), Moved::nobody()))
     }
 
     /// The same client, which calls `moved` now and then while a request of its own waits for the
     /// budget, however long, as long as the budget moves.
     pub fn telling(&self, moved: impl Fn() + Send + Sync + 'static) -> Reddit {
-        Reddit(Arc::clone(&self.0), Moved(Arc::new(moved)))
+        Reddit(Arc::clone(&self.0), Moved::new(moved))
     }
 
     /// One page of `/r/a+b+c/new`, newest first as far as Reddit keeps that order. `after` is the
@@ -214,7 +239,7 @@ impl Reddit {
                 let grant = turn(deadline, inner.budget.acquire(priority)).await??;
                 Ok::<_, Held>((token, grant))
             };
-            let (token, grant) = inner.budget.watched(&*self.1.0, wait).await?;
+            let (token, grant) = inner.budget.watched(self.1.tell(), wait).await?;
             // The wait for the budget may have been long.
             if token.expired() {
                 continue;
@@ -226,12 +251,14 @@ impl Reddit {
                 .transport
                 .request(Method::GET, url.clone())
                 .header(reqwest::header::AUTHORIZATION, token.header());
-            let answer = inner.transport.exchange(endpoint, request).await?;
-            inner.transport.count_down(&inner.budget, &grant, &answer);
+            let answer = inner.transport.exchange(endpoint.as_str(), request).await?;
+            inner
+                .transport
+                .count_down(&inner.budget, &grant, &Quota::read(&answer.headers));
             if answer.status == StatusCode::UNAUTHORIZED && !renewed {
                 // Another's renewal is waited for like a renewal of one's own.
                 let forget = turn(deadline, inner.auth.forget(&token, &inner.transport));
-                inner.budget.watched(&*self.1.0, forget).await?;
+                inner.budget.watched(self.1.tell(), forget).await?;
                 renewed = true;
                 continue;
             }

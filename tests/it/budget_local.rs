@@ -1,6 +1,6 @@
 //! The budget of one process: who is served first, and what a cancelled caller leaves behind.
 
-use freshet::source::reddit::budget::Quota;
+use freshet::source::budget::Quota;
 use freshet::source::{Budget, Priority};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};

@@ -3,7 +3,7 @@
 use crate::support::canned::{Server, listing, page};
 use crate::support::redis::{RedisServer, free_port, shared_url};
 use freshet::metrics::Metrics;
-use freshet::source::reddit::budget::Quota;
+use freshet::source::budget::Quota;
 use freshet::source::{Budget, Priority, Reddit, SourceError, WaitCause};
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -4,12 +4,11 @@
 //! sensitive, the rest are secret strings, and a failure's detail holds only short words of the
 //! answer.
 
-use super::budget::{Budget, Priority};
-use super::decisions::{SourceError, WaitCause, retry_after};
-use super::listing::below;
 use super::options::RedditOptions;
-use super::transport::{Answer, Endpoint, Transport};
-use super::turn;
+use super::{Endpoint, turn};
+use crate::source::budget::{Budget, Priority};
+use crate::source::error::{SourceError, WaitCause, retry_after};
+use crate::source::transport::{Answer, Transport, below};
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
@@ -157,7 +156,9 @@ impl Auth {
             ]),
         };
         let asked = Instant::now();
-        let answer = transport.exchange(Endpoint::Token, request).await?;
+        let answer = transport
+            .exchange(Endpoint::Token.as_str(), request)
+            .await?;
         let (header, lifetime) = read(&answer)?;
         #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
         let asked_at = answer.asked_ms as f64 / 1_000.0;

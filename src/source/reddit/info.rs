@@ -1,7 +1,8 @@
 //! Submissions by id: up to a hundred in one request.
 
-use super::decisions::SourceError;
-use super::listing::{ListingPage, below};
+use super::listing::ListingPage;
+use crate::source::error::SourceError;
+use crate::source::transport::below;
 use crate::submission::{Observation, SubmissionId, Undecodable};
 use reqwest::Url;
 

@@ -4,8 +4,8 @@
 
 mod count;
 
-use super::decisions::{SourceError, WaitCause};
-use super::transport::Answer;
+use crate::source::error::{SourceError, WaitCause};
+use crate::source::transport::{Answer, below};
 use crate::submission::{Observation, SubredditName, Undecodable, decode};
 use reqwest::Url;
 use roux::response::{BasicThing, Listing};
@@ -69,16 +69,6 @@ pub(super) fn new_url(
         .join("+");
     let mut url = below(api_url, &["r", &joined, "new"])?;
     url.set_query(Some(query.trim_end_matches('&')));
-    Ok(url)
-}
-
-/// An address below the configured one, which may have a path of its own.
-pub(super) fn below(base: &Url, segments: &[&str]) -> Result<Url, SourceError> {
-    let mut url = base.clone();
-    url.path_segments_mut()
-        .map_err(|()| SourceError::unsent("the configured address has no path"))?
-        .pop_if_empty()
-        .extend(segments);
     Ok(url)
 }
 

@@ -1,5 +1,6 @@
 //! What a client of Reddit needs to be told. Reads no file and no environment.
 
+use crate::source::options::{InvalidOptions, check_timeouts, check_url, invalid};
 use reqwest::Url;
 use secrecy::SecretString;
 use std::time::Duration;
@@ -46,16 +47,6 @@ pub struct Login {
     pub password: SecretString,
 }
 
-/// An option that cannot work, by its name; never its value, which may hold a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{option} cannot be used: {problem}")]
-pub struct InvalidOptions {
-    /// The field of [`RedditOptions`].
-    pub option: &'static str,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
 impl RedditOptions {
     /// Options with the usual limits and no login.
     pub fn new(
@@ -79,29 +70,11 @@ impl RedditOptions {
     }
 
     pub(super) fn check(&self) -> Result<(), InvalidOptions> {
-        let invalid = |option, problem: &str| {
-            Err(InvalidOptions {
-                option,
-                problem: problem.to_owned(),
-            })
-        };
-        for (option, url) in [("api_url", &self.api_url), ("auth_url", &self.auth_url)] {
-            if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-                return invalid(option, "it is no http or https address");
-            }
-            if !url.username().is_empty() || url.password().is_some() {
-                return invalid(option, "it carries credentials");
-            }
-            if url.query().is_some() || url.fragment().is_some() {
-                return invalid(option, "it has a query or a fragment");
-            }
-        }
+        check_url("api_url", &self.api_url)?;
+        check_url("auth_url", &self.auth_url)?;
         if self.client_id.is_empty() || self.client_id.contains(':') {
-            return invalid("client_id", "it is empty or holds a colon");
+            return Err(invalid("client_id", "it is empty or holds a colon"));
         }
-        if self.request_timeout.is_zero() || self.connect_timeout.is_zero() {
-            return invalid("request_timeout", "a timeout of zero lets nothing pass");
-        }
-        Ok(())
+        check_timeouts(self.request_timeout, self.connect_timeout)
     }
 }

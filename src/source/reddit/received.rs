@@ -1,8 +1,9 @@
 //! An answer from anywhere, judged as the client judges those of a server.
 
-use super::decisions::{SourceError, decide};
-use super::transport::{Answer, Endpoint, date, now_ms, text};
-use super::{InfoPage, ListingPage, auth, listing};
+use super::decisions::decide;
+use super::{Endpoint, InfoPage, ListingPage, auth, listing};
+use crate::source::error::SourceError;
+use crate::source::transport::{Answer, date, now_ms, text};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use std::time::Duration;

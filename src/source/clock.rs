@@ -1,4 +1,4 @@
-//! Reddit's clock, as the `Date` of its answers tells it.
+//! A server's clock, as the `Date` of its answers tells it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -14,7 +14,7 @@ pub(super) struct ItsClock {
     told: Mutex<Told>,
 }
 
-/// Reddit's time when this began; seconds since the epoch.
+/// Its time when this began; seconds since the epoch.
 #[derive(Debug)]
 struct Told {
     believed: i64,

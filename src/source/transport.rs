@@ -2,11 +2,10 @@
 //!
 //! Owns the HTTP client and the request metrics. Knows no meaning of any status.
 
-use super::SOURCE;
 use super::budget::{Budget, Grant, Quota};
 use super::clock::ItsClock;
-use super::decisions::{SourceError, WaitCause};
-use super::options::{InvalidOptions, RedditOptions};
+use super::error::{SourceError, WaitCause};
+use super::options::InvalidOptions;
 use crate::metrics::Metrics;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect, retry};
@@ -22,28 +21,24 @@ const MAX_HEADER_BYTES: u32 = 64 * 1024;
 /// On every answer of the simulated Reddit.
 const SIMULATED: &str = "x-simulated";
 
-/// The `endpoint` label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Endpoint {
-    New,
-    Info,
-    Token,
-}
-
-impl Endpoint {
-    const ALL: [Endpoint; 3] = [Endpoint::New, Endpoint::Info, Endpoint::Token];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Endpoint::New => "new",
-            Endpoint::Info => "info",
-            Endpoint::Token => "token",
-        }
-    }
+/// Whom to ask, as whom, and within what limits.
+pub(super) struct TransportOptions<'a> {
+    /// The `source` label of every metric written here.
+    pub(super) source: &'static str,
+    /// Every value of the `endpoint` label.
+    pub(super) endpoints: &'a [&'static str],
+    pub(super) user_agent: &'a str,
+    /// From a request to the end of its answer.
+    pub(super) request_timeout: Duration,
+    /// For a new connection, TLS included.
+    pub(super) connect_timeout: Duration,
+    /// Bytes of a body after decompression; a longer one is broken.
+    pub(super) max_body_bytes: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Transport {
+    source: &'static str,
     client: Client,
     metrics: Arc<Metrics>,
     max_body_bytes: usize,
@@ -60,7 +55,8 @@ pub(super) struct Answer {
     /// By our clock, milliseconds since the epoch.
     pub(super) asked_ms: i64,
     pub(super) received_ms: i64,
-    /// By its `Date` where that is believed, else by what earlier ones told of Reddit's clock; seconds since the epoch.
+    /// By its `Date` where that is believed, else by what earlier ones told of the server's clock;
+    /// seconds since the epoch.
     pub(super) served_at: i64,
     /// From the request to the end of the answer.
     pub(super) seconds: f64,
@@ -68,11 +64,11 @@ pub(super) struct Answer {
 
 impl Transport {
     pub(super) fn new(
-        options: &RedditOptions,
+        options: &TransportOptions<'_>,
         metrics: Arc<Metrics>,
     ) -> Result<Transport, InvalidOptions> {
         let invalid = |option, problem: String| InvalidOptions { option, problem };
-        let agent = HeaderValue::from_str(&options.user_agent)
+        let agent = HeaderValue::from_str(options.user_agent)
             .map_err(|error| invalid("user_agent", error.to_string()))?;
         let client = Client::builder()
             .default_headers(HeaderMap::from_iter([(USER_AGENT, agent)]))
@@ -92,13 +88,14 @@ impl Transport {
             .build()
             .map_err(|error| invalid("the HTTP client", error.without_url().to_string()))?;
         let transport = Transport {
+            source: options.source,
             client,
             metrics,
             max_body_bytes: options.max_body_bytes,
             simulated: Arc::default(),
             its_clock: ItsClock::new(now_ms().div_euclid(1_000)),
         };
-        transport.start_at_zero();
+        transport.start_at_zero(options.endpoints);
         Ok(transport)
     }
 
@@ -107,29 +104,34 @@ impl Transport {
         Arc::clone(&self.simulated)
     }
 
-    /// Reddit's clock, as far as answers have told it; seconds since the epoch.
+    /// The server's clock, as far as answers have told it; seconds since the epoch.
     pub(super) fn its_time(&self) -> i64 {
         self.its_clock.now()
     }
 
     /// Series with known labels exist from the start, so that a rate over them has a first point.
-    fn start_at_zero(&self) {
+    fn start_at_zero(&self, endpoints: &[&str]) {
         let api = &self.metrics.api;
-        for endpoint in Endpoint::ALL.map(Endpoint::as_str) {
+        for endpoint in endpoints {
             for status in ["200", "429"] {
-                let requests = api.requests.with_label_values(&[SOURCE, endpoint, status]);
+                let requests = api
+                    .requests
+                    .with_label_values(&[self.source, endpoint, status]);
                 requests.inc_by(0);
             }
         }
-        api.budget_reset.with_label_values(&[SOURCE]).set(0.0);
-        self.no_token();
+        api.budget_reset.with_label_values(&[self.source]).set(0.0);
     }
 
     /// Shows when the access token was asked for, seconds since the epoch, and when it expires.
     pub(super) fn token(&self, issued: f64, lifetime: Duration) {
         let (api, expiry) = (&self.metrics.api, issued + lifetime.as_secs_f64());
-        api.token_issued.with_label_values(&[SOURCE]).set(issued);
-        api.token_expiry.with_label_values(&[SOURCE]).set(expiry);
+        api.token_issued
+            .with_label_values(&[self.source])
+            .set(issued);
+        api.token_expiry
+            .with_label_values(&[self.source])
+            .set(expiry);
     }
 
     /// Shows that there is no access token.
@@ -144,11 +146,12 @@ impl Transport {
     /// Sends a request for which a grant was taken, and reads the answer to its end.
     pub(super) async fn exchange(
         &self,
-        endpoint: Endpoint,
+        endpoint: &'static str,
         request: RequestBuilder,
     ) -> Result<Answer, SourceError> {
         let mut counted = Counted {
             metrics: &self.metrics,
+            source: self.source,
             endpoint,
             started: Instant::now(),
             status: "cancelled".to_owned(),
@@ -196,20 +199,19 @@ impl Transport {
         Ok(text(bytes))
     }
 
-    /// Tells budget and gauges what the headers of an API answer say. Those of the token endpoint
+    /// Tells budget and gauges what the headers of an API answer say. Those of a token endpoint
     /// count another window and are not for this.
-    pub(super) fn count_down(&self, budget: &Budget, grant: &Grant, answer: &Answer) {
-        let quota = Quota::read(&answer.headers);
-        budget.observe(grant, &quota);
+    pub(super) fn count_down(&self, budget: &Budget, grant: &Grant, quota: &Quota) {
+        budget.observe(grant, quota);
         let api = &self.metrics.api;
         let remaining = quota.remaining.or(grant.remaining());
         api.budget_remaining
-            .with_label_values(&[SOURCE])
+            .with_label_values(&[self.source])
             .set(remaining.unwrap_or(grant.tokens().floor()));
         let window = quota.window().or(grant.window());
         #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
         let ends = window.map(|it| now_ms() as f64 / 1_000.0 + it.as_secs_f64());
-        let reset = api.budget_reset.with_label_values(&[SOURCE]);
+        let reset = api.budget_reset.with_label_values(&[self.source]);
         reset.set(ends.unwrap_or(0.0));
     }
 }
@@ -217,19 +219,20 @@ impl Transport {
 /// Counts a request at its end, however it ends: one that nobody waits for any more cost quota too.
 struct Counted<'a> {
     metrics: &'a Metrics,
-    endpoint: Endpoint,
+    source: &'static str,
+    endpoint: &'static str,
     started: Instant,
     status: String,
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        let (api, endpoint) = (&self.metrics.api, self.endpoint.as_str());
+        let api = &self.metrics.api;
         api.request_seconds
-            .with_label_values(&[SOURCE, endpoint])
+            .with_label_values(&[self.source, self.endpoint])
             .observe(self.started.elapsed().as_secs_f64());
         api.requests
-            .with_label_values(&[SOURCE, endpoint, &self.status])
+            .with_label_values(&[self.source, self.endpoint, &self.status])
             .inc();
     }
 }
@@ -258,6 +261,16 @@ pub(super) fn text(bytes: Vec<u8>) -> String {
     } else {
         text
     }
+}
+
+/// An address below the configured one, which may have a path of its own.
+pub(super) fn below(base: &Url, segments: &[&str]) -> Result<Url, SourceError> {
+    let mut url = base.clone();
+    url.path_segments_mut()
+        .map_err(|()| SourceError::unsent("the configured address has no path"))?
+        .pop_if_empty()
+        .extend(segments);
+    Ok(url)
 }
 
 /// When an answer was made, seconds since the epoch, where it tells.

@@ -1,26 +1,38 @@
 //! The back-off that all callers of one process share.
 //!
-//! Open while Reddit answers. After a failure it is shut for a while; then one caller goes ahead
+//! Open while the server answers. After a failure it is shut for a while; then one caller goes ahead
 //! and the others wait for how it fares. Knows no requests, only how they ended.
 
-use super::decisions::{SourceError, WaitCause};
+use super::error::{SourceError, WaitCause};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 const FIRST: Duration = Duration::from_secs(1);
-/// Between two looks at a Reddit that is out. One request of a process every ten seconds burdens
+/// Between two looks at a server that is out. One request of a process every ten seconds burdens
 /// nobody, and what appeared meanwhile waits no longer for the end to be noticed.
 const LONGEST_OUTAGE: Duration = Duration::from_secs(10);
-/// Between two requests to a Reddit that turned us away, for which each is one too many.
+/// Between two requests to a server that turned us away, for which each is one too many.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
 
 /// A single failure passes by itself; from the second in a row on it is worth a line in the log.
 const TOLD_FROM: u32 = 2;
 
-#[derive(Debug, Default)]
+/// What an operator is told of an outage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Words {
+    /// No answer, or one that is none.
+    pub(super) out: &'static str,
+    /// Answers that say who asks may not.
+    pub(super) no_access: &'static str,
+    /// The end of either.
+    pub(super) back: &'static str,
+}
+
+#[derive(Debug)]
 pub(super) struct Gate {
+    words: Words,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -57,6 +69,14 @@ pub(super) struct Pass<'a> {
 }
 
 impl Gate {
+    pub(super) fn new(words: Words) -> Gate {
+        Gate {
+            words,
+            state: Mutex::default(),
+            changed: Notify::default(),
+        }
+    }
+
     /// Waits until the gate is open, or for the task of going ahead.
     pub(super) async fn pass(&self) -> Pass<'_> {
         loop {
@@ -147,7 +167,7 @@ impl Pass<'_> {
                     state.phase = Phase::Shut { until: now + pause };
                     if state.failures >= TOLD_FROM && state.told != Some(*cause) {
                         state.told = Some(*cause);
-                        tell(error, *cause);
+                        tell(&self.gate.words, error, *cause);
                     }
                 } else if let Phase::Shut { until } = &mut state.phase {
                     // One of many that failed together counts once; its wish still does.
@@ -158,7 +178,7 @@ impl Pass<'_> {
                 state.failures = 0;
                 state.phase = Phase::Open;
                 if state.told.take().is_some() {
-                    tracing::info!("Reddit answers again");
+                    tracing::info!("{}", self.gate.words.back);
                 }
             }
             _ => {}
@@ -186,15 +206,11 @@ impl Drop for Pass<'_> {
     }
 }
 
-fn tell(error: &SourceError, cause: WaitCause) {
+fn tell(words: &Words, error: &SourceError, cause: WaitCause) {
     if cause == WaitCause::Authentication {
-        tracing::error!(
-            %error,
-            "Reddit gives no access; check reddit.client_id and reddit.client_secret, and \
-             reddit.username and reddit.password where they are set. It is asked again until it does"
-        );
+        tracing::error!(%error, "{}", words.no_access);
     } else {
-        tracing::warn!(%error, "Reddit is out; it is asked again until it answers, and no job spends an attempt");
+        tracing::warn!(%error, "{}", words.out);
     }
 }
 
@@ -223,7 +239,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_probe_that_is_cancelled_hands_its_task_on_at_once() {
-        let gate = Gate::default();
+        let gate = Gate::new(Words {
+            out: "out",
+            no_access: "no access",
+            back: "back",
+        });
         let failure = SourceError::wait(WaitCause::ServerError(503), "down");
         gate.pass().await.settle(Some(&failure));
         assert!(gate.pass().now_or_never().is_none());
