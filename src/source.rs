@@ -3,6 +3,8 @@
 //! Owns transport, authentication, the rate budget, and the meaning of every answer. Knows no
 //! database, no queue and no schedule: whoever calls decides when to ask again.
 
+pub mod archived;
+pub mod arctic_shift;
 pub mod budget;
 mod clock;
 mod error;
@@ -12,6 +14,7 @@ mod options;
 pub mod reddit;
 mod transport;
 
+pub use arctic_shift::{ArchivePage, ArcticShift, ArcticShiftOptions, Order};
 pub use budget::{Budget, BudgetError, Priority};
 pub use error::{SourceError, UnavailableReason, WaitCause};
 pub use options::InvalidOptions;
