@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod architecture;
+mod archived;
+mod arctic_shift;
 mod bad_input;
 mod bad_pages;
 mod bad_wire;
