@@ -1,4 +1,4 @@
-//! The only module that talks to remote APIs.
+//! Where submissions come from: remote APIs, which no other module talks to, and files.
 //!
 //! Owns transport, authentication, the rate budget, and the meaning of every answer. Knows no
 //! database, no queue and no schedule: whoever calls decides when to ask again.
@@ -7,6 +7,7 @@ pub mod archived;
 pub mod arctic_shift;
 pub mod budget;
 mod clock;
+mod dump;
 mod error;
 mod gate;
 mod moved;
@@ -16,6 +17,7 @@ mod transport;
 
 pub use arctic_shift::{ArchivePage, ArcticShift, ArcticShiftOptions, Order};
 pub use budget::{Budget, BudgetError, Priority};
+pub use dump::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection};
 pub use error::{SourceError, UnavailableReason, WaitCause};
 pub use options::InvalidOptions;
 pub use reddit::{InfoPage, ListingPage, Login, Received, Reddit, RedditOptions};

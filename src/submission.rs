@@ -8,7 +8,7 @@ mod fingerprint;
 mod lenient;
 mod names;
 
-pub use decode::{Undecodable, decode};
+pub use decode::{Undecodable, decode, decode_archived};
 pub use fingerprint::fingerprint;
 pub use names::{InvalidName, SubmissionId, SubredditName};
 

@@ -43,12 +43,33 @@ impl Undecodable {
 /// The object itself, where it is no JSON object or lacks one of the two.
 pub fn decode(raw: Box<RawValue>, observed_ms: i64) -> Result<Observation, Undecodable> {
     match read(&raw) {
-        Ok(submission) => Ok(Observation {
+        Ok((submission, _)) => Ok(Observation {
             submission,
             raw,
             observed_ms,
         }),
         Err(reason) => Err(Undecodable::new(raw, &reason, observed_ms)),
+    }
+}
+
+/// Reads a submission object as an archive keeps it, which says itself when it was seen: at the later
+/// of its two retrievals, or, where it tells none, when it was created. Never after `now_ms`.
+///
+/// # Errors
+/// As [`decode`]; the object then counts as seen at `now_ms`.
+pub fn decode_archived(raw: Box<RawValue>, now_ms: i64) -> Result<Observation, Undecodable> {
+    match read(&raw) {
+        Ok((submission, retrieved)) => {
+            let created = submission.created_utc;
+            // A retrieval before the creation is a retrieval that was never noted.
+            let seen = retrieved.map_or(created, |at| at.max(created));
+            Ok(Observation {
+                submission,
+                raw,
+                observed_ms: (seen * 1000).min(now_ms),
+            })
+        }
+        Err(reason) => Err(Undecodable::new(raw, &reason, now_ms)),
     }
 }
 
@@ -106,9 +127,37 @@ struct Fields<'a> {
     is_video: Option<&'a RawValue>,
     #[serde(borrow, default)]
     post_hint: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    retrieved_on: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    retrieved_utc: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    _meta: Option<&'a RawValue>,
 }
 
-fn read(raw: &RawValue) -> Result<Submission, String> {
+/// What archives tell of an object beside it.
+#[derive(Deserialize)]
+struct Meta<'a> {
+    #[serde(borrow, default)]
+    retrieved_2nd_on: Option<&'a RawValue>,
+}
+
+/// When an archive last retrieved the object, whole seconds since the epoch.
+fn retrieved(fields: &Fields<'_>) -> Option<i64> {
+    let meta = fields
+        ._meta
+        .and_then(|it| serde_json::from_str::<Meta<'_>>(it.get()).ok());
+    let again = meta.and_then(|it| it.retrieved_2nd_on);
+    [fields.retrieved_on, fields.retrieved_utc, again]
+        .into_iter()
+        .filter_map(|it| Scalar::read(it).integer())
+        // Zero is a time that was not kept.
+        .filter(|at| *at > 0 && TIMES.contains(at))
+        .max()
+}
+
+/// The typed fields, and when an archive retrieved them.
+fn read(raw: &RawValue) -> Result<(Submission, Option<i64>), String> {
     let fields: Fields<'_> = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
     let id = match Scalar::read(fields.id) {
         Scalar::Text(text) => text
@@ -129,7 +178,8 @@ fn read(raw: &RawValue) -> Result<Submission, String> {
     let url = text(fields.url);
     let domain = text(fields.domain);
     let kind = kind(&fields, is_self, url.as_deref(), domain.as_deref());
-    Ok(Submission {
+    let retrieved = retrieved(&fields);
+    let submission = Submission {
         id,
         subreddit: text(fields.subreddit),
         author: text(fields.author),
@@ -159,7 +209,8 @@ fn read(raw: &RawValue) -> Result<Submission, String> {
         },
         removed_by: text(fields.removed_by_category).or_else(|| text(fields.removed_by)),
         kind,
-    })
+    };
+    Ok((submission, retrieved))
 }
 
 /// The most telling mark wins: a crosspost of a gallery is a crosspost.
@@ -275,6 +326,35 @@ mod tests {
             Kind::Crosspost
         );
         assert_eq!(kind(r#""url":"https://example.org/""#), Kind::Link);
+    }
+
+    #[test]
+    fn an_archived_object_was_seen_when_it_was_retrieved_last() {
+        let seen = |fields: &str| {
+            let json = format!(r#"{{"id":"a","created_utc":5{fields}}}"#);
+            decode_archived(RawValue::from_string(json).unwrap(), 90_000)
+                .unwrap()
+                .observed_ms
+        };
+        assert_eq!(seen(""), 5_000);
+        assert_eq!(seen(r#","retrieved_on":7"#), 7_000);
+        assert_eq!(seen(r#","retrieved_utc":"8.0""#), 8_000);
+        let both = r#","retrieved_on":7.5,"_meta":{"retrieved_2nd_on":9}"#;
+        assert_eq!(seen(both), 9_000);
+        let earlier = r#","_meta":{"retrieved_2nd_on":"6"},"retrieved_on":7"#;
+        assert_eq!(seen(earlier), 7_000);
+        for nothing in [
+            r#","retrieved_on":null,"_meta":3"#,
+            r#","retrieved_on":0,"_meta":{"retrieved_2nd_on":[]}"#,
+            r#","retrieved_on":"soon","_meta":{"retrieved_2nd_on":-4}"#,
+        ] {
+            assert_eq!(seen(nothing), 5_000, "{nothing}");
+        }
+        assert_eq!(
+            seen(r#","retrieved_on":91"#),
+            90_000,
+            "never later than now"
+        );
     }
 
     #[test]

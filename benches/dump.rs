@@ -1,0 +1,2 @@
+//! What reading a dump costs.
+fn main() {}

@@ -1,0 +1,222 @@
+//! A file's bytes, decompressed by what they are, not by what the file is called.
+
+use super::error::{DumpError, Failure};
+use flate2::bufread::MultiGzDecoder;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::path::PathBuf;
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
+
+/// The largest window of the public dumps: 2 to the power of this.
+const WINDOW_LOG_MAX: u32 = 31;
+/// How much of the file is read at once, bytes.
+const READ: usize = 1 << 18;
+/// A block's header; what [`Operation::run`] asks for reaches over the next one.
+const BLOCK_HEADER: usize = 3;
+/// What tells the head of a frame's header.
+const FRAME_START: usize = 5;
+
+/// Where a dump is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// In a file.
+    File(PathBuf),
+    /// On standard input.
+    Stdin,
+}
+
+impl Input {
+    pub(super) fn name(&self) -> String {
+        match self {
+            Input::File(path) => path.display().to_string(),
+            Input::Stdin => "standard input".to_owned(),
+        }
+    }
+}
+
+/// The bytes as they lie on disk, counted.
+struct Counted {
+    head: io::Cursor<Vec<u8>>,
+    rest: Box<dyn Read + Send>,
+    read: u64,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut count = self.head.read(into)?;
+        if count == 0 {
+            count = loop {
+                match self.rest.read(into) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    other => break other?,
+                }
+            };
+        }
+        self.read += count as u64;
+        Ok(count)
+    }
+}
+
+type Source = BufReader<Counted>;
+
+enum Format {
+    Plain(Source),
+    Gzip(Box<MultiGzDecoder<Source>>),
+    Zstd(Box<Zstd>),
+}
+
+/// Decompressed bytes.
+pub(super) struct Stream {
+    format: Format,
+    size: Option<u64>,
+}
+
+impl Stream {
+    pub(super) fn open(input: &Input) -> Result<Stream, DumpError> {
+        let file = input.name();
+        let unreadable = |error: io::Error| match error.kind() {
+            ErrorKind::NotFound => DumpError::NotFound { file: file.clone() },
+            _ => Failure::reading(&error).at(&file, 0, 0),
+        };
+        let (mut rest, size): (Box<dyn Read + Send>, _) = match input {
+            Input::File(path) => {
+                let opened = File::open(path).map_err(unreadable)?;
+                let about = opened.metadata().map_err(unreadable)?;
+                (Box::new(opened), about.is_file().then_some(about.len()))
+            }
+            Input::Stdin => (Box::new(io::stdin()), None),
+        };
+        let mut head = Vec::new();
+        rest.by_ref()
+            .take(6)
+            .read_to_end(&mut head)
+            .map_err(unreadable)?;
+        let known = head.clone();
+        let source = BufReader::with_capacity(
+            READ,
+            Counted {
+                head: io::Cursor::new(head),
+                rest,
+                read: 0,
+            },
+        );
+        let unsupported = |format| {
+            Err(DumpError::Format {
+                file: file.clone(),
+                format,
+            })
+        };
+        let format = match known.as_slice() {
+            // A frame, or one to be passed over, with which some compressors begin.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+                let zstd = Zstd::new(source).map_err(|error| error.at(&file, 0, 0))?;
+                Format::Zstd(Box::new(zstd))
+            }
+            [0x1f, 0x8b, ..] => Format::Gzip(Box::new(MultiGzDecoder::new(source))),
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => return unsupported("bzip2"),
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => return unsupported("xz"),
+            [b'P', b'K', 3, 4, ..] => return unsupported("zip"),
+            _ => Format::Plain(source),
+        };
+        Ok(Stream { format, size })
+    }
+
+    /// The next bytes, at most as many as there is room for; 0 at the end.
+    pub(super) fn fill(&mut self, into: &mut [u8]) -> Result<usize, Failure> {
+        match &mut self.format {
+            Format::Plain(source) => source.read(into).map_err(|error| Failure::reading(&error)),
+            Format::Gzip(decoder) => decoder.read(into).map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => Failure::CutShort,
+                ErrorKind::InvalidInput | ErrorKind::InvalidData => {
+                    Failure::Corrupt(error.to_string())
+                }
+                _ => Failure::reading(&error),
+            }),
+            Format::Zstd(zstd) => zstd.fill(into),
+        }
+    }
+
+    /// How many of the file's bytes have been used.
+    pub(super) fn read(&self) -> u64 {
+        let source = match &self.format {
+            Format::Plain(source) => source,
+            Format::Gzip(decoder) => decoder.get_ref(),
+            Format::Zstd(zstd) => &zstd.source,
+        };
+        source.get_ref().read - source.buffer().len() as u64
+    }
+
+    /// The file's size on disk, where it is a file.
+    pub(super) fn size(&self) -> Option<u64> {
+        self.size
+    }
+}
+
+/// Any number of frames, one after the other.
+struct Zstd {
+    source: Source,
+    decoder: Decoder<'static>,
+    /// How many bytes the decoder would take next; 0 between frames.
+    wanted: usize,
+}
+
+impl Zstd {
+    fn new(source: Source) -> Result<Zstd, Failure> {
+        let mut decoder = Decoder::new().map_err(|error| refused(&error))?;
+        decoder
+            .set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))
+            .map_err(|error| refused(&error))?;
+        Ok(Zstd {
+            source,
+            decoder,
+            wanted: 0,
+        })
+    }
+
+    fn fill(&mut self, into: &mut [u8]) -> Result<usize, Failure> {
+        loop {
+            let input = self
+                .source
+                .fill_buf()
+                .map_err(|error| Failure::reading(&error))?;
+            let over = input.is_empty();
+            if over && self.wanted == 0 {
+                return Ok(0);
+            }
+            // No more than one block at a time: what comes out before an error in the same run is
+            // lost, and so would be the good blocks before a bad one.
+            let most = match self.wanted {
+                0 => FRAME_START,
+                wanted if wanted > BLOCK_HEADER => wanted - BLOCK_HEADER,
+                wanted => wanted,
+            };
+            let mut from = InBuffer::around(&input[..input.len().min(most)]);
+            let mut to = OutBuffer::around(&mut *into);
+            self.wanted = self
+                .decoder
+                .run(&mut from, &mut to)
+                .map_err(|error| refused(&error))?;
+            let (used, written) = (from.pos(), to.pos());
+            self.source.consume(used);
+            if written > 0 {
+                return Ok(written);
+            }
+            if over {
+                return match self.wanted {
+                    0 => Ok(0),
+                    _ => Err(Failure::CutShort),
+                };
+            }
+        }
+    }
+}
+
+/// What the decoder says no with. It has no kinds of errors but its words.
+fn refused(error: &io::Error) -> Failure {
+    let reason = error.to_string();
+    if reason.contains("memory") {
+        Failure::Memory(reason)
+    } else {
+        Failure::Corrupt(reason)
+    }
+}
