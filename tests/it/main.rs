@@ -26,6 +26,7 @@ mod binary_subreddits;
 mod binary_view;
 mod budget_local;
 mod budget_shared;
+mod dump;
 mod feeding;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzzed;
