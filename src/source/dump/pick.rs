@@ -50,10 +50,10 @@ impl Picker {
             return false;
         };
         let name = self.name.as_str().as_bytes();
-        if let Some((start, [b'"', ..])) = text.split_at_checked(name.len()) {
-            if start.eq_ignore_ascii_case(name) {
-                return true;
-            }
+        if let Some((start, [b'"', ..])) = text.split_at_checked(name.len())
+            && start.eq_ignore_ascii_case(name)
+        {
+            return true;
         }
         // An escape in it: no writer of dumps escapes letters, but they may be.
         let end = text.iter().position(|byte| matches!(byte, b'"' | b'\\'));
