@@ -2,11 +2,13 @@
 //!
 //! Speaks Reddit's wire protocol over real sockets, with real traffic's oddities, each of which can
 //! be switched on alone (see [`Oddities`]), and publishes its ground truth. The same options give
-//! the same world. Every answer carries `x-simulated: true`.
+//! the same world. Every answer carries `x-simulated: true`. On the same listener it is an archive of
+//! itself, as Arctic Shift is one of Reddit: see [`ArchiveOptions`].
 //!
 //! Owns all of it, from the clock to the sockets. Knows only `submission` of the rest of the crate,
 //! so that no test compares the client with itself.
 
+mod archive;
 mod clock;
 mod content;
 mod control;
@@ -21,6 +23,7 @@ mod removal;
 mod requests;
 mod world;
 
+pub use archive::ArchiveOptions;
 pub use control::{Command, Control, ControlError, Publication};
 pub use corpus::{Corpus, CorpusMode};
 pub use endpoint::Endpoint;
@@ -31,6 +34,7 @@ pub use removal::Removal;
 pub use requests::{RequestRecord, RequestStats};
 pub use world::{SubredditState, Truth};
 
+use archive::Archive;
 use clock::Clock;
 use fault::FaultPlan;
 use gate::Gate;
@@ -142,6 +146,7 @@ struct Shared {
     clock: Clock,
     world: Mutex<World>,
     gate: Mutex<Gate>,
+    archive: Mutex<Archive>,
     faults: Mutex<Faults>,
     requests: Mutex<Requests>,
     under_way: AtomicU64,
@@ -174,6 +179,7 @@ impl Shared {
             rng: ChaCha8Rng::seed_from_u64(options.seed),
         };
         let gate = Gate::new(options.seed, options.requests_per_minute);
+        let archive = Archive::new(options.seed, options.archive.clone());
         let speed = options.speed.max(0.0);
         let oddities = options.oddities.clone();
         let (credentials, account) = (options.credentials.clone(), options.account.clone());
@@ -185,6 +191,7 @@ impl Shared {
             clock: Clock::new(starts_at_ms, speed),
             world: Mutex::new(world),
             gate: Mutex::new(gate),
+            archive: Mutex::new(archive),
             faults: Mutex::new(faults),
             requests: Mutex::default(),
             under_way: AtomicU64::new(0),
@@ -207,6 +214,10 @@ impl Shared {
 
     fn gate(&self) -> MutexGuard<'_, Gate> {
         lock(&self.gate)
+    }
+
+    fn archive(&self) -> MutexGuard<'_, Archive> {
+        lock(&self.archive)
     }
 
     fn faults(&self) -> MutexGuard<'_, Faults> {

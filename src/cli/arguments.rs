@@ -118,6 +118,12 @@ pub(super) struct SimulateArguments {
     /// Requests a minute before it answers 429; 0 for no limit
     #[arg(long, default_value_t = 100)]
     pub(super) requests_per_minute: u32,
+    /// How long after their creation its archive (/api/posts/search) has submissions
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(super) archive_lag: Duration,
+    /// The chance, from 0 to 1, that the archive answers 422 for being overloaded
+    #[arg(long, value_name = "CHANCE", default_value_t = 0.0)]
+    pub(super) archive_overload: f64,
     /// Items that a listing shows at most; 0 for no limit
     #[arg(long, default_value_t = 1000)]
     pub(super) listing_cap: usize,

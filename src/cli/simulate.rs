@@ -2,7 +2,7 @@
 
 use super::Usage;
 use super::arguments::SimulateArguments;
-use crate::simulator::{Corpus, CorpusMode, Oddities, Simulator, SimulatorOptions};
+use crate::simulator::{ArchiveOptions, Corpus, CorpusMode, Oddities, Simulator, SimulatorOptions};
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -75,7 +75,15 @@ fn options(arguments: &SimulateArguments) -> anyhow::Result<SimulatorOptions> {
     if !(each.is_finite() && each >= 0.0) {
         return Err(Usage("--per-hour: must be a number, and not below 0".to_owned()).into());
     }
+    if !(0.0..=1.0).contains(&arguments.archive_overload) {
+        return Err(Usage("--archive-overload: must be a number from 0 to 1".to_owned()).into());
+    }
     Ok(SimulatorOptions {
+        archive: ArchiveOptions {
+            lag: arguments.archive_lag,
+            overload: arguments.archive_overload,
+            ..ArchiveOptions::default()
+        },
         history: arguments.history,
         oddities,
         corpus,

@@ -9,7 +9,7 @@ use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::removal::Removal;
 use super::requests::{RequestRecord, RequestStats};
-use super::world::{Body, Order, SubredditState, Truth};
+use super::world::{Body, Order, Span, SubredditState, Truth};
 use crate::submission::{InvalidName, Kind, SubmissionId, SubredditName};
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +79,7 @@ impl Control {
             } => self.fail_next(count, fault, endpoint)?,
             Command::FaultChance { chance } => self.fault_chance(chance)?,
             Command::Outage { fault } => self.outage_as(fault)?,
+            Command::ArchiveOutage { fault } => self.archive_outage_as(fault)?,
             Command::RevokeTokens => self.revoke_tokens(),
             Command::Advance { seconds } => {
                 let by = Duration::try_from_secs_f64(seconds)
@@ -261,7 +262,7 @@ impl Control {
     /// Makes the next requests fail.
     ///
     /// # Errors
-    /// A fault with a status that HTTP does not have.
+    /// A fault with a status that HTTP does not have, or one that the endpoint cannot have.
     pub fn fail_next(
         &self,
         count: u32,
@@ -269,6 +270,12 @@ impl Control {
         endpoint: Option<Endpoint>,
     ) -> Result<(), ControlError> {
         check(fault)?;
+        if let Some(endpoint) = endpoint.filter(|endpoint| !fault.fits(*endpoint)) {
+            return Err(ControlError::Value(format!(
+                "{} takes no tokens that could be lost",
+                endpoint.as_str()
+            )));
+        }
         self.shared.faults().plan.fail_next(count, fault, endpoint);
         Ok(())
     }
@@ -285,12 +292,12 @@ impl Control {
         Ok(())
     }
 
-    /// Begins or ends an outage: 503 with an HTML page for everything.
+    /// Begins or ends an outage of Reddit, not of the archive: 503 with an HTML page for everything.
     pub fn outage(&self, on: bool) {
         self.shared.faults().plan.outage = on.then_some(Fault::ErrorPage { status: 503 });
     }
 
-    /// Begins an outage of another kind, or ends it.
+    /// Begins an outage of Reddit of another kind, or ends it.
     ///
     /// # Errors
     /// A fault with a status that HTTP does not have.
@@ -299,6 +306,27 @@ impl Control {
             check(fault)?;
         }
         self.shared.faults().plan.outage = fault;
+        Ok(())
+    }
+
+    /// Begins or ends an outage of the archive alone: 503 with an HTML page for everything.
+    pub fn archive_outage(&self, on: bool) {
+        self.shared.faults().plan.archive_outage = on.then_some(Fault::ErrorPage { status: 503 });
+    }
+
+    /// Begins an outage of the archive of another kind, or ends it.
+    ///
+    /// # Errors
+    /// A fault with a status that HTTP does not have, or a lost token, which the archive has not.
+    pub fn archive_outage_as(&self, fault: Option<Fault>) -> Result<(), ControlError> {
+        if let Some(fault) = fault {
+            check(fault)?;
+            if !fault.fits(Endpoint::ArchiveSearch) {
+                let wrong = "the archive takes no tokens that could be lost";
+                return Err(ControlError::Value(wrong.to_owned()));
+            }
+        }
+        self.shared.faults().plan.archive_outage = fault;
         Ok(())
     }
 
@@ -321,6 +349,18 @@ impl Control {
     /// The truth of every submission, in the order of making.
     pub fn truth(&self) -> Vec<Truth> {
         self.shared.world().truth(None, i64::MIN, 0, usize::MAX).0
+    }
+
+    /// All that the archive has now of what was created from `start` on and before `end` (whole
+    /// seconds since the epoch), oldest first.
+    pub fn archive_truth(
+        &self,
+        subreddit: &SubredditName,
+        start: i64,
+        end: i64,
+    ) -> Vec<SubmissionId> {
+        let span = Span { start, end };
+        self.shared.world().archive_truth(subreddit, span)
     }
 
     /// Every subreddit's name.

@@ -16,6 +16,10 @@ pub enum Endpoint {
     ById,
     /// `GET /r/{name}/about`
     About,
+    /// `GET /api/posts/search`, of the archive
+    ArchiveSearch,
+    /// `GET /api/posts/ids`, of the archive
+    ArchiveIds,
     /// Anything else.
     Other,
 }
@@ -30,10 +34,17 @@ impl Endpoint {
             (Some("r"), Some(_), Some("new"), None) => Endpoint::Listing,
             (Some("r"), Some(_), Some("about"), None) => Endpoint::About,
             (Some("api"), Some("info"), None, _) => Endpoint::Info,
+            (Some("api"), Some("posts"), Some("search"), None) => Endpoint::ArchiveSearch,
+            (Some("api"), Some("posts"), Some("ids"), None) => Endpoint::ArchiveIds,
             (Some("by_id"), Some(_), None, _) => Endpoint::ById,
             (Some("api"), Some("v1"), Some("access_token"), None) => Endpoint::Token,
             _ => Endpoint::Other,
         }
+    }
+
+    /// Whether the archive answers it, and not Reddit.
+    pub fn is_archive(self) -> bool {
+        matches!(self, Endpoint::ArchiveSearch | Endpoint::ArchiveIds)
     }
 
     /// The name used in statistics.
@@ -44,6 +55,8 @@ impl Endpoint {
             Endpoint::Info => "info",
             Endpoint::ById => "by_id",
             Endpoint::About => "about",
+            Endpoint::ArchiveSearch => "archive_search",
+            Endpoint::ArchiveIds => "archive_ids",
             Endpoint::Other => "other",
         }
     }
@@ -62,7 +75,16 @@ mod tests {
         assert_eq!(Endpoint::of("/api/info.json"), Endpoint::Info);
         assert_eq!(Endpoint::of("/by_id/t3_a,t3_b"), Endpoint::ById);
         assert_eq!(Endpoint::of("/api/v1/access_token"), Endpoint::Token);
-        for path in ["/", "/r/rust", "/r/rust/hot", "/r/rust/new/x", "/api/infos"] {
+        assert_eq!(Endpoint::of("/api/posts/search"), Endpoint::ArchiveSearch);
+        assert_eq!(Endpoint::of("/api/posts/ids"), Endpoint::ArchiveIds);
+        for path in [
+            "/",
+            "/r/rust",
+            "/r/rust/hot",
+            "/r/rust/new/x",
+            "/api/infos",
+            "/api/posts",
+        ] {
             assert_eq!(Endpoint::of(path), Endpoint::Other, "{path}");
         }
     }

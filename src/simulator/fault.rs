@@ -51,8 +51,22 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it can befall this endpoint: the archive takes no tokens.
+    pub(super) fn fits(self, endpoint: Endpoint) -> bool {
+        !(self == Fault::LostToken && endpoint.is_archive())
+    }
+
     /// One of the failures that the `faults` oddity draws from.
-    pub(super) fn random(rng: &mut ChaCha8Rng) -> Fault {
+    pub(super) fn random_for(endpoint: Endpoint, rng: &mut ChaCha8Rng) -> Fault {
+        loop {
+            let fault = Fault::random(rng);
+            if fault.fits(endpoint) {
+                return fault;
+            }
+        }
+    }
+
+    fn random(rng: &mut ChaCha8Rng) -> Fault {
         let status = [500, 502, 503, 504, 520, 522][rng.random_range(0..6)];
         match rng.random_range(0..15) {
             0 | 1 => Fault::TooManyRequests {
@@ -78,7 +92,10 @@ impl Fault {
 /// Which requests fail, apart from chance: an outage first, then what is queued for the endpoint.
 #[derive(Debug, Default)]
 pub(super) struct FaultPlan {
+    /// Of Reddit.
     pub(super) outage: Option<Fault>,
+    /// Of the archive.
+    pub(super) archive_outage: Option<Fault>,
     queued: VecDeque<(Option<Endpoint>, Fault, u32)>,
 }
 
@@ -92,11 +109,17 @@ impl FaultPlan {
 
     /// The fault planned for a request to `endpoint`, which is thereby used up.
     pub(super) fn take(&mut self, endpoint: Endpoint) -> Option<Fault> {
-        if self.outage.is_some() {
-            return self.outage;
+        let outage = if endpoint.is_archive() {
+            self.archive_outage
+        } else {
+            self.outage
+        };
+        if outage.is_some() {
+            return outage;
         }
-        let fits = |wanted: &Option<Endpoint>| wanted.is_none_or(|wanted| wanted == endpoint);
-        let place = self.queued.iter().position(|(wanted, ..)| fits(wanted))?;
+        let place = self.queued.iter().position(|(wanted, fault, _)| {
+            wanted.is_none_or(|wanted| wanted == endpoint) && fault.fits(endpoint)
+        })?;
         let (_, fault, left) = &mut self.queued[place];
         let fault = *fault;
         *left -= 1;
@@ -121,6 +144,22 @@ mod tests {
         assert_eq!(plan.take(Endpoint::Info), Some(Fault::Reset));
         assert_eq!(plan.take(Endpoint::Info), Some(Fault::CutBody));
         assert_eq!(plan.take(Endpoint::Info), None);
+    }
+
+    #[test]
+    fn the_archive_and_reddit_fail_apart() {
+        let mut plan = FaultPlan {
+            archive_outage: Some(Fault::Reset),
+            ..FaultPlan::default()
+        };
+        plan.fail_next(1, Fault::LostToken, None);
+        assert_eq!(plan.take(Endpoint::ArchiveSearch), Some(Fault::Reset));
+        plan.archive_outage = None;
+        plan.outage = Some(Fault::CutBody);
+        assert_eq!(plan.take(Endpoint::ArchiveIds), None);
+        assert_eq!(plan.take(Endpoint::Info), Some(Fault::CutBody));
+        plan.outage = None;
+        assert_eq!(plan.take(Endpoint::Info), Some(Fault::LostToken));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! Owns the order in which a request meets things, as on the real service: first what stands in
 //! front of it (outages, errors of the network's edge), then the token, then the quota, then the
-//! answer, and last what can go wrong with an answer on its way.
+//! answer, and last what can go wrong with an answer on its way. The archive is met the same way, but
+//! for the token.
 
 mod answer;
+mod archive;
 mod broken;
 mod line;
 mod listings;
@@ -84,7 +86,7 @@ async fn sign(State(control): State<Control>, mut response: Response) -> Respons
     response
 }
 
-/// Answers a request as Reddit would.
+/// Answers a request as Reddit or the archive would.
 async fn reddit(
     State(control): State<Control>,
     ConnectInfo(line): ConnectInfo<Line>,
@@ -146,7 +148,7 @@ fn choose_fault(control: &Control, endpoint: Endpoint) -> Option<Fault> {
     let chance = faults.chance;
     let rng = &mut faults.rng;
     if rng.random_bool(chance) {
-        return Some(Fault::random(rng));
+        return Some(Fault::random_for(endpoint, rng));
     }
     if rng.random_bool(oddities.slow) {
         return Some(Fault::Slow {
@@ -168,6 +170,10 @@ async fn respond(
     let shared = &control.shared;
     if uri.path_and_query().map_or(0, |text| text.as_str().len()) > LONGEST_URI {
         return answer::uri_too_long();
+    }
+    if endpoint.is_archive() {
+        let bare = fault == Some(Fault::NoRateHeaders);
+        return archive::answer(shared, endpoint, request.method(), uri, bare);
     }
     if endpoint == Endpoint::Token {
         return token::grant(shared, request).await;

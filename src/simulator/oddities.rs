@@ -90,6 +90,8 @@ oddities! {
     odd_text: Chance = 0.001, 0.1;
     /// Crossposts whose `url` is a path.
     relative_urls: Switch = true, true;
+    /// Submissions made in the very second of the one before them, beyond the usual number.
+    equal_timestamps: Chance = 0.0, 0.3;
     /// Requests that fail in one of many ways: 429, 5xx, broken and cut bodies, resets, lost tokens.
     faults: Chance = 0.01, 0.02;
     /// Answers that take seconds.

@@ -1,5 +1,6 @@
 //! What a simulated Reddit is made with.
 
+use super::archive::ArchiveOptions;
 use super::content::subreddit_name;
 use super::corpus::{Corpus, CorpusMode};
 use super::oddities::Oddities;
@@ -42,6 +43,8 @@ pub struct SimulatorOptions {
     pub latency: Duration,
     /// Where a submission appears regularly, from the start on, and how often.
     pub heartbeat: Option<(SubredditName, Duration)>,
+    /// The archive on the same listener.
+    pub archive: ArchiveOptions,
 }
 
 /// What the listings of the real service hold at most (an undocumented constant of its code).
@@ -67,6 +70,7 @@ impl Default for SimulatorOptions {
             account: None,
             latency: Duration::ZERO,
             heartbeat: None,
+            archive: ArchiveOptions::default(),
         }
     }
 }

@@ -32,7 +32,7 @@ pub struct RequestRecord {
 pub struct RequestStats {
     /// Requests by endpoint and status; status 0 is a reset connection.
     pub requests: BTreeMap<Endpoint, BTreeMap<u16, u64>>,
-    /// The most requests, other than for tokens, in any sixty seconds of service time.
+    /// The most requests of Reddit, other than for tokens, in any sixty seconds of service time.
     pub biggest_minute: u64,
     /// Submissions in all answers together.
     pub submissions: u64,
@@ -87,7 +87,7 @@ pub(super) struct Requests {
 impl Requests {
     /// Counts a request that has arrived, whether or not it is ever answered.
     pub(super) fn arrived(&mut self, at_ms: i64, endpoint: Endpoint) {
-        if endpoint == Endpoint::Token {
+        if endpoint == Endpoint::Token || endpoint.is_archive() {
             return;
         }
         self.minute.push_back(at_ms);

@@ -4,6 +4,7 @@
 //! lets everything due happen in order. So the state at a moment depends on the seed and on the
 //! commands given, never on when or how often someone looked. Knows nothing of HTTP.
 
+mod archive;
 mod arrivals;
 mod heartbeat;
 mod home;
@@ -12,6 +13,7 @@ mod life;
 mod listing;
 mod truth;
 
+pub(super) use archive::{Kept, Span};
 pub use home::SubredditState;
 pub(super) use item::View;
 pub(super) use life::{Body, Order};
@@ -54,6 +56,10 @@ pub(super) struct World {
     corpus_next_ms: f64,
     /// Where one is posted regularly, and after how many milliseconds the next.
     heartbeat: Option<(SubredditName, i64)>,
+    /// When the history ended, world time in milliseconds.
+    started_ms: i64,
+    /// How far the archive is behind, milliseconds.
+    archive_lag_ms: i64,
     now_ms: i64,
 }
 
@@ -100,6 +106,8 @@ impl World {
             corpus_gap_ms: 0.0,
             corpus_next_ms: 0.0,
             heartbeat: None,
+            started_ms: starts_at_ms,
+            archive_lag_ms: super::clock::millis(options.archive.lag),
             now_ms: starts_at_ms.saturating_sub(super::clock::millis(options.history)),
         };
         for (name, per_hour) in options.subreddits {

@@ -121,8 +121,13 @@ pub enum Command {
         /// From 0 to 1.
         chance: f64,
     },
-    /// Every request fails until the next such command; with no fault the outage ends.
+    /// Every request of Reddit fails until the next such command; with no fault the outage ends.
     Outage {
+        /// In which way.
+        fault: Option<Fault>,
+    },
+    /// Every request of the archive fails until the next such command; with no fault that ends.
+    ArchiveOutage {
         /// In which way.
         fault: Option<Fault>,
     },

@@ -32,7 +32,9 @@ pub(super) fn answer(shared: &Shared, endpoint: Endpoint, uri: &Uri) -> Response
         Endpoint::Other if path == "/subreddits/search" => {
             listing_of(&[], None, None, Vec::new(), query.raw_json())
         }
-        Endpoint::Other | Endpoint::Token => answer::not_found(),
+        Endpoint::Other | Endpoint::Token | Endpoint::ArchiveSearch | Endpoint::ArchiveIds => {
+            answer::not_found()
+        }
     }
 }
 

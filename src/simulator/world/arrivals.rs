@@ -5,7 +5,7 @@ use super::life::Change;
 use super::{Event, World};
 use crate::simulator::content::{Draft, OddText, OddType};
 use crate::simulator::removal::Removal;
-use rand::{Rng, RngExt};
+use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const SECOND_MS: f64 = 1_000.0;
@@ -14,6 +14,8 @@ const HOUR_MS: f64 = 60.0 * MINUTE_MS;
 const DAY_MS: f64 = 24.0 * HOUR_MS;
 /// The busiest hour has 1.6 times the mean, the quietest 0.4 times.
 const SWING: f64 = 0.6;
+/// How many the `equal_timestamps` oddity adds to one at most: several pages of a search.
+const MOST_TOGETHER: u32 = 300;
 
 impl World {
     /// Puts a home's next arrival on the agenda.
@@ -41,7 +43,7 @@ impl World {
     /// Makes a submission, and decides what will become of it.
     pub(super) fn arrive(&mut self, home: usize, at_ms: i64) {
         let seed = self.homes[home].rng.next_u64();
-        self.plan_arrival(home, at_ms);
+        self.plan_next(home, at_ms, seed);
         let mut fate = Item::fate(seed);
         let draft = self.draft(seed, &mut fate);
         let id = self.id_for(at_ms, &mut fate);
@@ -66,6 +68,21 @@ impl World {
             at_ms
         };
         self.plan_fate(index, listed_at_ms, is_text, &mut fate);
+    }
+
+    /// Puts what comes after an arrival on the agenda: at the same time, or after a pause.
+    fn plan_next(&mut self, home: usize, at_ms: i64, seed: u64) {
+        // A generator of its own: where the oddity is off, every world stays what it is.
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(2);
+        let place = &mut self.homes[home];
+        if place.together < MOST_TOGETHER && rng.random_bool(self.oddities.equal_timestamps) {
+            place.together += 1;
+            self.plan(at_ms, Event::Arrival(home));
+        } else {
+            place.together = 0;
+            self.plan_arrival(home, at_ms);
+        }
     }
 
     fn draft(&self, seed: u64, fate: &mut ChaCha8Rng) -> Draft {

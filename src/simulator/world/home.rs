@@ -6,6 +6,7 @@ use crate::submission::{SubredditName, fingerprint};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Whom a subreddit lets in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,10 +36,14 @@ pub(super) struct Home {
     pub(super) place: Place,
     pub(super) state: SubredditState,
     pub(super) listing: Listing,
+    /// Everything that was ever listed, by its second of creation.
+    pub(super) seen: BTreeSet<(i64, usize)>,
     /// The mean of submissions a millisecond.
     pub(super) rate_per_ms: f64,
     /// Draws this home's arrivals, whatever happens elsewhere.
     pub(super) rng: ChaCha8Rng,
+    /// How many have come in the same millisecond by now, but for the first.
+    pub(super) together: u32,
     /// When its day is busiest, as a part of the day.
     pub(super) busiest: f64,
 }
@@ -57,6 +62,8 @@ impl Home {
             place,
             state: SubredditState::Public,
             listing: Listing::default(),
+            seen: BTreeSet::new(),
+            together: 0,
             rate_per_ms: 0.0,
             busiest: rng.random_range(0.5..0.95),
             rng,

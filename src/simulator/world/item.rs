@@ -159,13 +159,17 @@ impl Item {
         self.view(object, now_ms, growing)
     }
 
+    /// Its numbers at a moment.
+    pub(super) fn counts(&self, at_ms: i64, growing: bool) -> Counts {
+        let age_ms = at_ms.saturating_sub(self.created_ms);
+        self.popularity.counts(age_ms, growing)
+    }
+
     fn view(&self, object: Arc<Rendered>, now_ms: i64, growing: bool) -> View {
         View {
             id: self.id.clone(),
             object,
-            counts: self
-                .popularity
-                .counts(now_ms.saturating_sub(self.created_ms), growing),
+            counts: self.counts(now_ms, growing),
         }
     }
 

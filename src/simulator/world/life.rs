@@ -45,7 +45,9 @@ impl World {
         let item = &mut self.items[index];
         item.key = Some(key);
         item.listed.push((at_ms, None));
-        self.homes[item.home].listing.insert(key, index);
+        let home = &mut self.homes[item.home];
+        home.listing.insert(key, index);
+        home.seen.insert((item.created_utc(), index));
     }
 
     /// Lets a change happen; whether it could.
