@@ -87,6 +87,8 @@ impl Plan {
             odd_types: chance(0.1),
             odd_text: chance(0.1),
             relative_urls: chance(1.0) > 0.0,
+            // Would draw other worlds for the seeds that are known.
+            equal_timestamps: 0.0,
             faults: chance(0.02),
             slow: 0.0,
             missing_rate_headers: chance(0.5),

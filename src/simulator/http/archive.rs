@@ -165,6 +165,7 @@ fn moment(name: &str, text: &str) -> Result<i64, String> {
         return Ok(time.timestamp_millis());
     }
     let time = text
+        .replacen(' ', "T", 1)
         .parse::<NaiveDateTime>()
         .ok()
         .or_else(|| text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0));
@@ -200,6 +201,8 @@ mod tests {
             "1780272000000",
             "2026-06-01",
             "2026-06-01T00:00:00",
+            "2026-06-01 00:00:00",
+            "2026-06-01T00:00:00.000Z",
             "2026-06-01T00:00:00Z",
             "2026-06-01T02:00:00+02:00",
         ] {
