@@ -1,6 +1,6 @@
 //! Real objects, replayed.
 
-use super::client::{Reddit, START_MS, still};
+use super::client::{Reddit, START_MS, still, subreddit};
 use crate::support::capture::{lines_of, recorded_submissions};
 use freshet::simulator::{Corpus, CorpusMode, SimulatorOptions};
 use std::collections::BTreeSet;
@@ -82,7 +82,7 @@ async fn a_missing_file_is_named() {
 }
 
 #[tokio::test]
-async fn every_recorded_object_is_listed_somewhere() {
+async fn every_recorded_object_is_listed_somewhere_and_archived() {
     let files = recorded_submissions();
     let mut expected = BTreeSet::new();
     for file in &files {
@@ -106,6 +106,24 @@ async fn every_recorded_object_is_listed_somewhere() {
         listed.extend(reddit.walk(route).await);
     }
     assert_eq!(listed, expected);
+    let mut archived = Vec::new();
+    // Some were recorded after this world's start; the archive has nothing of the future.
+    let half_a_year = Duration::from_secs(183 * 86_400);
+    reddit.simulator.control().advance(half_a_year);
+    for route in &routes {
+        let control = reddit.simulator.control();
+        archived.extend(control.archive_truth(&subreddit(route), i64::MIN, i64::MAX));
+    }
+    let archived: Vec<String> = archived.iter().map(ToString::to_string).collect();
+    for ids in archived.chunks(500) {
+        let path = format!("/api/posts/ids?ids={}", ids.join(","));
+        let page: serde_json::Value = reddit.response(&path).await.json().await.unwrap();
+        assert_eq!(page["data"].as_array().unwrap().len(), ids.len());
+    }
+    let archived: BTreeSet<String> = archived.into_iter().collect();
+    let missing: Vec<_> = expected.difference(&archived).take(10).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert_eq!(archived.len(), expected.len());
     println!(
         "{} recorded submissions in {} subreddits",
         listed.len(),
