@@ -9,6 +9,7 @@
 //! Columns ending `_at`, `_utc`, `_start`, `_end`, `_until` are whole seconds since the epoch; those
 //! ending `_ms` are milliseconds.
 
+mod archived;
 mod attempts;
 mod backlog;
 mod claims;
@@ -34,6 +35,7 @@ mod subreddits;
 mod sweeps;
 mod windows;
 
+pub use archived::{ArchiveRecord, ArchiveStored};
 pub use attempts::{Attempt, Failure, PastAttempt};
 pub use backlog::FetchCounts;
 pub use claims::{Claim, Claimed, TimedAhead};

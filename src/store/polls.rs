@@ -90,11 +90,27 @@ struct Update<'a> {
     complete_at: Option<i64>,
 }
 
-#[derive(Serialize, Default)]
-struct Found<'a> {
+/// What was new of one watched subreddit: how many, and when the newest was posted (seconds).
+#[derive(Serialize)]
+pub(super) struct Found<'a> {
     name: &'a str,
     fresh: i64,
     newest: i64,
+}
+
+impl<'a> Found<'a> {
+    pub fn none(name: &'a str) -> Found<'a> {
+        Found {
+            name,
+            fresh: 0,
+            newest: i64::MIN,
+        }
+    }
+
+    pub fn add(&mut self, row: &Content<'_>) {
+        self.fresh += 1;
+        self.newest = self.newest.max(row.fields.created_utc);
+    }
 }
 
 const LOCK: Dialects = Dialects {
@@ -204,23 +220,14 @@ impl Store {
 
         let mut found: HashMap<&str, Found<'_>> = HashMap::new();
         for name in names {
-            let (fresh, newest) = (0, i64::MIN);
-            found.insert(
-                name,
-                Found {
-                    name,
-                    fresh,
-                    newest,
-                },
-            );
+            found.insert(name, Found::none(name));
         }
         for row in batch.newest.iter().filter(|row| fresh.contains(row.id())) {
             if let Some(found) = row
                 .subreddit()
                 .and_then(|name| found.get_mut(name.as_str()))
             {
-                found.fresh += 1;
-                found.newest = found.newest.max(row.fields.created_utc);
+                found.add(row);
             }
         }
         let mut gaps = transaction.record_members(&held, &found, now).await?;
@@ -271,7 +278,7 @@ fn split<'a>(
 
 impl Transaction {
     /// The present tokens of these rows, which nobody else changes until the end.
-    async fn lock_subreddits(
+    pub(super) async fn lock_subreddits(
         &mut self,
         names: &[&str],
     ) -> Result<HashMap<String, i64>, StoreError> {
@@ -416,7 +423,10 @@ impl Transaction {
     }
 
     /// Counts what was new of each subreddit whose row is locked.
-    async fn add_found(&mut self, found: &HashMap<&str, Found<'_>>) -> Result<(), StoreError> {
+    pub(super) async fn add_found(
+        &mut self,
+        found: &HashMap<&str, Found<'_>>,
+    ) -> Result<(), StoreError> {
         let found: Vec<&Found<'_>> = found.values().filter(|found| found.fresh > 0).collect();
         if !found.is_empty() {
             let found = json(&found)?;

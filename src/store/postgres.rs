@@ -1,5 +1,6 @@
 //! Postgres: connecting, migrating, and the statements that send many rows at once.
 
+pub(super) mod copying;
 pub(super) mod submissions;
 
 use super::StoreError;

@@ -21,21 +21,32 @@ const INSERT: &str = "INSERT INTO submissions
     ON CONFLICT (id) DO NOTHING
     RETURNING id";
 
-const REWRITE: &str = "UPDATE submissions AS s
+/// Rewrites all that an observation says; `$set` is what else.
+macro_rules! rewriting {
+    ($set:literal) => {
+        concat!(
+            "UPDATE submissions AS s
     SET subreddit = n.subreddit, author = n.author, title = n.title, selftext = n.selftext,
         url = n.url, permalink = n.permalink, domain = n.domain, created_utc = n.created_utc,
         score = n.score, num_comments = n.num_comments, upvote_ratio = n.upvote_ratio,
         over_18 = n.over_18, spoiler = n.spoiler, stickied = n.stickied, locked = n.locked,
         is_self = n.is_self, link_flair_text = n.link_flair_text, edited = n.edited,
         edited_at = n.edited_at, removed_by = n.removed_by, kind = n.kind,
-        observed_ms = n.observed_ms, raw_hash = n.raw_hash, raw = n.raw,
-        fetched_at = $26, status = 'fetched'
+        observed_ms = n.observed_ms, raw_hash = n.raw_hash, raw = n.raw",
+            $set,
+            "
     FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
                 $19, $20, $21, $22, $23, $24, $25)
         AS n(id, subreddit, author, title, selftext, url, permalink, domain, created_utc, score,
              num_comments, upvote_ratio, over_18, spoiler, stickied, locked, is_self,
              link_flair_text, edited, edited_at, removed_by, kind, observed_ms, raw_hash, raw)
-    WHERE s.id = n.id";
+    WHERE s.id = n.id"
+        )
+    };
+}
+
+const REWRITE: &str = rewriting!(", fetched_at = $26, status = 'fetched'");
+const RENEW: &str = rewriting!("");
 
 /// Rows of one statement. They are copied twice on their way to the server, so more at a time would
 /// cost memory, and fewer more round trips.
@@ -88,6 +99,17 @@ pub(in crate::store) async fn rewrite(
 ) -> Result<(), sqlx::Error> {
     for contents in contents.chunks(ROWS) {
         let query = bind(sqlx::query(REWRITE), contents).bind(now);
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+pub(in crate::store) async fn renew(
+    connection: &mut PgConnection,
+    contents: &[&Content<'_>],
+) -> Result<(), sqlx::Error> {
+    for contents in contents.chunks(ROWS) {
+        let query = bind(sqlx::query(RENEW), contents);
         query.execute(&mut *connection).await?;
     }
     Ok(())

@@ -17,15 +17,20 @@ static INSERT: LazyLock<[String; 3]> =
 
 /// Inserting over a row is how SQLite updates many rows with different values at once. When it was
 /// discovered stays as it is.
-static REWRITE: LazyLock<[String; 3]> = LazyLock::new(|| {
+static REWRITE: LazyLock<[String; 3]> = LazyLock::new(|| overwriting(&["id", "discovered_at"]));
+
+static RENEW: LazyLock<[String; 3]> =
+    LazyLock::new(|| overwriting(&["id", "discovered_at", "fetched_at", "status"]));
+
+fn overwriting(but: &[&str]) -> [String; 3] {
     let set: Vec<String> = COLUMNS
         .split(", ")
-        .filter(|column| !["id", "discovered_at"].contains(column))
+        .filter(|column| !but.contains(column))
         .map(|column| format!("{column} = excluded.{column}"))
         .collect();
     let action = format!("DO UPDATE SET {}", set.join(", "));
     SIZES.map(|rows| text(rows, action.clone()))
-});
+}
 
 fn text(rows: usize, action: String) -> String {
     let columns = COLUMNS.split(", ").count();
@@ -55,6 +60,19 @@ pub(in crate::store) async fn rewrite(
         fetched_at: Some(now),
     };
     run(connection, &REWRITE, contents, progress).await
+}
+
+pub(in crate::store) async fn renew(
+    connection: &mut SqliteConnection,
+    contents: &[&Content<'_>],
+) -> Result<(), sqlx::Error> {
+    // Checked, as if a row were inserted, and not written.
+    let progress = Progress {
+        status: Status::Discovered,
+        discovered_at: 0,
+        fetched_at: None,
+    };
+    run(connection, &RENEW, contents, progress).await
 }
 
 async fn run(

@@ -1,0 +1,184 @@
+//! Recording what an archive kept, many submissions at a time.
+
+use super::content::{Batch, Content, Deltas, Known, prepare};
+use super::fetches::refused;
+use super::polls::Found;
+use super::statement::{Texts, Transaction};
+use super::submissions::Progress;
+use super::{Status, Store, StoreError, within_deadline};
+use crate::submission::{Observation, Undecodable};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Behind everything that is live: what a refresh asks for is old, and may be millions.
+const REFRESH_PRIORITY: i16 = 2;
+
+/// What an archive kept, to be stored in one transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct ArchiveRecord<'a> {
+    /// What was kept, of whatever subreddit.
+    pub observations: &'a [Observation],
+    /// What was kept and is no submission.
+    pub undecodable: &'a [Undecodable],
+    /// Whether the present state of each is to be fetched from Reddit, behind live work. Not where
+    /// it has been fetched since the archive saw it, or is known not to be given out.
+    pub refresh: bool,
+    /// Milliseconds.
+    pub now_ms: i64,
+}
+
+/// What became of an [`ArchiveRecord`]: of each id in it, one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ArchiveStored {
+    /// Submissions that were not there.
+    pub fresh: u64,
+    /// Rewritten, because the archive saw them later than what is stored, and otherwise.
+    pub renewed: u64,
+    /// Left as they were.
+    pub known: u64,
+}
+
+impl Store {
+    /// Stores what an archive kept, in one transaction: submissions that are new, newer content of
+    /// those that are known, objects that are none. A few thousand at a time are stored fastest.
+    /// Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// As the database answers; then nothing was stored, or all of it where the answer was lost.
+    pub async fn record_archived(
+        &self,
+        record: &ArchiveRecord<'_>,
+    ) -> Result<ArchiveStored, StoreError> {
+        within_deadline(async {
+            let batch = prepare(record.observations, matches!(self, Store::Postgres(_)));
+            let mut deltas = Deltas::default();
+            let mut transaction = self.begin().await?;
+            let stored = transaction.archive(record, &batch, &mut deltas).await?;
+            transaction.count(deltas).await?;
+            transaction.commit().await?;
+            Ok(stored)
+        })
+        .await
+    }
+}
+
+impl Transaction {
+    /// Does what [`Store::record_archived`] does, but for the counters, which come last: `deltas`
+    /// says what to add. `batch` is what the record's observations were prepared into.
+    ///
+    /// Locks are taken in the order in which a poll takes them: subreddits, submissions that are
+    /// new, submissions that are known, their fetches; each by name or id.
+    pub(super) async fn archive(
+        &mut self,
+        record: &ArchiveRecord<'_>,
+        batch: &Batch<'_>,
+        deltas: &mut Deltas,
+    ) -> Result<ArchiveStored, StoreError> {
+        let rows = &batch.newest;
+        let names: BTreeSet<String> = rows.iter().filter_map(Content::subreddit).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let watched = self.lock_subreddits(&names).await?;
+
+        let ids = rows.iter().map(Content::id).collect();
+        // Without locks: most of what is known is not touched.
+        let known = self.known(ids, false).await?;
+        let unknown: Vec<&Content<'_>> = rows
+            .iter()
+            .filter(|row| !known.contains_key(row.id()))
+            .collect();
+        let progress = Progress {
+            status: Status::Discovered,
+            discovered_at: record.now_ms.div_euclid(1000),
+            fetched_at: None,
+        };
+        let fresh: HashSet<String> = self
+            .insert_many(&unknown, progress)
+            .await?
+            .into_iter()
+            .collect();
+        deltas.discovered += fresh.len() as i64;
+
+        // Looked at again under a lock. Those that are in neither came in between.
+        let touched: Texts<'_> = rows
+            .iter()
+            .filter(|row| !fresh.contains(row.id()))
+            .filter(|row| {
+                known.get(row.id()).is_none_or(|known| {
+                    renews(row, known) || (record.refresh && refreshes(row, known))
+                })
+            })
+            .map(Content::id)
+            .collect();
+        let known = if touched.0.is_empty() {
+            HashMap::new()
+        } else {
+            self.known(touched, true).await?
+        };
+        let holds = |row: &&Content<'_>, rule: fn(&Content<'_>, &Known) -> bool| {
+            known.get(row.id()).is_some_and(|known| rule(row, known))
+        };
+        let renewed: Vec<&Content<'_>> = rows.iter().filter(|row| holds(row, renews)).collect();
+        self.renew(&renewed).await?;
+        if record.refresh {
+            let due: Vec<(&str, Option<String>)> = rows
+                .iter()
+                .filter(|row| fresh.contains(row.id()) || holds(row, refreshes))
+                .map(|row| (row.id(), row.subreddit()))
+                .collect();
+            deltas.fetches += self
+                .add_fetches(&due, REFRESH_PRIORITY, record.now_ms)
+                .await?;
+        }
+
+        let too_deep: Vec<Undecodable> = batch
+            .too_deep
+            .iter()
+            .map(|index| refused(&record.observations[*index]))
+            .collect();
+        let objects = record.undecodable.iter().chain(&too_deep);
+        deltas.undecodable += self.keep_undecodable(objects).await?;
+        self.count_found(watched.keys(), rows, &fresh).await?;
+
+        let (fresh, renewed) = (fresh.len() as u64, renewed.len() as u64);
+        Ok(ArchiveStored {
+            fresh,
+            renewed,
+            known: rows.len() as u64 - fresh - renewed,
+        })
+    }
+
+    /// Adds what was new to the rows of the watched, which are locked.
+    async fn count_found(
+        &mut self,
+        watched: impl Iterator<Item = &String>,
+        rows: &[Content<'_>],
+        fresh: &HashSet<String>,
+    ) -> Result<(), StoreError> {
+        let mut found: HashMap<&str, Found<'_>> = watched
+            .map(|name| (name.as_str(), Found::none(name)))
+            .collect();
+        if found.is_empty() {
+            return Ok(());
+        }
+        for row in rows.iter().filter(|row| fresh.contains(row.id())) {
+            let name = row.subreddit();
+            if let Some(found) = name.and_then(|name| found.get_mut(name.as_str())) {
+                found.add(row);
+            }
+        }
+        self.add_found(&found).await
+    }
+}
+
+/// Whether the archive's observation takes the place of what is stored.
+fn renews(row: &Content<'_>, known: &Known) -> bool {
+    row.observed_ms > known.observed_ms && known.hash != row.hash
+}
+
+/// Whether Reddit has not been asked since the archive saw it.
+fn refreshes(row: &Content<'_>, known: &Known) -> bool {
+    match known.status {
+        Status::Discovered => true,
+        Status::Fetched => row.observed_ms > known.observed_ms,
+        Status::Unavailable => false,
+    }
+}
