@@ -61,11 +61,12 @@ impl Postgres {
             .after_connect(|connection, _| {
                 Box::pin(async move { connection.execute(SESSION).await.map(drop) })
             })
-            // Else every connection keeps room for the largest batch that it ever sent.
             .after_release(|connection, _| {
                 Box::pin(async move {
+                    // Else every connection keeps room for the largest batch that it ever sent.
                     connection.shrink_buffers();
-                    Ok(true)
+                    // What was rolled back is none any more: this one was left amid a COPY.
+                    Ok(!connection.is_in_transaction())
                 })
             })
             .connect_with(options)

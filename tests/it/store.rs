@@ -5,6 +5,8 @@
     reason = "these are tests; clippy sees only functions that are marked as such"
 )]
 
+mod archived;
+mod archived_meetings;
 mod backlog;
 mod contents;
 mod dead;

@@ -6,6 +6,7 @@ use crate::store::submissions::{COLUMNS, Progress};
 use sqlx::Connection;
 use sqlx::error::ErrorKind;
 use sqlx::postgres::PgConnection;
+use std::mem::ManuallyDrop;
 use std::sync::LazyLock;
 
 static COPY: LazyLock<String> =
@@ -26,7 +27,10 @@ pub(in crate::store) async fn copy(
     contents: &[&Content<'_>],
     progress: Progress,
 ) -> Result<bool, sqlx::Error> {
-    let mut savepoint = connection.begin().await?;
+    // Where this future is dropped amid the COPY, sqlx would take the answers to it for those to
+    // what it asks next. So nothing ends the savepoint then: the connection counts as in a
+    // transaction when it is given back, and is closed for that.
+    let mut savepoint = ManuallyDrop::new(connection.begin().await?);
     let mut copy = savepoint.copy_in_raw(&COPY).await?;
     let mut part = Vec::with_capacity(PART + PART / 4);
     part.extend_from_slice(HEADER);
@@ -41,11 +45,11 @@ pub(in crate::store) async fn copy(
     copy.send(part.as_slice()).await?;
     match copy.finish().await {
         Ok(_) => {
-            savepoint.commit().await?;
+            ManuallyDrop::into_inner(savepoint).commit().await?;
             Ok(true)
         }
         Err(sqlx::Error::Database(error)) if error.kind() == ErrorKind::UniqueViolation => {
-            savepoint.rollback().await?;
+            ManuallyDrop::into_inner(savepoint).rollback().await?;
             Ok(false)
         }
         Err(error) => Err(error),

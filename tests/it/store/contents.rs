@@ -21,7 +21,7 @@ async fn round_trip(world: &World, observation: &Observation) {
 }
 
 /// The stored row says what the observation says.
-async fn same(world: &World, observation: &Observation) {
+pub async fn same(world: &World, observation: &Observation) {
     let fields = observation.submission.clone();
     let row = world.store.submission(&fields.id).await.unwrap().unwrap();
     assert_eq!(row.raw, observation.raw.get());
@@ -125,13 +125,14 @@ async fn a_name_too_long_for_an_index_is_left_to_the_raw_object(world: World) {
     assert!(row.raw.contains(&name));
 }
 
-async fn recorded_submissions_come_back_byte_for_byte(world: World) {
+/// Submissions of a real dump, each seen later than the one before; none where it is not there.
+pub fn recorded() -> Option<Vec<Observation>> {
     use std::io::BufRead;
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../shared/data/reddit/RS_sample.zst");
     let Ok(file) = std::fs::File::open(&path) else {
         println!("left out: not present: {}", path.display());
-        return;
+        return None;
     };
     let mut decoder = zstd::Decoder::new(file).unwrap();
     decoder.window_log_max(31).unwrap();
@@ -144,6 +145,13 @@ async fn recorded_submissions_come_back_byte_for_byte(world: World) {
         }
     }
     assert!(observations.len() > 10_000);
+    Some(observations)
+}
+
+async fn recorded_submissions_come_back_byte_for_byte(world: World) {
+    let Some(observations) = recorded() else {
+        return;
+    };
     for batch in observations.chunks(500) {
         world.fetch(batch).await;
     }

@@ -182,7 +182,7 @@ async fn writers_that_meet_agree_in_the_end(world: World) {
 }
 
 /// Does as callers do: what is unavailable is done again, anything else is a fault.
-async fn again(call: impl AsyncFn() -> Result<(), StoreError>) {
+pub async fn again(call: impl AsyncFn() -> Result<(), StoreError>) {
     for _ in 0..100 {
         match call().await {
             Ok(()) => return,

@@ -15,7 +15,7 @@ conformance!(
 );
 
 /// Runs a property whose cases need the database.
-fn check<S: Strategy>(cases: u32, strategy: &S, property: impl AsyncFn(S::Value)) {
+pub fn check<S: Strategy>(cases: u32, strategy: &S, property: impl AsyncFn(S::Value)) {
     let config = Config {
         cases,
         failure_persistence: None,
