@@ -4,9 +4,11 @@
 //! workers finish what runs, requests in flight are answered, the listener goes last. A stage that
 //! ends before it was told to is an error that stops the rest.
 
+mod backfills;
 mod signals;
 mod stages;
 
+pub use backfills::{BackfillEnd, connect_archive, read_backfill, run_backfill};
 pub use stages::Role;
 
 use crate::config::{Config, ConfigError, display_url};
@@ -275,6 +277,18 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
     });
     let stop = CancellationToken::new();
     let mut stages = Stages::default();
+    if let Some(reddit) = &reddit {
+        let past = backfills::Parts {
+            store: store.clone(),
+            queue: backfills::open_slice_queue(&config).await?,
+            metrics: Arc::clone(&metrics),
+            holder: format!("backfill-{}", uuid::Uuid::new_v4()),
+            work: Arc::default(),
+            stop: stop.clone(),
+        };
+        let archive = connect_archive(&config, &metrics)?;
+        stages.start_past(&config, &roles, &past, archive, reddit, &liveness);
+    }
     stages.start(&config, &roles, &health, reddit, &stop);
     let (hangs, mut hung) = oneshot::channel();
     let _watch = watch_over(&config, &liveness, &metrics, hangs)?;

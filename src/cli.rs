@@ -4,9 +4,11 @@
 //! 2 wrong usage or configuration.
 
 mod arguments;
+mod backfill;
 mod coverage;
 mod demo;
 mod export;
+mod gaps;
 mod health;
 mod jobs;
 mod moment;
@@ -142,6 +144,16 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             let config = config()?;
             begin_logging(format, &filter, None)?;
             coverage::run(&config, arguments).await
+        }
+        Command::Backfill(arguments) => {
+            let config = config()?;
+            begin_logging(format, &filter, None)?;
+            backfill::run(&config, arguments).await
+        }
+        Command::Gaps { action } => {
+            let config = config()?;
+            begin_logging(format, &filter, None)?;
+            gaps::run(&config, action).await
         }
         Command::Export(arguments) => {
             let config = config()?;

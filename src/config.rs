@@ -158,6 +158,8 @@ pub struct RedditLogin {
 pub struct ArcticShiftConfig {
     /// The archive's API.
     pub url: Url,
+    /// A budget of its own.
+    pub requests_per_minute: NonZeroU32,
 }
 
 /// `discover.…`
@@ -171,6 +173,8 @@ pub struct DiscoverConfig {
     pub overlap: Duration,
     /// Between two walks of a subreddit's whole listing; zero for none.
     pub sweep_interval: Duration,
+    /// Whether gaps that no listing reaches are sent to the archive.
+    pub repair_from_archive: bool,
     /// Listings walked at the same time. All wait for the same budget: more hold more memory and
     /// end later, fewer stand still when one answer is slow.
     pub concurrency: usize,
@@ -271,12 +275,21 @@ impl Config {
             },
             arctic_shift: ArcticShiftConfig {
                 url: settings.http_url("arctic_shift.url")?,
+                requests_per_minute: settings.count("arctic_shift.requests_per_minute", 100_000)?,
             },
             discover: DiscoverConfig {
                 interval: settings.duration("discover.interval", Duration::from_millis(100))?,
                 first_window: settings.duration("discover.first_window", Duration::from_secs(1))?,
                 overlap: settings.duration("discover.overlap", Duration::ZERO)?,
                 sweep_interval: settings.duration("discover.sweep_interval", Duration::ZERO)?,
+                repair_from_archive: match settings.required("discover.repair")?.as_str() {
+                    "listing" => false,
+                    "arctic-shift" => true,
+                    _ => {
+                        let problem = "it is listing or arctic-shift";
+                        return Err(settings.invalid("discover.repair", problem));
+                    }
+                },
                 concurrency: settings.number("discover.concurrency", 1, 16)? as usize,
             },
             fetch: FetchConfig {

@@ -12,6 +12,7 @@ mod group;
 mod member;
 mod overlaps;
 mod pages;
+mod past;
 mod poll;
 mod prove;
 mod record;
@@ -20,6 +21,7 @@ mod singly;
 mod sweep;
 mod walk;
 
+pub use past::{Past, PastEnd, past};
 pub use prove::ALONE_EVERY;
 pub use schedule::run;
 pub use sweep::{repair, sweep};

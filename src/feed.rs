@@ -1,4 +1,5 @@
-//! Keeps the queue topped up from the database, and rebuilds it when it lost jobs.
+//! Keeps a queue topped up from the database, and rebuilds it when it lost jobs: the fetches, and the
+//! slices of backfills.
 //!
 //! The database is the truth, the queue a small buffer. One process at a time feeds (a lease in the
 //! database says which), so the bound on waiting jobs holds however many schedulers run: but for one
@@ -8,15 +9,15 @@
 //! again.
 
 use crate::liveness::{CALL, Progress};
-use crate::queue::{Queue, QueueError};
+use crate::queue::{Queue, QueueError, SliceId, Work};
 use crate::store::{Store, StoreError};
+use crate::submission::SubmissionId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-const LEASE_NAME: &str = "feed";
 const LEASE_MS: i64 = 6_000;
 const LEASE: Duration = Duration::from_millis(LEASE_MS.unsigned_abs());
 /// After a fault of the queue: long enough that another, who may reach it, takes the lease.
@@ -36,10 +37,97 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 const REAP_EVERY: Duration = Duration::from_secs(1);
 const REAP_MOST: usize = 20_000;
 
+/// What waits in the database for a queue.
+pub trait Backlog: Send + Sync {
+    /// What its jobs are about.
+    type Work: Work;
+    /// The lease of the one process that feeds.
+    const LEASE: &'static str;
+
+    /// Takes up to so many out that are due.
+    fn claim(
+        &self,
+        now_ms: i64,
+        most: u32,
+    ) -> impl Future<Output = Result<Vec<Self::Work>, StoreError>> + Send;
+
+    /// Puts back what the queue has lost; how many were fed.
+    fn unfeed(&self, works: &[Self::Work]) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// What was handed over before a moment (milliseconds) and is not finished.
+    fn fed_before(
+        &self,
+        before_ms: i64,
+        most: u32,
+    ) -> impl Future<Output = Result<Vec<Self::Work>, StoreError>> + Send;
+
+    /// Times anew what waits by a clock that is ahead of this one; how many.
+    fn retime(
+        &self,
+        now_ms: i64,
+        most: u32,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+}
+
+/// Submissions to fetch.
+#[derive(Debug, Clone)]
+pub struct Fetches(pub Store);
+
+impl Backlog for Fetches {
+    type Work = SubmissionId;
+    const LEASE: &'static str = "feed";
+
+    async fn claim(&self, now_ms: i64, most: u32) -> Result<Vec<SubmissionId>, StoreError> {
+        self.0.claim_fetches(now_ms, most).await
+    }
+
+    async fn unfeed(&self, ids: &[SubmissionId]) -> Result<u64, StoreError> {
+        self.0.unfeed(ids).await
+    }
+
+    async fn fed_before(&self, before_ms: i64, most: u32) -> Result<Vec<SubmissionId>, StoreError> {
+        self.0.fed_before(before_ms, most).await
+    }
+
+    async fn retime(&self, now_ms: i64, most: u32) -> Result<u64, StoreError> {
+        self.0.retime_fetches(now_ms, most).await
+    }
+}
+
+/// Slices of the backfills that run.
+#[derive(Debug, Clone)]
+pub struct Slices(pub Store);
+
+impl Backlog for Slices {
+    type Work = SliceId;
+    const LEASE: &'static str = "feed_slices";
+
+    async fn claim(&self, now_ms: i64, most: u32) -> Result<Vec<SliceId>, StoreError> {
+        let slices = self.0.claim_slices(now_ms, most).await?;
+        Ok(slices.into_iter().map(SliceId).collect())
+    }
+
+    async fn unfeed(&self, slices: &[SliceId]) -> Result<u64, StoreError> {
+        let slices: Vec<i64> = slices.iter().map(|slice| slice.0).collect();
+        self.0.unfeed_slices(&slices).await
+    }
+
+    async fn fed_before(&self, before_ms: i64, most: u32) -> Result<Vec<SliceId>, StoreError> {
+        let slices = self.0.slices_fed_before(before_ms, most).await?;
+        Ok(slices.into_iter().map(SliceId).collect())
+    }
+
+    async fn retime(&self, now_ms: i64, _: u32) -> Result<u64, StoreError> {
+        self.0.retime_slices(now_ms).await
+    }
+}
+
 /// What the feeder needs.
 #[derive(Debug, Clone)]
-pub struct Feed {
+pub struct Feed<B> {
     /// The backlog.
+    pub backlog: B,
+    /// Where the leases are.
     pub store: Store,
     /// The buffer.
     pub queue: Queue,
@@ -62,7 +150,7 @@ enum FeedError {
 }
 
 /// Feeds until told to stop.
-pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) {
+pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: CancellationToken) {
     let mut lease_renewed: Option<Instant> = None;
     let mut stands_back_until: Option<Instant> = None;
     let mut reconciled = Instant::now();
@@ -147,8 +235,8 @@ pub async fn run(feed: Feed, now_ms: impl Fn() -> i64, stop: CancellationToken) 
 
 /// Since when the lease runs, renewed where that is due; none where another has it, or may have it by
 /// the time that the answer comes.
-async fn renewed(
-    feed: &Feed,
+async fn renewed<B: Backlog>(
+    feed: &Feed<B>,
     since: Option<Instant>,
     now_ms: impl Fn() -> i64,
 ) -> Result<Option<Instant>, StoreError> {
@@ -159,50 +247,50 @@ async fn renewed(
     let asked = Instant::now();
     let held = feed
         .store
-        .acquire_lease(LEASE_NAME, &feed.holder, now_ms(), LEASE_MS)
+        .acquire_lease(B::LEASE, &feed.holder, now_ms(), LEASE_MS)
         .await?;
     Ok((held && asked.elapsed() < LEASE).then_some(asked))
 }
 
 /// Lets another feed.
-async fn release(feed: &Feed) {
-    let released = feed.store.release_lease(LEASE_NAME, &feed.holder);
+async fn release<B: Backlog>(feed: &Feed<B>) {
+    let released = feed.store.release_lease(B::LEASE, &feed.holder);
     if let Err(error) = feed.progress.during(CALL, released).await {
         tracing::debug!(%error, "The feeder's lease was left to run out");
     }
 }
 
 /// Fills the queue up to its bound; says whether more is waiting in the database.
-async fn top_up(feed: &Feed, now_ms: i64) -> Result<bool, FeedError> {
+async fn top_up<B: Backlog>(feed: &Feed<B>, now_ms: i64) -> Result<bool, FeedError> {
     let waiting = u32::try_from(feed.queue.depth().await?.waiting).unwrap_or(u32::MAX);
     let room = feed.max_waiting.saturating_sub(waiting);
     if room == 0 {
         return Ok(true);
     }
-    let ids = feed.store.claim_fetches(now_ms, room).await?;
-    if ids.is_empty() {
+    let works = feed.backlog.claim(now_ms, room).await?;
+    if works.is_empty() {
         return Ok(false);
     }
-    if let Err(error) = feed.queue.push(&ids, now_ms).await {
+    if let Err(error) = feed.queue.push(&works, now_ms).await {
         // Whatever part arrived runs all the same; a second copy of it finds its work done.
-        feed.store.unfeed(&ids).await?;
+        feed.backlog.unfeed(&works).await?;
         return Err(error.into());
     }
-    Ok(u32::try_from(ids.len()).is_ok_and(|fed| fed == room))
+    Ok(u32::try_from(works.len()).is_ok_and(|fed| fed == room))
 }
 
 /// Finds what was handed over and is no longer in the queue, and what a clock keeps waiting.
-async fn reconcile(feed: &Feed, now_ms: i64) -> Result<(), FeedError> {
-    let retimed = feed.store.retime_fetches(now_ms, RECONCILE_MOST).await?;
+async fn reconcile<B: Backlog>(feed: &Feed<B>, now_ms: i64) -> Result<(), FeedError> {
+    let retimed = feed.backlog.retime(now_ms, RECONCILE_MOST).await?;
     if retimed > 0 {
         tracing::warn!(
-            fetches = retimed,
+            jobs = retimed,
             "A clock that was ahead of this one had timed them, this one before it was set back or \
              another machine's; they wait as long as they were to, by this one"
         );
     }
     let handed_over = feed
-        .store
+        .backlog
         .fed_before(now_ms - RECONCILE_AFTER_MS, RECONCILE_MOST)
         .await?;
     if handed_over.is_empty() {
@@ -210,7 +298,7 @@ async fn reconcile(feed: &Feed, now_ms: i64) -> Result<(), FeedError> {
     }
     let lost = feed.queue.absent(&handed_over).await?;
     if !lost.is_empty() {
-        let again = feed.store.unfeed(&lost).await?;
+        let again = feed.backlog.unfeed(&lost).await?;
         if again > 0 {
             tracing::warn!(
                 jobs = again,

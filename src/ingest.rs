@@ -77,6 +77,8 @@ impl FetchHandler {
 }
 
 impl Handler for FetchHandler {
+    type Work = SubmissionId;
+
     async fn run(&self, id: SubmissionId) -> Outcome {
         self.company.fetch(id).await
     }

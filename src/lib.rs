@@ -8,6 +8,7 @@
 //! walks one submission through them.
 
 pub mod app;
+pub mod backfill;
 pub mod cli;
 pub mod config;
 pub mod discover;

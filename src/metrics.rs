@@ -71,6 +71,17 @@ pub struct Metrics {
     pub queue: QueueMetrics,
     /// Fetching and storing.
     pub ingest: IngestMetrics,
+    /// Bringing in the past.
+    pub backfill: BackfillMetrics,
+}
+
+/// Bringing in the past.
+#[derive(Debug)]
+pub struct BackfillMetrics {
+    /// `source`: reddit, arctic-shift, files; `outcome`: fresh, renewed, known.
+    pub submissions: IntCounterVec,
+    /// `state`: waiting, failed.
+    pub slices: IntGaugeVec,
 }
 
 /// Talking to Reddit.
@@ -105,7 +116,7 @@ pub struct DiscoverMetrics {
     pub walk_pages: Histogram,
     /// `cause`.
     pub gaps: IntCounterVec,
-    /// `by`: poll, sweep.
+    /// `by`: poll, sweep, backfill.
     pub gaps_repaired: IntCounterVec,
     /// `subreddit`.
     pub open_gaps: IntGaugeVec,
@@ -218,7 +229,7 @@ impl Metrics {
                 polls: r.counters("freshet_polls_total", "Polls of a subreddit by what they proved: complete, truncated, failed, or seen (listed in company, proof still to come).", &["outcome"]),
                 walk_pages: r.histogram("freshet_walk_pages", "Pages asked for in one walk of a listing.", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0]),
                 gaps: r.counters("freshet_gaps_total", "Intervals recorded as possibly missing submissions, by cause.", &["cause"]),
-                gaps_repaired: r.counters("freshet_gaps_repaired_total", "Recorded gaps that were proven complete later, by a poll or a sweep.", &["by"]),
+                gaps_repaired: r.counters("freshet_gaps_repaired_total", "Recorded gaps that were proven complete later, by a poll, a sweep or a backfill.", &["by"]),
                 sweeps: r.counters("freshet_sweeps_total", "Walks of a whole listing beside the polls, for an open gap (repair) or for what appeared late (sweep), by how far they came.", &["kind", "outcome"]),
                 late: r.counters("freshet_late_submissions_total", "Submissions that sweeps found in ground that was proven complete before: approved late, or reappeared.", &["subreddit"]),
                 open_gaps: r.int_gauges("freshet_open_gaps", "Recorded gaps that are still open.", &["subreddit"]),
@@ -234,6 +245,10 @@ impl Metrics {
                 wait_seconds: r.histograms("freshet_job_wait_seconds", "Seconds from a job's push to its start.", &["queue"], SECONDS_WAIT),
                 run_seconds: r.histograms("freshet_job_run_seconds", "Seconds from a job's start to its end.", &["queue"], SECONDS_RUN),
                 workers: r.int_gauge("freshet_workers", "Workers of the queue whose heartbeat is fresh, in all processes."),
+            },
+            backfill: BackfillMetrics {
+                submissions: r.counters("freshet_backfill_submissions_total", "Submissions that backfills found, by what they were to the database: fresh, renewed (a newer state of a known one), known.", &["source", "outcome"]),
+                slices: r.int_gauges("freshet_backfill_slices", "Slices of backfills that are not done: waiting (also those being worked on), failed (set aside).", &["state"]),
             },
             ingest: IngestMetrics {
                 fetch_seconds: r.histograms("submission_fetch_time_seconds", "Seconds of one fetch, from its request to its answer, observed for each submission.", &["source"], SECONDS_REQUEST),
@@ -264,9 +279,18 @@ impl Metrics {
         for cause in ["cap", "anchor_vanished", "error", "page_limit"] {
             self.discover.gaps.with_label_values(&[cause]).inc_by(0);
         }
-        for by in ["poll", "sweep"] {
+        for by in ["poll", "sweep", "backfill"] {
             let repaired = &self.discover.gaps_repaired;
             repaired.with_label_values(&[by]).inc_by(0);
+        }
+        for source in ["reddit", "arctic-shift", "files"] {
+            for outcome in ["fresh", "renewed", "known"] {
+                let found = &self.backfill.submissions;
+                found.with_label_values(&[source, outcome]).inc_by(0);
+            }
+        }
+        for state in ["waiting", "failed"] {
+            self.backfill.slices.with_label_values(&[state]).set(0);
         }
         self.discover.late.with_label_values(&["other"]).inc_by(0);
         for kind in ["repair", "sweep"] {

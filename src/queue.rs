@@ -1,4 +1,4 @@
-//! The queue of submissions to fetch: one small job each, in Redis or in a SQLite file.
+//! Queues of small jobs, a submission to fetch or a slice of a backfill each, in Redis or in a SQLite file.
 //!
 //! Owns everything about apalis and about the queue's keys and tables, and refuses to know what a
 //! job means, what is due and when to try again: that is the database's. The queue is a bounded
@@ -33,15 +33,12 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::QueueError;
 pub use handler::{Fault, Handler, Outcome, WorkOptions};
+pub use job::{SliceId, Work};
 pub use runs::panic_text;
 
 use crate::metrics::Metrics;
-use crate::submission::SubmissionId;
 use engine::Engine;
 use job::{Job, heartbeat_task_id, task_id};
-
-/// The `queue` label of the metrics.
-const LABEL: &str = "fetch";
 /// How often a worker says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// After how many missed beats its jobs are given to others: these six seconds, up to two until
@@ -115,23 +112,17 @@ impl Queue {
         self.engine.folder()
     }
 
-    /// Makes a job for each of these submissions; one that waits or runs keeps its job, so pushing
+    /// Makes a job for each of these; one that waits or runs keeps its job, so pushing
     /// again does no harm. Later pushes run after earlier ones, as a rule.
     ///
     /// The bound on the queue's depth is the caller's: see [`Queue::depth`].
     ///
     /// # Errors
     /// As the engine answers. Some of the jobs may have been made; push them all again.
-    pub async fn push(&self, ids: &[SubmissionId], now_ms: i64) -> Result<(), QueueError> {
-        let jobs: Vec<(String, String)> = ids
+    pub async fn push<W: Work>(&self, works: &[W], now_ms: i64) -> Result<(), QueueError> {
+        let jobs: Vec<(String, String)> = works
             .iter()
-            .map(|id| {
-                let job = Job::Fetch {
-                    id: id.clone(),
-                    pushed_ms: Some(now_ms),
-                };
-                (task_id(&self.name, id), job.encode())
-            })
+            .map(|work| (task_id(&self.name, work), work.job(Some(now_ms)).encode()))
             .collect();
         self.engine.push(&jobs, now_ms.div_euclid(1000)).await
     }
@@ -170,16 +161,16 @@ impl Queue {
         self.engine.oldest_waiting().await
     }
 
-    /// Those of `ids` that have no job waiting or running, in their order: never pushed, finished,
+    /// Those that have no job waiting or running, in their order: never pushed, finished,
     /// wiped or lost. Each of them can be pushed. Costs a look at the whole (bounded) queue.
     ///
     /// # Errors
     /// As the engine answers.
-    pub async fn absent(&self, ids: &[SubmissionId]) -> Result<Vec<SubmissionId>, QueueError> {
-        let tasks: Vec<String> = ids.iter().map(|id| task_id(&self.name, id)).collect();
+    pub async fn absent<W: Work>(&self, works: &[W]) -> Result<Vec<W>, QueueError> {
+        let tasks: Vec<String> = works.iter().map(|it| task_id(&self.name, it)).collect();
         let absent = self.engine.absent(&tasks).await?;
-        let absent = ids.iter().zip(absent).filter(|(_, absent)| *absent);
-        Ok(absent.map(|(id, _)| id.clone()).collect())
+        let absent = works.iter().zip(absent).filter(|(_, absent)| *absent);
+        Ok(absent.map(|(work, _)| work.clone()).collect())
     }
 
     /// How many workers, of all processes, have a fresh heartbeat.

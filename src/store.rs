@@ -11,6 +11,7 @@
 
 mod archived;
 mod attempts;
+mod backfills;
 mod backlog;
 mod claims;
 mod clocks;
@@ -28,6 +29,7 @@ mod marks;
 mod polls;
 mod postgres;
 mod reading;
+mod slices;
 mod sqlite;
 mod statement;
 mod submissions;
@@ -37,10 +39,12 @@ mod windows;
 
 pub use archived::{ArchiveRecord, ArchiveStored};
 pub use attempts::{Attempt, Failure, PastAttempt};
+pub use backfills::{Backfill, BackfillFilter, NewBackfill, NewSlice, Slice};
 pub use backlog::FetchCounts;
 pub use claims::{Claim, Claimed, TimedAhead};
 pub use codes::{
-    FailureKind, GapCause, GapReason, GapState, Status, SubredditState, WindowOutcome,
+    BackfillState, FailureKind, GapCause, GapReason, GapState, SliceState, Status, SubredditState,
+    WindowOutcome,
 };
 pub use dead::{DeadFilter, FetchJob};
 pub use error::StoreError;
@@ -51,6 +55,7 @@ pub use intervals::Interval;
 pub use polls::{MemberRecord, PollRecord, PollStored, SubredditUpdate};
 pub use postgres::Postgres;
 pub use reading::{Cursor, StoredSubmission, Totals};
+pub use slices::{SliceClaim, SliceDue, SliceEnd, SliceStep, SliceStored};
 pub use sqlite::Sqlite;
 pub use subreddits::{Added, Subreddit};
 pub use sweeps::{SweepDue, SweepRecord};

@@ -1,12 +1,14 @@
 //! The stages of the roles that run here, and their ends.
 
+use super::backfills::Parts;
 use crate::config::Config;
 use crate::discover::{self, Discover};
-use crate::feed::{self, Feed};
+use crate::feed::{self, Feed, Fetches};
 use crate::ingest::{Company, FetchHandler, Ingest};
+use crate::liveness::Liveness;
 use crate::observe::{Gauges, Health, sample};
 use crate::queue::{Queue, WorkOptions};
-use crate::source::Reddit;
+use crate::source::{ArcticShift, Reddit};
 use crate::store::Store;
 use anyhow::{Context, anyhow};
 use std::path::PathBuf;
@@ -95,6 +97,7 @@ impl Stages {
                 progress: liveness.part(Role::Scheduler.as_str(), "discover"),
             };
             let feed = Feed {
+                backlog: Fetches(store.clone()),
                 store: store.clone(),
                 queue: queue.clone(),
                 max_waiting: config.queue.max_waiting,
@@ -164,7 +167,28 @@ impl Stages {
         }
     }
 
-    fn add(
+    /// Starts the parts that bring in the past.
+    pub(super) fn start_past(
+        &mut self,
+        config: &Config,
+        roles: &[Role],
+        past: &Parts,
+        archive: ArcticShift,
+        reddit: &Reddit,
+        liveness: &Liveness,
+    ) {
+        if roles.contains(&Role::Scheduler) {
+            let progress = |part| liveness.part(Role::Scheduler.as_str(), part);
+            past.start_feeding(self, config.discover.repair_from_archive, progress);
+        }
+        if roles.contains(&Role::Worker) {
+            let progress = liveness.part(Role::Worker.as_str(), "slices");
+            let discover = past.discover(config, reddit.clone(), progress.clone());
+            past.start_working(self, archive, Some(discover), progress);
+        }
+    }
+
+    pub(super) fn add(
         &mut self,
         name: &'static str,
         stage: impl Future<Output = anyhow::Result<()>> + Send + 'static,

@@ -1,5 +1,7 @@
 //! Commands and flags. Every configuration key is a flag too, made from the same table.
 
+mod past;
+
 use super::moment::moment;
 use crate::app::Role;
 use crate::config::KEYS;
@@ -7,6 +9,7 @@ use crate::observe::LogFormat;
 use crate::store::DeadFilter;
 use crate::submission::{SubmissionId, SubredditName};
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+pub(super) use past::{BackfillAction, BackfillArguments, BackfillOrder, GapsAction, Reprocess};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -83,6 +86,13 @@ pub(super) enum Command {
     },
     /// Which times are proven complete, and which may miss submissions
     Coverage(CoverageArguments),
+    /// Bring in the past of a subreddit: from an archive, Reddit's listing, or dump files
+    Backfill(BackfillArguments),
+    /// Times that may miss submissions
+    Gaps {
+        #[command(subcommand)]
+        action: GapsAction,
+    },
     /// Stored submissions as NDJSON, CSV or Parquet, by subreddit, creation and id
     Export(ExportArguments),
     /// Ask a running process whether it is ready; exit status 1 says that it is not

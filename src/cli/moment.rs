@@ -2,6 +2,27 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 
+/// A time with the words that it was given in: two commands in the same words mean the same, also when
+/// they say how long ago.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Moment {
+    /// Seconds since the epoch.
+    pub(super) at: i64,
+    /// As it was given.
+    pub(super) text: String,
+}
+
+impl std::str::FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Moment, String> {
+        Ok(Moment {
+            at: moment(text)?,
+            text: text.to_owned(),
+        })
+    }
+}
+
 /// Seconds since the epoch of a time that was given on the command line.
 pub(super) fn moment(text: &str) -> Result<i64, String> {
     before(Utc::now(), text)

@@ -112,6 +112,11 @@ pub const KEYS: &[Key] = &[
         "The archive that backfills read from",
     ),
     key(
+        "arctic_shift.requests_per_minute",
+        "120",
+        "The archive's own budget, of all processes together where the queue is Redis",
+    ),
+    key(
         "discover.interval",
         "60s",
         "How often a subreddit is polled",
@@ -130,6 +135,11 @@ pub const KEYS: &[Key] = &[
         "discover.sweep_interval",
         "6h",
         "How often the whole listing is walked for what appeared late; 0s: never",
+    ),
+    key(
+        "discover.repair",
+        "listing",
+        "Where open gaps are repaired from by themselves: listing, or arctic-shift too",
     ),
     key(
         "discover.concurrency",

@@ -16,6 +16,7 @@ use crate::source::Priority;
 use crate::store::{
     GapReason, Interval, PollRecord, PollStored, StoreError, SweepDue, SweepRecord, WindowOutcome,
 };
+use crate::submission::SubredditName;
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -244,17 +245,12 @@ async fn turn(
     })
 }
 
-/// What a walk proves and leaves.
-fn judge(
-    discover: &Discover,
-    due: SweepDue,
-    kind: Kind,
-    walked: &Walked,
-    now_ms: i64,
-) -> (SweepRecord, WindowOutcome) {
+/// Since when (seconds) a walk saw everything that a subreddit's listing shows, and why it saw nothing
+/// older.
+pub(super) fn ground(walked: &Walked, subreddit: &SubredditName) -> (Option<i64>, GapReason) {
     let walk = &walked.walk;
-    let (ground, reason) = match &walked.end {
-        WalkEnd::Ended(_) if new_name(walk, &due.subreddit, true).is_some() => {
+    match &walked.end {
+        WalkEnd::Ended(_) if new_name(walk, subreddit, true).is_some() => {
             (None, GapReason::Unavailable)
         }
         WalkEnd::Ended(Ended::Older) => (Some(walk.ground()), GapReason::Unanswered),
@@ -276,7 +272,18 @@ fn judge(
         WalkEnd::Refused(_) | WalkEnd::OutOfPatience | WalkEnd::Stopped => {
             (listed_since(walk), GapReason::Unanswered)
         }
-    };
+    }
+}
+
+/// What a walk proves and leaves.
+fn judge(
+    discover: &Discover,
+    due: SweepDue,
+    kind: Kind,
+    walked: &Walked,
+    now_ms: i64,
+) -> (SweepRecord, WindowOutcome) {
+    let (ground, reason) = ground(walked, &due.subreddit);
     // What is newer is for the polls to prove.
     let end = due.covered_until.min(walked.served_at);
     let proven = ground

@@ -5,24 +5,27 @@
 use std::future::Future;
 use std::time::Duration;
 
+use super::job::Work;
 use crate::liveness::Progress;
-use crate::submission::SubmissionId;
 
 /// Gives jobs their meaning.
 ///
 /// A job may run twice, in any order, long after it was pushed. Whatever is returned, the job is
 /// over for the queue: when to try again is written in the database, and the job is pushed anew.
 pub trait Handler: Send + Sync + 'static {
+    /// What its jobs are about.
+    type Work: Work;
+
     /// Runs one job. Dropped at its next await when [`WorkOptions::job_timeout`] has passed, and
     /// for that it must never block its thread.
-    fn run(&self, id: SubmissionId) -> impl Future<Output = Outcome> + Send;
+    fn run(&self, work: Self::Work) -> impl Future<Output = Outcome> + Send;
 
     /// Notes that a heartbeat came through which was pushed then (milliseconds since the epoch). Has
     /// ten seconds; one that cannot be noted is followed by the next.
     fn heartbeat(&self, sent_ms: i64) -> impl Future<Output = ()> + Send;
 
     /// Told that [`Handler::run`] gave no outcome of its own. Has ten seconds.
-    fn fault(&self, id: SubmissionId, fault: Fault) -> impl Future<Output = ()> + Send;
+    fn fault(&self, work: Self::Work, fault: Fault) -> impl Future<Output = ()> + Send;
 }
 
 /// How a job ended; the `outcome` label of `freshet_jobs_total`.

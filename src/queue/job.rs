@@ -2,6 +2,9 @@
 //!
 //! Owns what is written into the queue's rows. Knows no engine and no worker.
 
+use std::fmt;
+use std::hash::Hash;
+
 use serde::{Deserialize, Serialize};
 
 use crate::submission::{SubmissionId, fingerprint};
@@ -9,13 +12,42 @@ use crate::submission::{SubmissionId, fingerprint};
 /// The newest version that this build reads. Jobs outlive deploys: what an older build left behind
 /// must stay readable, what a newer one wrote must be refused without harm. So each sort of job is
 /// written as the first version that had it: an older worker takes the others, and drops this one.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const FETCH_VERSION: u32 = 1;
 const HEARTBEAT_VERSION: u32 = 2;
+const SLICE_VERSION: u32 = 3;
+
+/// What the jobs of one queue are about: each has one kind of work, and heartbeats.
+pub trait Work: Clone + fmt::Debug + fmt::Display + Eq + Hash + Send + Sync + 'static {
+    /// The `queue` label of the metrics.
+    const LABEL: &'static str;
+
+    /// Another for each work in a queue: above 0, which is the heartbeats', and below 2 to the 69th.
+    #[doc(hidden)]
+    fn number(&self) -> u128;
+
+    /// The job that asks for it.
+    #[doc(hidden)]
+    fn job(&self, pushed_ms: Option<i64>) -> Job;
+
+    /// What a job asks for, and when it was pushed; none where it is another kind of work.
+    #[doc(hidden)]
+    fn asked(job: Job) -> Option<(Self, Option<i64>)>;
+}
+
+/// The number of a slice of a backfill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SliceId(pub i64);
+
+impl fmt::Display for SliceId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
 
 /// What a worker is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Job {
+pub enum Job {
     /// Fetch one submission.
     Fetch {
         /// Which.
@@ -24,11 +56,68 @@ pub(super) enum Job {
         /// out, since a missing time is no reason to lose a job.
         pushed_ms: Option<i64>,
     },
+    /// Bring in one slice of a backfill.
+    Slice {
+        /// Which.
+        id: SliceId,
+        /// As above.
+        pushed_ms: Option<i64>,
+    },
     /// Note in the database that this job came through.
     Heartbeat {
         /// When it was pushed, milliseconds since the epoch.
         sent_ms: i64,
     },
+}
+
+impl Work for SubmissionId {
+    const LABEL: &'static str = "fetch";
+
+    /// The lower the older, as a rule.
+    fn number(&self) -> u128 {
+        // A leading one keeps "1" and "01" apart. 2 × 36^13 is below 2^69.
+        self.as_str().bytes().fold(1_u128, |number, byte| {
+            let digit = match byte {
+                b'0'..=b'9' => byte - b'0',
+                _ => byte - b'a' + 10,
+            };
+            number * 36 + u128::from(digit)
+        })
+    }
+
+    fn job(&self, pushed_ms: Option<i64>) -> Job {
+        let id = self.clone();
+        Job::Fetch { id, pushed_ms }
+    }
+
+    fn asked(job: Job) -> Option<(Self, Option<i64>)> {
+        match job {
+            Job::Fetch { id, pushed_ms } => Some((id, pushed_ms)),
+            Job::Slice { .. } | Job::Heartbeat { .. } => None,
+        }
+    }
+}
+
+impl Work for SliceId {
+    const LABEL: &'static str = "backfill";
+
+    fn number(&self) -> u128 {
+        u128::from(self.0.unsigned_abs()) + 1
+    }
+
+    fn job(&self, pushed_ms: Option<i64>) -> Job {
+        Job::Slice {
+            id: *self,
+            pushed_ms,
+        }
+    }
+
+    fn asked(job: Job) -> Option<(Self, Option<i64>)> {
+        match job {
+            Job::Slice { id, pushed_ms } => Some((id, pushed_ms)),
+            Job::Fetch { .. } | Job::Heartbeat { .. } => None,
+        }
+    }
 }
 
 /// Why a payload is no job of ours.
@@ -60,6 +149,11 @@ enum Body {
         #[serde(default)]
         pushed_ms: Option<i64>,
     },
+    Slice {
+        id: i64,
+        #[serde(default)]
+        pushed_ms: Option<i64>,
+    },
     Heartbeat {
         sent_ms: i64,
     },
@@ -81,6 +175,10 @@ impl Job {
                     pushed_ms: *pushed_ms,
                 },
             ),
+            Job::Slice { id, pushed_ms } => {
+                let (id, pushed_ms) = (id.0, *pushed_ms);
+                (SLICE_VERSION, Body::Slice { id, pushed_ms })
+            }
             Job::Heartbeat { sent_ms } => {
                 let sent_ms = *sent_ms;
                 (HEARTBEAT_VERSION, Body::Heartbeat { sent_ms })
@@ -92,7 +190,7 @@ impl Job {
     /// When it was pushed, milliseconds since the epoch, where it says so.
     pub(super) fn pushed_ms(&self) -> Option<i64> {
         match self {
-            Job::Fetch { pushed_ms, .. } => *pushed_ms,
+            Job::Fetch { pushed_ms, .. } | Job::Slice { pushed_ms, .. } => *pushed_ms,
             Job::Heartbeat { sent_ms } => Some(*sent_ms),
         }
     }
@@ -110,28 +208,24 @@ impl Job {
                 id: id.parse()?,
                 pushed_ms,
             },
+            Body::Slice { id, pushed_ms } => Job::Slice {
+                id: SliceId(id),
+                pushed_ms,
+            },
             Body::Heartbeat { sent_ms } => Job::Heartbeat { sent_ms },
         })
     }
 }
 
-/// The task id of a submission in a queue: the same for the same submission, so that pushing
-/// twice makes one job.
+/// The task id of some work in a queue: the same for the same work, so that pushing twice makes one
+/// job.
 ///
 /// It has the form of a ULID, the one form both engines keep: apalis-sqlite reads nothing else,
 /// and apalis takes an id of digits alone for a number, which loses leading zeros and thereby the
 /// job. The upper bits come from the queue's name, since the id is the key of the whole table in
-/// SQLite; the lower ones hold the submission's id, so that older submissions sort first.
-pub(super) fn task_id(queue: &str, id: &SubmissionId) -> String {
-    // A leading one keeps "1" and "01" apart. 2 × 36^13 is below 2^69.
-    let number = id.as_str().bytes().fold(1_u128, |number, byte| {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            _ => byte - b'a' + 10,
-        };
-        number * 36 + u128::from(digit)
-    });
-    in_queue(queue, number)
+/// SQLite; the lower ones hold the work's number, so that what is older sorts first.
+pub(super) fn task_id(queue: &str, work: &impl Work) -> String {
+    in_queue(queue, work.number())
 }
 
 /// The one task id of heartbeats in a queue: a second one is not pushed while the first is there.
@@ -174,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_worker_reads_fetches_and_refuses_heartbeats_by_their_version() {
+    fn an_older_worker_reads_fetches_and_refuses_what_is_newer_by_its_version() {
         let fetch = Job::Fetch {
             id: id("1abc"),
             pushed_ms: None,
@@ -184,6 +278,10 @@ mod tests {
         let payload = beat.encode();
         assert_eq!(payload, r#"{"v":2,"heartbeat":{"sent_ms":7}}"#);
         assert_eq!(Job::decode(payload.as_bytes()).unwrap(), beat);
+        let slice = SliceId(9).job(Some(7));
+        let payload = slice.encode();
+        assert_eq!(payload, r#"{"v":3,"slice":{"id":9,"pushed_ms":7}}"#);
+        assert_eq!(Job::decode(payload.as_bytes()).unwrap(), slice);
     }
 
     #[test]
@@ -201,8 +299,8 @@ mod tests {
     #[test]
     fn what_is_no_job_is_told_apart() {
         assert!(matches!(
-            Job::decode(br#"{"v":3,"fetch":7}"#),
-            Err(Malformed::Version(3))
+            Job::decode(br#"{"v":4,"fetch":7}"#),
+            Err(Malformed::Version(4))
         ));
         assert!(Job::decode(br#"{"v":0}"#).is_err());
         for text in ["", "null", "\u{0}", r#"{"v":1}"#, r#"{"v":1,"drop":{}}"#] {

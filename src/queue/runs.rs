@@ -18,11 +18,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use super::clock_ms;
 use super::handler::{Fault, Handler, WorkOptions};
-use super::{LABEL, clock_ms};
+use super::job::Work;
 use crate::liveness::Progress;
 use crate::metrics::Metrics;
-use crate::submission::SubmissionId;
 
 /// How long a handler may take to note a fault or a heartbeat.
 const FAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,13 +33,13 @@ const PANIC_CHARS: usize = 200;
 type End = Shared<oneshot::Receiver<()>>;
 
 /// Everything that runs on behalf of one call of [`super::Queue::work`].
-pub(super) struct Runs<H> {
+pub(super) struct Runs<H: Handler> {
     handler: Arc<H>,
     metrics: Arc<Metrics>,
     job_timeout: Duration,
     progress: Progress,
     pub(super) slots: Slots,
-    running: Mutex<HashMap<SubmissionId, (End, AbortHandle)>>,
+    running: Mutex<HashMap<H::Work, (End, AbortHandle)>>,
 }
 
 impl<H: Handler> Runs<H> {
@@ -57,20 +57,20 @@ impl<H: Handler> Runs<H> {
     /// Starts a job, or joins it where it runs already; the future resolves at its end.
     pub(super) fn start(
         self: &Arc<Self>,
-        id: SubmissionId,
+        work: H::Work,
         pushed_ms: Option<i64>,
     ) -> impl Future<Output = ()> + Send + 'static {
         // Held over the spawn: the run takes the lock to leave, so it cannot leave before it is in.
         let mut running = self.lock();
-        let end = match running.get(&id) {
+        let end = match running.get(&work) {
             Some((end, _)) => end.clone(),
             None => {
                 let (sender, receiver) = oneshot::channel();
                 let end = receiver.shared();
                 let permit = self.slots.try_take();
-                let task = Arc::clone(self).run(id.clone(), pushed_ms, permit, sender);
+                let task = Arc::clone(self).run(work.clone(), pushed_ms, permit, sender);
                 let abort = tokio::spawn(task).abort_handle();
-                running.insert(id, (end.clone(), abort));
+                running.insert(work, (end.clone(), abort));
                 end
             }
         };
@@ -80,7 +80,7 @@ impl<H: Handler> Runs<H> {
 
     async fn run(
         self: Arc<Self>,
-        id: SubmissionId,
+        work: H::Work,
         pushed_ms: Option<i64>,
         permit: Option<OwnedSemaphorePermit>,
         end: oneshot::Sender<()>,
@@ -95,25 +95,28 @@ impl<H: Handler> Runs<H> {
             let waited = (clock_ms() - pushed_ms).max(0) as f64 / 1000.0;
             queue
                 .wait_seconds
-                .with_label_values(&[LABEL])
+                .with_label_values(&[H::Work::LABEL])
                 .observe(waited);
         }
         let started = Instant::now();
-        let label = self.outcome(&id).await;
+        let label = self.outcome(&work).await;
         queue
             .run_seconds
-            .with_label_values(&[LABEL])
+            .with_label_values(&[H::Work::LABEL])
             .observe(started.elapsed().as_secs_f64());
-        queue.finished.with_label_values(&[LABEL, label]).inc();
-        self.lock().remove(&id);
+        queue
+            .finished
+            .with_label_values(&[H::Work::LABEL, label])
+            .inc();
+        self.lock().remove(&work);
         drop(permit);
         // Nobody listens where the worker that took the job has ended since.
         let _ = end.send(());
     }
 
     /// Runs the handler within its bounds; the label of how it went.
-    async fn outcome(&self, id: &SubmissionId) -> &'static str {
-        let run = AssertUnwindSafe(async { self.handler.run(id.clone()).await }).catch_unwind();
+    async fn outcome(&self, work: &H::Work) -> &'static str {
+        let run = AssertUnwindSafe(async { self.handler.run(work.clone()).await }).catch_unwind();
         let fault = match timeout(self.job_timeout, run).await {
             Ok(Ok(outcome)) => {
                 self.progress.made();
@@ -123,12 +126,12 @@ impl<H: Handler> Runs<H> {
             Err(_) => Fault::TimedOut,
         };
         let label = fault.as_str();
-        let told = AssertUnwindSafe(async { self.handler.fault(id.clone(), fault).await });
+        let told = AssertUnwindSafe(async { self.handler.fault(work.clone(), fault).await });
         if !matches!(
             timeout(FAULT_TIMEOUT, told.catch_unwind()).await,
             Ok(Ok(()))
         ) {
-            tracing::warn!(submission = %id, fault = label, "A job's fault could not be noted");
+            tracing::warn!(%work, fault = label, "A job's fault could not be noted");
         }
         label
     }
@@ -149,7 +152,7 @@ impl<H: Handler> Runs<H> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SubmissionId, (End, AbortHandle)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<H::Work, (End, AbortHandle)>> {
         // Nothing panics while it is held, and a map of handles cannot be left half changed.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,7 +160,9 @@ impl<H: Handler> Runs<H> {
     /// Counts a payload that is no job.
     pub(super) fn count_malformed(&self) {
         let finished = &self.metrics.queue.finished;
-        finished.with_label_values(&[LABEL, "malformed"]).inc();
+        finished
+            .with_label_values(&[H::Work::LABEL, "malformed"])
+            .inc();
     }
 
     /// Ends every run at its next await.

@@ -13,11 +13,11 @@ use futures::future::{BoxFuture, ready};
 use tower::Service;
 
 use super::handler::Handler;
-use super::job::Job;
+use super::job::{Job, Work};
 use super::runs::Runs;
 
 /// Starts jobs; never refuses, never fails.
-pub(super) struct JobService<H>(pub(super) Arc<Runs<H>>);
+pub(super) struct JobService<H: Handler>(pub(super) Arc<Runs<H>>);
 
 impl<H: Handler> Service<Task<Vec<u8>>> for JobService<H> {
     type Response = ();
@@ -31,8 +31,15 @@ impl<H: Handler> Service<Task<Vec<u8>>> for JobService<H> {
 
     fn call(&mut self, task: Task<Vec<u8>>) -> Self::Future {
         match Job::decode(&task.args) {
-            Ok(Job::Fetch { id, pushed_ms }) => self.0.start(id, pushed_ms).map(Ok).boxed(),
             Ok(Job::Heartbeat { sent_ms }) => Arc::clone(&self.0).beat(sent_ms).map(Ok).boxed(),
+            Ok(job) => match H::Work::asked(job) {
+                Some((work, pushed_ms)) => self.0.start(work, pushed_ms).map(Ok).boxed(),
+                None => {
+                    tracing::warn!("A job of another queue's kind was taken off this one");
+                    self.0.count_malformed();
+                    ready(Ok(())).boxed()
+                }
+            },
             Err(error) => {
                 tracing::warn!(
                     %error,

@@ -20,9 +20,10 @@ use tower::layer::util::Identity;
 
 use super::carrier::{Carrier, Pulse};
 use super::handler::{Handler, Outcome, WorkOptions};
+use super::job::Work;
 use super::runs::Runs;
 use super::service::JobService;
-use super::{LABEL, Queue, QueueError};
+use super::{Queue, QueueError};
 use crate::liveness::CALL;
 use crate::metrics::Metrics;
 
@@ -49,7 +50,7 @@ pub(super) async fn work<H: Handler>(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> Result<(), QueueError> {
-    start_at_zero(&metrics);
+    start_at_zero(&metrics, H::Work::LABEL);
     let progress = options.progress.clone();
     let runs = Arc::new(Runs::new(handler, metrics, &options));
     let slots = runs.slots.clone();
@@ -206,14 +207,14 @@ impl Outage {
 }
 
 /// Series with known labels exist from the start, so that a rate over them has a first point.
-fn start_at_zero(metrics: &Metrics) {
+fn start_at_zero(metrics: &Metrics, label: &str) {
     let outcomes = Outcome::ALL.map(Outcome::as_str);
     for outcome in outcomes
         .into_iter()
         .chain(["panicked", "timed_out", "malformed"])
     {
         let finished = &metrics.queue.finished;
-        finished.with_label_values(&[LABEL, outcome]).inc_by(0);
+        finished.with_label_values(&[label, outcome]).inc_by(0);
     }
 }
 

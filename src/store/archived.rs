@@ -27,7 +27,7 @@ pub struct ArchiveRecord<'a> {
 }
 
 /// What became of an [`ArchiveRecord`]: of each id in it, one of these.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ArchiveStored {
     /// Submissions that were not there.
     pub fresh: u64,

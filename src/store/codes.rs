@@ -105,6 +105,32 @@ words! {
 }
 
 words! {
+    /// How far a backfill has come.
+    BackfillState {
+        /// Its slices are handed out.
+        Running = "running",
+        /// It waits for its operator.
+        Paused = "paused",
+        /// Given up; what it stored stays.
+        Cancelled = "cancelled",
+        /// No slice of it is left to do.
+        Done = "done",
+    }
+}
+
+words! {
+    /// How far a slice of a backfill has come.
+    SliceState {
+        /// To be done, or being done.
+        Waiting = "waiting",
+        /// Walked to its end.
+        Done = "done",
+        /// Set aside after too many attempts.
+        Failed = "failed",
+    }
+}
+
+words! {
     /// Why an interval may miss submissions; the `cause` label of `freshet_gaps_total`.
     GapCause {
         /// The listing ends at about 1,000 items, and there were more.

@@ -80,6 +80,8 @@ struct Panicking {
 }
 
 impl Handler for Panicking {
+    type Work = SubmissionId;
+
     async fn run(&self, id: SubmissionId) -> Outcome {
         if id.as_str() == POISON {
             let ids = std::slice::from_ref(&id);

@@ -7,7 +7,7 @@ use crate::support::jobs::{On, PATIENCE, Place};
 use crate::support::pipeline::until;
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
-use freshet::feed::{self, Feed};
+use freshet::feed::{self, Feed, Fetches};
 use freshet::liveness::Progress;
 use freshet::queue::Queue;
 use freshet::store::Store;
@@ -28,6 +28,7 @@ impl Feeder {
     /// Under a clock that goes on from this moment (milliseconds) since `begun`.
     fn start(store: Store, queue: Queue, name: &str, moment_ms: i64, begun: Instant) -> Feeder {
         let feed = Feed {
+            backlog: Fetches(store.clone()),
             store,
             queue,
             max_waiting: 2_000,

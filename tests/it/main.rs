@@ -9,6 +9,7 @@ mod arctic_shift;
 mod bad_input;
 mod bad_pages;
 mod bad_wire;
+mod binary_backfill;
 mod binary_config;
 mod binary_coverage;
 mod binary_demo;

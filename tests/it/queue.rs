@@ -452,8 +452,19 @@ async fn empty(on: On) {
     assert_eq!(place.queue.workers().await.unwrap(), 0);
     assert_eq!(place.queue.reap(100).await.unwrap(), 0);
     assert_eq!(place.queue.reap(0).await.unwrap(), 0);
-    assert!(place.queue.absent(&[]).await.unwrap().is_empty());
-    place.queue.push(&[], now_ms()).await.unwrap();
+    assert!(
+        place
+            .queue
+            .absent::<freshet::submission::SubmissionId>(&[])
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    place
+        .queue
+        .push::<freshet::submission::SubmissionId>(&[], now_ms())
+        .await
+        .unwrap();
     let name = match on {
         On::Redis => "redis",
         On::Sqlite => "sqlite",

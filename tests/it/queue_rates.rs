@@ -21,6 +21,8 @@ struct Counter {
 }
 
 impl Handler for Counter {
+    type Work = SubmissionId;
+
     async fn run(&self, _: SubmissionId) -> Outcome {
         self.count.fetch_add(1, Ordering::Relaxed);
         let _ = self.starts.send(Instant::now());

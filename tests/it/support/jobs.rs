@@ -155,6 +155,8 @@ impl Drop for Running<'_> {
 }
 
 impl Handler for Recorder {
+    type Work = SubmissionId;
+
     async fn run(&self, id: SubmissionId) -> Outcome {
         *self.starts.lock().unwrap().entry(id.clone()).or_default() += 1;
         let _running = Running::begin(self);

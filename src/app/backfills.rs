@@ -1,0 +1,264 @@
+//! The parts that bring in the past: in every process that runs, and by themselves for one command.
+
+use super::signals::Stop;
+use super::stages::Stages;
+use super::{connect_reddit, now_ms, unusable};
+use crate::backfill::{self, Backfiller, SliceHandler};
+use crate::config::{Config, display_url};
+use crate::discover::Discover;
+use crate::feed::{self, Feed, Slices};
+use crate::liveness::Progress;
+use crate::metrics::Metrics;
+use crate::queue::{Queue, WorkOptions};
+use crate::source::{ArcticShift, ArcticShiftOptions, Budget, Reddit};
+use crate::store::{Backfill, BackfillFilter, BackfillState, Store};
+use anyhow::{Context, anyhow, bail};
+use secrecy::ExposeSecret;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// The name of the queue that carries slices: the prefix of its keys.
+const QUEUE_NAME: &str = "freshet-backfill";
+/// Slices that one process brings in at once: far more than one archive should be asked for.
+const CONCURRENCY: usize = 16;
+/// Slices that wait in the queue at most.
+const MAX_WAITING: u32 = 64;
+/// A net below the slice's own turn, and the longest wait for one answer.
+const SLICE_LIMIT: Duration = Duration::from_secs(300);
+/// What the archive's budget is called where processes share it.
+const BUDGET: &str = "arctic-shift";
+/// How often somebody who waits for a backfill looks at it.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The archive, with the budget that all processes share which share a Redis.
+///
+/// # Errors
+/// A configuration that cannot work.
+pub fn connect_archive(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<ArcticShift> {
+    let settings = &config.arctic_shift;
+    let url = config.queue.url.expose_secret();
+    let budget = if url.starts_with("redis") {
+        Budget::shared(url, BUDGET, settings.requests_per_minute)
+            .context("the archive's rate budget cannot be shared through Redis (queue.url)")?
+    } else {
+        Budget::local(settings.requests_per_minute)
+    };
+    let options = ArcticShiftOptions::new(settings.url.clone(), config.reddit.user_agent.clone());
+    ArcticShift::new(options, budget, Arc::clone(metrics))
+        .context("the section arctic_shift of the configuration")
+}
+
+/// Connects to the queue that carries slices.
+///
+/// # Errors
+/// Where it does not answer.
+pub(super) async fn open_slice_queue(config: &Config) -> anyhow::Result<Queue> {
+    let url = config.queue.url.expose_secret();
+    let connected = Queue::connect(url, QUEUE_NAME).await;
+    connected.map_err(|error| match error {
+        crate::queue::QueueError::Url(problem) => unusable("queue.url", problem),
+        error => anyhow!(error).context(format!(
+            "the queue at {} (queue.url) cannot be opened",
+            display_url(url)
+        )),
+    })
+}
+
+/// What the parts share.
+pub(super) struct Parts {
+    pub(super) store: Store,
+    pub(super) queue: Queue,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) holder: String,
+    /// Rung when slices may be fed.
+    pub(super) work: Arc<Notify>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Parts {
+    /// Hands slices out, and sends gaps to the archive where that is wished for.
+    pub(super) fn start_feeding(
+        &self,
+        stages: &mut Stages,
+        repairs: bool,
+        progress: impl Fn(&'static str) -> Progress,
+    ) {
+        let feed = Feed {
+            backlog: Slices(self.store.clone()),
+            store: self.store.clone(),
+            queue: self.queue.clone(),
+            max_waiting: MAX_WAITING,
+            holder: self.holder.clone(),
+            work: Arc::clone(&self.work),
+            progress: progress("feed_slices"),
+        };
+        let stop = self.stop.clone();
+        stages.add("feed slices", async move {
+            feed::run(feed, now_ms, stop).await;
+            Ok(())
+        });
+        if repairs {
+            let (store, holder, work) = (
+                self.store.clone(),
+                self.holder.clone(),
+                Arc::clone(&self.work),
+            );
+            let (progress, stop) = (progress("repair_from_archive"), self.stop.clone());
+            stages.add("repair from the archive", async move {
+                backfill::repair(store, holder, work, now_ms, progress, stop).await;
+                Ok(())
+            });
+        }
+    }
+
+    /// Brings slices in.
+    pub(super) fn start_working(
+        &self,
+        stages: &mut Stages,
+        archive: ArcticShift,
+        discover: Option<Discover>,
+        progress: Progress,
+    ) {
+        let handler = Arc::new(SliceHandler::new(Backfiller {
+            archive,
+            discover,
+            store: self.store.clone(),
+            metrics: Arc::clone(&self.metrics),
+            holder: self.holder.clone(),
+            work: Arc::clone(&self.work),
+            now_ms,
+            progress: progress.clone(),
+            stop: self.stop.clone(),
+            horizon: Arc::default(),
+        }));
+        let options = WorkOptions {
+            concurrency: CONCURRENCY,
+            job_timeout: SLICE_LIMIT,
+            progress,
+            ..WorkOptions::default()
+        };
+        let (queue, metrics, stop) = (
+            self.queue.clone(),
+            Arc::clone(&self.metrics),
+            self.stop.clone(),
+        );
+        stages.add("bring slices in", async move {
+            let worked = queue.work(options, handler, metrics, stop).await;
+            worked.context("the workers of slices ended")
+        });
+    }
+
+    /// Walks listings for backfills.
+    pub(super) fn discover(&self, config: &Config, reddit: Reddit, progress: Progress) -> Discover {
+        Discover {
+            reddit,
+            store: self.store.clone(),
+            metrics: Arc::clone(&self.metrics),
+            config: config.discover.clone(),
+            holder: self.holder.clone(),
+            work: Arc::default(),
+            now_ms,
+            progress,
+        }
+    }
+}
+
+/// How waiting for a backfill ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackfillEnd {
+    /// Nothing of it is left to do; as it is then.
+    Over(Backfill),
+    /// A signal came first.
+    Interrupted,
+}
+
+/// Does a backfill in this process, beside others that run, and shows it to `told` now and then.
+///
+/// # Errors
+/// Where database or queue cannot be had, or a part of it fails.
+pub async fn run_backfill(
+    config: &Config,
+    store: &Store,
+    archive: ArcticShift,
+    metrics: &Arc<Metrics>,
+    id: i64,
+    mut told: impl FnMut(&Backfill),
+) -> anyhow::Result<BackfillEnd> {
+    let mut signals = Stop::listen().context("signals cannot be listened for")?;
+    let stop = CancellationToken::new();
+    let parts = Parts {
+        store: store.clone(),
+        queue: open_slice_queue(config).await?,
+        metrics: Arc::clone(metrics),
+        holder: format!("backfill-{}", uuid::Uuid::new_v4()),
+        work: Arc::default(),
+        stop: stop.clone(),
+    };
+    let discover = match &config.reddit.client {
+        Some(_) => {
+            let reddit = connect_reddit(config, metrics).await?;
+            Some(parts.discover(config, reddit, Progress::unwatched()))
+        }
+        None => None,
+    };
+    let mut stages = Stages::default();
+    parts.start_feeding(&mut stages, false, |_| Progress::unwatched());
+    parts.start_working(&mut stages, archive, discover, Progress::unwatched());
+    let end = tokio::select! {
+        over = until_over(store, id, &mut told) => over.map(BackfillEnd::Over),
+        () = signals.next() => Ok(BackfillEnd::Interrupted),
+        failure = stages.first_failure() => Err(failure),
+    };
+    stop.cancel();
+    tokio::select! {
+        _ = stages.all_ended() => {}
+        () = tokio::time::sleep(config.shutdown.grace) => {}
+        () = signals.next() => {}
+    }
+    end
+}
+
+async fn until_over(
+    store: &Store,
+    id: i64,
+    told: &mut impl FnMut(&Backfill),
+) -> anyhow::Result<Backfill> {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        look.tick().await;
+        let read = read_backfill(store, id).await;
+        let backfill = match read {
+            Ok(backfill) => backfill,
+            // The parts wait for it too.
+            Err(error)
+                if error
+                    .downcast_ref::<crate::store::StoreError>()
+                    .is_some_and(crate::store::StoreError::is_unavailable) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        told(&backfill);
+        if backfill.state()? != BackfillState::Running {
+            return Ok(backfill);
+        }
+    }
+}
+
+/// A backfill by its number.
+///
+/// # Errors
+/// Where there is none, or the database does not answer.
+pub async fn read_backfill(store: &Store, id: i64) -> anyhow::Result<Backfill> {
+    let filter = BackfillFilter {
+        id: Some(id),
+        ..BackfillFilter::default()
+    };
+    match store.backfills(filter, 1, now_ms()).await?.pop() {
+        Some(backfill) => Ok(backfill),
+        None => bail!("there is no backfill {id}; see: freshet backfill list"),
+    }
+}

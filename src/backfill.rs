@@ -1,0 +1,70 @@
+//! Brings in the past: from Reddit's listing as far as it reaches, from an archive, or from files.
+//!
+//! A backfill is done in slices of time. Each is a job on a queue of its own, so that no live work
+//! stands behind it; its pages are stored through the same transactions as all else, with how far the
+//! slice has come, so that one that is cut off goes on from there. What a slice proves joins what the
+//! polls have proven. Files are read by the process that was given them.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `plan` | which source, which slices, what it will take |
+//! | `walk` | which page is next, and when a slice is complete |
+//! | `archive` | one slice out of the archive |
+//! | `listing` | one slice out of Reddit's listing |
+//! | `files` | what files hold |
+//! | `handler` | a slice's claim, its attempts, its end |
+//! | `repair` | open gaps as backfills |
+
+mod archive;
+mod files;
+mod handler;
+mod horizon;
+mod listing;
+mod plan;
+mod repair;
+mod walk;
+
+pub use files::{FileLoad, Load, Loading, Rejects};
+pub use handler::SliceHandler;
+pub use plan::{Estimate, Plan, PlanError, PlannedSource, best_source, plan, uncovered};
+pub use repair::{repair, repair_gaps};
+
+use crate::discover::Discover;
+use crate::liveness::Progress;
+use crate::metrics::Metrics;
+use crate::source::ArcticShift;
+use crate::store::Store;
+use horizon::Horizon;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// A claim of a slice lasts so long, and is renewed well before.
+const LEASE_MS: i64 = 20_000;
+const LEASE_RENEWAL: Duration = Duration::from_secs(5);
+
+/// What bringing in the past needs.
+#[derive(Debug, Clone)]
+pub struct Backfiller {
+    /// The archive.
+    pub archive: ArcticShift,
+    /// Reddit's listings; none where this process has no key.
+    pub discover: Option<Discover>,
+    /// Where to store.
+    pub store: Store,
+    /// What to count.
+    pub metrics: Arc<Metrics>,
+    /// Who claims slices, unique to this process.
+    pub holder: String,
+    /// Rung when a slice was let go.
+    pub work: Arc<Notify>,
+    /// The clock, milliseconds since the epoch.
+    pub now_ms: fn() -> i64,
+    /// Where it says that it gets on.
+    pub progress: Progress,
+    /// Ends slices after the page that they are at.
+    pub stop: CancellationToken,
+    /// Up to when the archive is known to hold what there is.
+    pub horizon: Arc<Horizon>,
+}

@@ -1,0 +1,341 @@
+//! What files hold, read on a thread of its own while the batch before is stored.
+
+use super::{LEASE_MS, handler::count};
+use crate::metrics::Metrics;
+use crate::source::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection};
+use crate::store::{ArchiveRecord, Interval, SliceClaim, SliceEnd, SliceStep, Store, StoreError};
+use serde_json::json;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+/// Rows of one transaction: enough to share its cost, few enough for live work to come between.
+const ROWS: usize = 2_000;
+/// Between two tries of the same transaction while the database is away or full.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// How long a database may be away before the load ends; what was stored stays.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where loading stores, and what it takes.
+#[derive(Debug)]
+pub struct Load {
+    /// Where to store.
+    pub store: Store,
+    /// What to count.
+    pub metrics: std::sync::Arc<Metrics>,
+    /// The clock, milliseconds since the epoch.
+    pub now_ms: fn() -> i64,
+    /// What is taken out of the files.
+    pub selection: Selection,
+    /// Whether the files are said to hold all of the range.
+    pub complete: bool,
+    /// Ends it after the batch that it is at.
+    pub stop: CancellationToken,
+}
+
+/// How loading one file ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loading {
+    /// All of it is stored.
+    Whole,
+    /// Told to stop; it goes on from there.
+    Stopped,
+    /// Another process loads it, or it was paused or cancelled.
+    Lost,
+}
+
+/// Why a file could not be loaded to its end; all before it is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum FileLoad {
+    /// The file.
+    #[error(transparent)]
+    Dump(#[from] DumpError),
+    /// The database.
+    #[error("what was read could not be stored: {}", .0.told())]
+    Store(#[from] StoreError),
+    /// Where refused lines are kept.
+    #[error("{} cannot be written, where lines are kept that are no submission: {source}", path.display())]
+    Rejects {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Lines that are no submission, kept for whoever wants to mend them: an object a line, with the
+/// file's name, the line's number, the reason and the text.
+#[derive(Debug)]
+pub struct Rejects {
+    path: PathBuf,
+    file: Option<BufWriter<File>>,
+    /// How many were kept.
+    pub kept: u64,
+}
+
+impl Rejects {
+    /// A file that is made once there is something to keep.
+    pub fn new(path: PathBuf) -> Rejects {
+        Rejects {
+            path,
+            file: None,
+            kept: 0,
+        }
+    }
+
+    /// Where they are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn keep(&mut self, name: &str, rejected: &[Rejected]) -> Result<(), FileLoad> {
+        let kept = self.try_keep(name, rejected);
+        kept.map_err(|source| FileLoad::Rejects {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn try_keep(&mut self, name: &str, rejected: &[Rejected]) -> io::Result<()> {
+        if rejected.is_empty() {
+            return Ok(());
+        }
+        if self.file.is_none() {
+            let file = File::options().create(true).append(true).open(&self.path)?;
+            self.file = Some(BufWriter::new(file));
+        }
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        for one in rejected {
+            let object = json!({
+                "file": name,
+                "line": one.line,
+                "reason": one.reason,
+                "text": String::from_utf8_lossy(&one.text),
+            });
+            writeln!(file, "{object}")?;
+        }
+        self.kept += rejected.len() as u64;
+        // Before the batch counts as done: a line is kept twice rather than lost.
+        file.flush()
+    }
+}
+
+impl Load {
+    /// Loads what is left of a file; `told` hears of each batch.
+    ///
+    /// # Errors
+    /// What the file, the database or the disk said; everything before it is stored.
+    pub async fn load(
+        &self,
+        claim: &SliceClaim,
+        input: Input,
+        rejects: &mut Rejects,
+        mut told: impl FnMut(DumpProgress),
+    ) -> Result<Loading, FileLoad> {
+        let name = claim.name.clone().unwrap_or_default();
+        let skip = u64::try_from(claim.reached).unwrap_or_default();
+        let (selection, now_ms) = (self.selection.clone(), self.now_ms);
+        let (sender, mut batches) = mpsc::channel::<Result<Batch, DumpError>>(1);
+        let reading = spawn_blocking(move || read(&input, skip, &selection, now_ms, &sender));
+        let mut last = DumpProgress::default();
+        let mut trouble = None;
+        while let Some(batch) = batches.recv().await {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) => {
+                    trouble = Some(error);
+                    break;
+                }
+            };
+            rejects.keep(&name, &batch.rejected)?;
+            last = batch.progress;
+            if !self.store_batch(claim, &batch, None).await? {
+                return Ok(Loading::Lost);
+            }
+            told(last);
+            if self.stop.is_cancelled() {
+                return Ok(Loading::Stopped);
+            }
+        }
+        drop(batches);
+        // A panic over there is one here.
+        if let Err(error) = reading.await
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
+        if let Some(error) = trouble {
+            return Err(error.into());
+        }
+        // What could not be read may have been of the range.
+        let all_read = claim.refused == 0 && last.rejected == 0;
+        let proven = if all_read {
+            self.proven(&name)
+        } else {
+            Vec::new()
+        };
+        let end = SliceEnd {
+            proven: &proven,
+            reason: (!all_read).then_some("some lines could not be read, so nothing is proven"),
+        };
+        let nothing = Batch {
+            progress: last,
+            ..Batch::default()
+        };
+        Ok(if self.store_batch(claim, &nothing, Some(end)).await? {
+            Loading::Whole
+        } else {
+            Loading::Lost
+        })
+    }
+
+    /// What of the range a whole file proves: what its name says that it holds, or what its owner says.
+    fn proven(&self, name: &str) -> Vec<Interval> {
+        let Selection { start, end, .. } = self.selection;
+        let range = Interval { start, end };
+        if self.selection.subreddit.is_none() {
+            return Vec::new();
+        }
+        if self.complete {
+            return vec![range];
+        }
+        month(name)
+            .map(|month| Interval {
+                start: month.start.max(range.start),
+                end: month.end.min(range.end),
+            })
+            .filter(|proven| !proven.is_empty())
+            .into_iter()
+            .collect()
+    }
+
+    /// Stores a batch and how far the file has come; false where the claim is lost.
+    async fn store_batch(
+        &self,
+        claim: &SliceClaim,
+        batch: &Batch,
+        end: Option<SliceEnd<'_>>,
+    ) -> Result<bool, StoreError> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let now_ms = (self.now_ms)();
+            let step = SliceStep {
+                claim,
+                reached: i64::try_from(batch.progress.lines)
+                    .unwrap_or(i64::MAX)
+                    .max(claim.reached),
+                listed: batch.observations.len() as u64,
+                refused: batch.rejected.len() as u64,
+                requests: 0,
+                claimed_until_ms: now_ms + LEASE_MS,
+                end,
+            };
+            let record = ArchiveRecord {
+                observations: &batch.observations,
+                undecodable: &[],
+                refresh: claim.refresh,
+                now_ms,
+            };
+            match self.store.record_slice(&step, &record).await {
+                Ok(Some(stored)) => {
+                    count(&self.metrics, &claim.source, stored.archived);
+                    return Ok(true);
+                }
+                Ok(None) => return Ok(false),
+                Err(error)
+                    if error.is_unavailable()
+                        && tokio::time::Instant::now() < deadline
+                        && !self.stop.is_cancelled() =>
+                {
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Reads until the end, an error, or nobody listens.
+fn read(
+    input: &Input,
+    skip: u64,
+    selection: &Selection,
+    now_ms: fn() -> i64,
+    batches: &mpsc::Sender<Result<Batch, DumpError>>,
+) {
+    let mut dump = match Dump::open(input) {
+        Ok(dump) => dump,
+        Err(error) => {
+            let _ = batches.blocking_send(Err(error));
+            return;
+        }
+    };
+    if let Err(error) = dump.skip_lines(skip) {
+        let _ = batches.blocking_send(Err(error));
+        return;
+    }
+    loop {
+        let batch = match dump.next_batch(selection, ROWS, now_ms()) {
+            Ok(Some(batch)) => Ok(batch),
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        let failed = batch.is_err();
+        if batches.blocking_send(batch).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// The month of a monthly dump: `RS_2024-01.zst`.
+fn month(name: &str) -> Option<Interval> {
+    let file = Path::new(name).file_name()?.to_str()?;
+    let date = file.strip_prefix("RS_")?.get(..7)?;
+    let (year, month) = date.split_once('-')?;
+    let (year, month): (i32, u32) = (year.parse().ok()?, month.parse().ok()?);
+    let start = |year, month| {
+        let date = chrono::NaiveDate::from_ymd_opt(year, month, 1)?;
+        Some(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp())
+    };
+    let (start, end) = (
+        start(year, month)?,
+        if month == 12 {
+            start(year + 1, 1)?
+        } else {
+            start(year, month + 1)?
+        },
+    );
+    Some(Interval { start, end })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_monthly_dump_tells_its_month_by_its_name() {
+        let january = Interval {
+            start: 1_704_067_200,
+            end: 1_706_745_600,
+        };
+        assert_eq!(month("/dumps/RS_2024-01.zst"), Some(january));
+        assert_eq!(
+            month("RS_2023-12.zst").map(|it| it.end),
+            Some(january.start)
+        );
+        for other in [
+            "rust_submissions.zst",
+            "RS_sample.zst",
+            "RS_2024-13.zst",
+            "-",
+        ] {
+            assert_eq!(month(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! A job is one slice: claimed, brought in page by page, and let go however that ends.
+
+use super::{Backfiller, LEASE_MS, LEASE_RENEWAL, archive, listing};
+use crate::liveness::CALL;
+use crate::metrics::Metrics;
+use crate::queue::{Fault, Handler, Outcome, SliceId};
+use crate::source::SourceError;
+use crate::store::{ArchiveStored, SliceClaim, SliceDue, SliceStep, StoreError};
+use crate::submission::{Observation, Undecodable};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A slice lets others have its place after so long.
+const LONGEST_TURN: Duration = Duration::from_secs(120);
+/// When a slice is tried again whose source did not answer.
+const UNANSWERED_AGAIN_MS: i64 = 5_000;
+/// When a slice is tried again whose request was refused, or whose attempt went wrong.
+const FAILED_AGAIN_MS: i64 = 60_000;
+/// Attempts without a page after which a slice is set aside.
+const MOST_ATTEMPTS: i64 = 6;
+const NEVER_ENDED: &str = "its last attempts did not end: their processes were killed or cut off";
+/// Between two tries of the same statement while the database is away.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Why a slice did not come to its end.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// Another has it, or its backfill was paused or cancelled.
+    Lost,
+    /// This process stops.
+    Stopped,
+    /// It has had its turn.
+    TurnOver,
+    /// The source does not answer; what it said.
+    Unanswered(String),
+    /// The source refuses what was asked; what it said.
+    Refused(String),
+    /// Another process may be able to.
+    ElsewhereOnly(&'static str),
+    /// The database.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Broken {
+    fn from(error: StoreError) -> Broken {
+        Broken::Store(error)
+    }
+}
+
+impl From<SourceError> for Broken {
+    fn from(error: SourceError) -> Broken {
+        match error {
+            SourceError::Wait { .. } => Broken::Unanswered(error.to_string()),
+            SourceError::Unavailable { .. } | SourceError::Refused { .. } => {
+                Broken::Refused(error.to_string())
+            }
+        }
+    }
+}
+
+/// What the walks of a slice have in common.
+#[derive(Debug)]
+pub(super) struct Step<'a> {
+    backfiller: &'a Backfiller,
+    begun: Instant,
+}
+
+impl Step<'_> {
+    /// Between two pages.
+    pub(super) fn may_go_on(&self) -> Result<(), Broken> {
+        if self.backfiller.stop.is_cancelled() {
+            Err(Broken::Stopped)
+        } else if self.begun.elapsed() >= LONGEST_TURN {
+            Err(Broken::TurnOver)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Stores a page and how far the slice has come with it.
+    pub(super) async fn record(
+        &self,
+        step: &SliceStep<'_>,
+        items: &[Observation],
+        undecodable: &[Undecodable],
+    ) -> Result<(), Broken> {
+        let Backfiller {
+            store,
+            progress,
+            metrics,
+            ..
+        } = self.backfiller;
+        let record = archive::record(step.claim, items, undecodable, (self.backfiller.now_ms)());
+        let stored = loop {
+            let stored = progress
+                .during(CALL, store.record_slice(step, &record))
+                .await;
+            progress.made();
+            match stored {
+                // What came is not asked for again because the database was away for a moment.
+                Err(error) if error.is_unavailable() => {
+                    self.may_go_on()?;
+                    progress.during(CALL, sleep(STORE_PAUSE)).await;
+                }
+                stored => break stored?,
+            }
+        };
+        let Some(stored) = stored else {
+            return Err(Broken::Lost);
+        };
+        count(metrics, &step.claim.source, stored.archived);
+        let by = metrics
+            .discover
+            .gaps_repaired
+            .with_label_values(&["backfill"]);
+        by.inc_by(stored.gaps_repaired);
+        Ok(())
+    }
+}
+
+/// Counts what was found, by what it was to the database.
+pub(super) fn count(metrics: &Metrics, source: &str, stored: ArchiveStored) {
+    for (outcome, submissions) in [
+        ("fresh", stored.fresh),
+        ("renewed", stored.renewed),
+        ("known", stored.known),
+    ] {
+        let counter = &metrics.backfill.submissions;
+        counter
+            .with_label_values(&[source, outcome])
+            .inc_by(submissions);
+    }
+}
+
+/// Runs slices.
+#[derive(Debug)]
+pub struct SliceHandler(Backfiller);
+
+impl SliceHandler {
+    /// What its jobs bring in goes where the backfiller says.
+    pub fn new(backfiller: Backfiller) -> SliceHandler {
+        SliceHandler(backfiller)
+    }
+
+    async fn bring_in(&self, claim: &SliceClaim) -> Result<(), Broken> {
+        let step = Step {
+            backfiller: &self.0,
+            begun: Instant::now(),
+        };
+        let work = async {
+            match claim.source.as_str() {
+                "arctic-shift" => archive::bring_in(&self.0, claim, &step).await,
+                "reddit" => listing::bring_in(&self.0, claim, &step).await,
+                _ => Err(Broken::ElsewhereOnly(
+                    "this process does not know its source: a newer build began it",
+                )),
+            }
+        };
+        let kept = async {
+            loop {
+                sleep(LEASE_RENEWAL).await;
+                let until_ms = (self.0.now_ms)() + LEASE_MS;
+                // Where the database does not answer, the next page finds out.
+                if let Ok(false) = self.0.store.renew_slice(claim, until_ms).await {
+                    return Err(Broken::Lost);
+                }
+            }
+        };
+        tokio::select! { done = work => done, lost = kept => lost }
+    }
+
+    /// Lets go of a slice that did not come to its end; how its job ended.
+    async fn let_go(&self, claim: &SliceClaim, broken: Broken) -> Outcome {
+        let now_ms = (self.0.now_ms)();
+        let (backfill, slice) = (claim.backfill, claim.id);
+        let again = |after_ms, spent| SliceDue::Again {
+            due_ms: now_ms + after_ms,
+            spent,
+        };
+        let last = claim.attempts >= MOST_ATTEMPTS;
+        let failed = if last {
+            SliceDue::Never
+        } else {
+            again(FAILED_AGAIN_MS, true)
+        };
+        let (reason, due, outcome) = match broken {
+            Broken::Lost => return Outcome::Obsolete,
+            Broken::Stopped | Broken::TurnOver => (None, again(0, false), Outcome::Returned),
+            Broken::Unanswered(reason) => {
+                tracing::warn!(
+                    backfill,
+                    slice,
+                    reason,
+                    "A slice's source does not answer; it is tried again until it does"
+                );
+                (
+                    Some(reason),
+                    again(UNANSWERED_AGAIN_MS, false),
+                    Outcome::Returned,
+                )
+            }
+            Broken::ElsewhereOnly(reason) => (
+                Some(reason.to_owned()),
+                again(UNANSWERED_AGAIN_MS, false),
+                Outcome::Returned,
+            ),
+            Broken::Refused(reason) => (Some(reason), failed, Outcome::Failed),
+            Broken::Store(error) if error.is_unavailable() => {
+                tracing::warn!(
+                    backfill,
+                    slice,
+                    error = error.told(),
+                    "A slice waits for the database"
+                );
+                (None, again(UNANSWERED_AGAIN_MS, false), Outcome::Returned)
+            }
+            Broken::Store(error) => (Some(error.told()), failed, Outcome::Failed),
+        };
+        if outcome == Outcome::Failed {
+            let reason = reason.as_deref();
+            tracing::error!(
+                backfill,
+                slice,
+                reason,
+                set_aside = last,
+                "A slice of a backfill failed"
+            );
+        }
+        let given_back = self
+            .0
+            .store
+            .give_slice_back(claim, reason.as_deref(), due, now_ms);
+        if let Err(error) = self.0.progress.during(CALL, given_back).await {
+            tracing::debug!(%error, slice, "A slice's claim was left to run out");
+        }
+        outcome
+    }
+}
+
+impl Handler for SliceHandler {
+    type Work = SliceId;
+
+    async fn run(&self, slice: SliceId) -> Outcome {
+        let Backfiller {
+            store,
+            holder,
+            progress,
+            ..
+        } = &self.0;
+        let now_ms = (self.0.now_ms)();
+        let begun = store.begin_slice(slice.0, holder, now_ms, LEASE_MS);
+        let claim = match progress.during(CALL, begun).await {
+            Ok(Some(claim)) => claim,
+            Ok(None) => return Outcome::Obsolete,
+            Err(error) => {
+                let error = error.told();
+                tracing::warn!(%slice, error, "A slice could not be begun");
+                return Outcome::Returned;
+            }
+        };
+        let outcome = if claim.attempts > MOST_ATTEMPTS {
+            let given_back =
+                store.give_slice_back(&claim, Some(NEVER_ENDED), SliceDue::Never, now_ms);
+            if let Err(error) = progress.during(CALL, given_back).await {
+                tracing::debug!(%error, %slice, "A slice could not be set aside");
+            }
+            Outcome::Failed
+        } else {
+            match self.bring_in(&claim).await {
+                Ok(()) => Outcome::Stored,
+                Err(broken) => self.let_go(&claim, broken).await,
+            }
+        };
+        // The next slice may have its place.
+        self.0.work.notify_one();
+        outcome
+    }
+
+    /// None are sent through this queue.
+    async fn heartbeat(&self, _: i64) {}
+
+    async fn fault(&self, slice: SliceId, fault: Fault) {
+        // Its attempt stays counted, and its claim ends with its lease.
+        tracing::error!(%slice, ?fault, "A slice of a backfill went wrong; it is tried again");
+    }
+}

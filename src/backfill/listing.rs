@@ -1,0 +1,84 @@
+//! One slice out of Reddit's own listing: all of it in one walk, which is never long.
+
+use super::handler::{Broken, Step};
+use super::{Backfiller, LEASE_MS};
+use crate::discover::{Past, PastEnd, past};
+use crate::store::{Interval, SliceClaim, SliceEnd, SliceStep};
+use crate::submission::Observation;
+
+const NO_KEY: &str = "this process has no key for Reddit (reddit.client_id)";
+
+/// Walks the listing down to the slice's start and stores what lies within.
+pub(super) async fn bring_in(
+    backfiller: &Backfiller,
+    claim: &SliceClaim,
+    step: &Step<'_>,
+) -> Result<(), Broken> {
+    let Some(discover) = &backfiller.discover else {
+        return Err(Broken::ElsewhereOnly(NO_KEY));
+    };
+    let subreddit = claim.subreddit()?;
+    let walked = past(discover, &subreddit, claim.slice_start, &backfiller.stop).await;
+    let Past {
+        items,
+        undecodable,
+        pages,
+        proven,
+        end,
+    } = walked;
+    match &end {
+        PastEnd::Stopped => return Err(Broken::Stopped),
+        PastEnd::Refused(reason) => return Err(Broken::Refused(reason.clone())),
+        PastEnd::Reached | PastEnd::Ended | PastEnd::Unanswered => {}
+    }
+    let within = |item: &Observation| {
+        let created = item.submission.created_utc;
+        claim.slice_start <= created && created < claim.slice_end
+    };
+    let items: Vec<Observation> = items.into_iter().filter(within).collect();
+    let proven: Vec<Interval> = proven
+        .map(|proven| Interval {
+            start: proven.start.max(claim.slice_start),
+            end: proven.end.min(claim.slice_end),
+        })
+        .filter(|proven| !proven.is_empty())
+        .into_iter()
+        .collect();
+    let reason = (end == PastEnd::Ended).then(|| match proven.first() {
+        Some(proven) => format!(
+            "the listing ends at {}; an archive may have what is older",
+            time(proven.start)
+        ),
+        None => "the listing ends before it; an archive may have it".to_owned(),
+    });
+    let ends = end != PastEnd::Unanswered;
+    let stepped = SliceStep {
+        claim,
+        reached: if ends {
+            claim.slice_end
+        } else {
+            claim.slice_start
+        },
+        listed: if ends { items.len() as u64 } else { 0 },
+        refused: undecodable.len() as u64,
+        requests: pages,
+        claimed_until_ms: (backfiller.now_ms)() + LEASE_MS,
+        end: ends.then_some(SliceEnd {
+            proven: &proven,
+            reason: reason.as_deref(),
+        }),
+    };
+    step.record(&stepped, &items, &undecodable).await?;
+    if ends {
+        Ok(())
+    } else {
+        Err(Broken::Unanswered("Reddit did not answer".to_owned()))
+    }
+}
+
+/// Seconds in RFC 3339.
+fn time(seconds: i64) -> String {
+    chrono::DateTime::from_timestamp(seconds, 0)
+        .unwrap_or_default()
+        .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}

@@ -1,0 +1,161 @@
+//! Open gaps as backfills out of the archive: what no listing shows any more.
+
+use super::plan::cut;
+use crate::liveness::{CALL, HOWEVER_LONG, Progress};
+use crate::store::{
+    BackfillFilter, Gap, GapReason, GapState, Interval, NewBackfill, Store, StoreError,
+};
+use crate::submission::SubredditName;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// What such a backfill says was asked for.
+const REQUEST: &str = "gaps";
+const LOOK: Duration = Duration::from_secs(30);
+const LEASE_NAME: &str = "repair_from_archive";
+const LEASE_MS: i64 = 90_000;
+/// An archive has not come so far yet, seconds.
+const TOO_NEW: i64 = 1_800;
+/// Seconds between two tries of one subreddit's gaps: what the archive does not have it may get.
+const AGAIN: i64 = 3_600;
+/// A gap longer than this is done in parts, seconds.
+const PART: i64 = 86_400;
+const MAX_ACTIVE: u32 = 2;
+
+/// Begins a backfill for each subreddit that has open gaps, but for those for which one is under way;
+/// their numbers, with how many gaps each is for.
+///
+/// # Errors
+/// As the database answers; what was begun goes on.
+pub async fn repair_gaps(
+    store: &Store,
+    subreddit: Option<&SubredditName>,
+    now_ms: i64,
+) -> Result<Vec<(SubredditName, i64, usize)>, StoreError> {
+    let gaps = store.gaps(subreddit, Some(GapState::Open)).await?;
+    begin(store, gaps, now_ms, None).await
+}
+
+async fn begin(
+    store: &Store,
+    gaps: Vec<Gap>,
+    now_ms: i64,
+    not_since: Option<i64>,
+) -> Result<Vec<(SubredditName, i64, usize)>, StoreError> {
+    let mut by_subreddit: BTreeMap<String, (SubredditName, Vec<Interval>)> = BTreeMap::new();
+    for gap in gaps {
+        let name = gap.subreddit.as_str().to_owned();
+        let (_, intervals) = by_subreddit
+            .entry(name)
+            .or_insert_with(|| (gap.subreddit.clone(), Vec::new()));
+        intervals.push(gap.interval);
+    }
+    let mut begun = Vec::new();
+    for (subreddit, intervals) in by_subreddit.into_values() {
+        let latest = BackfillFilter {
+            subreddit: Some(&subreddit),
+            request: Some(REQUEST),
+            ..BackfillFilter::default()
+        };
+        let latest = store.backfills(latest, 1, now_ms).await?;
+        let under_way = latest.first().is_some_and(|latest| {
+            latest.finished_at.is_none()
+                || not_since.is_some_and(|not_since| latest.created_at > not_since)
+        });
+        let bounds = intervals.iter().copied().reduce(Interval::hull);
+        let Some(range) = bounds.filter(|_| !under_way) else {
+            continue;
+        };
+        let new = NewBackfill {
+            subreddit: subreddit.clone(),
+            source: "arctic-shift".to_owned(),
+            request: REQUEST.to_owned(),
+            range,
+            newest_first: true,
+            max_active: MAX_ACTIVE,
+            refresh: true,
+            expected: None,
+            slices: cut(&merged(intervals.clone()), PART),
+        };
+        let id = store.create_backfill(&new, now_ms).await?;
+        begun.push((subreddit, id, intervals.len()));
+    }
+    Ok(begun)
+}
+
+/// Gaps of different causes may overlap.
+fn merged(mut intervals: Vec<Interval>) -> Vec<Interval> {
+    intervals.sort_unstable();
+    let mut merged: Vec<Interval> = Vec::new();
+    for interval in intervals {
+        match merged.last_mut() {
+            Some(last) if last.touches(interval) => *last = last.hull(interval),
+            _ => merged.push(interval),
+        }
+    }
+    merged
+}
+
+/// Sends to the archive, until told to stop, what has become of gaps that no listing reaches.
+pub async fn repair(
+    store: Store,
+    holder: String,
+    work: Arc<Notify>,
+    now_ms: fn() -> i64,
+    progress: Progress,
+    stop: CancellationToken,
+) {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = progress.during(HOWEVER_LONG, look.tick()) => progress.made(),
+        }
+        let turn = async {
+            let now = now_ms() / 1000;
+            if !store
+                .acquire_lease(LEASE_NAME, &holder, now_ms(), LEASE_MS)
+                .await?
+            {
+                return Ok(Vec::new());
+            }
+            let mut gaps = store.gaps(None, Some(GapState::Open)).await?;
+            gaps.retain(|gap| {
+                gap.reason == Some(GapReason::BeyondListing) && gap.interval.end < now - TOO_NEW
+            });
+            begin(&store, gaps, now_ms(), Some(now - AGAIN)).await
+        };
+        match progress.during(CALL, turn).await {
+            Ok(begun) => {
+                for (subreddit, backfill, gaps) in begun {
+                    work.notify_one();
+                    tracing::info!(%subreddit, backfill, gaps, "Gaps that no listing reaches are sent to the archive");
+                }
+            }
+            Err::<_, StoreError>(error) => {
+                tracing::debug!(%error, "Gaps could not be sent to the archive");
+            }
+        }
+        progress.made();
+    }
+    if let Err(error) = store.release_lease(LEASE_NAME, &holder).await {
+        tracing::debug!(%error, "A lease was left to run out");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_that_overlap_are_one() {
+        let interval = |start, end| Interval { start, end };
+        assert_eq!(
+            merged(vec![interval(5, 9), interval(0, 3), interval(8, 20)]),
+            [interval(0, 3), interval(5, 20)]
+        );
+    }
+}

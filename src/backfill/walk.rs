@@ -1,0 +1,310 @@
+//! Which page of an archive is next, and when all of a slice was seen. Pure: pages in, questions out.
+//!
+//! Pages are walked from the oldest on, and each begins at the very second that the last one ended
+//! with: of submissions of one second, a page's end may cut some off. A page that is not full says that
+//! nothing newer is there; that is believed once the newest of the slice, asked for the other way
+//! round, show nothing that was not seen.
+
+use crate::source::Order;
+use crate::store::Interval;
+use crate::submission::SubmissionId;
+use std::collections::{BTreeMap, HashSet};
+
+/// Rows of a page at most: the archive's own limit.
+const MOST: u32 = 100;
+/// How often the two ways round may contradict one another before neither is believed.
+const ROUNDS: u32 = 3;
+
+/// A page to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ask {
+    /// Created therein, seconds.
+    pub(super) interval: Interval,
+    pub(super) order: Order,
+    /// Rows that it must have room for to be of use.
+    pub(super) at_least: u32,
+}
+
+/// What is told of an answer.
+#[derive(Debug)]
+pub(super) struct Answer<'a> {
+    /// Ids and times of creation (seconds), all within the interval that was asked for.
+    pub(super) items: &'a [(SubmissionId, i64)],
+    /// Whether more may lie beyond.
+    pub(super) full: bool,
+    /// Rows that were asked for.
+    pub(super) asked_for: u32,
+}
+
+/// How a walk ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// Seconds of which more was there than any page shows.
+    pub(super) unseen: Vec<Interval>,
+    /// Whether both ways round agree.
+    pub(super) agreed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Onwards,
+    Checking,
+    Over { agreed: bool },
+}
+
+/// A walk through one slice.
+#[derive(Debug)]
+pub(super) struct Walk {
+    /// From where this walk began: what is older was stored by an earlier one.
+    range: Interval,
+    cursor: i64,
+    at_least: u32,
+    seen: HashSet<SubmissionId>,
+    /// How many were seen of each second from the cursor on.
+    counted: BTreeMap<i64, u64>,
+    unseen: Vec<Interval>,
+    phase: Phase,
+    rounds: u32,
+}
+
+impl Walk {
+    /// From `range.start` on.
+    pub(super) fn new(range: Interval) -> Walk {
+        let phase = if range.is_empty() {
+            Phase::Over { agreed: true }
+        } else {
+            Phase::Onwards
+        };
+        Walk {
+            range,
+            cursor: range.start,
+            at_least: 1,
+            seen: HashSet::new(),
+            counted: BTreeMap::new(),
+            unseen: Vec::new(),
+            phase,
+            rounds: 0,
+        }
+    }
+
+    /// The next page, or how it ended.
+    pub(super) fn next(&self) -> Result<Ask, Ended> {
+        match self.phase {
+            Phase::Onwards => Ok(Ask {
+                interval: Interval {
+                    start: self.cursor,
+                    end: self.range.end,
+                },
+                order: Order::OldestFirst,
+                at_least: self.at_least,
+            }),
+            Phase::Checking => Ok(Ask {
+                interval: self.range,
+                order: Order::NewestFirst,
+                at_least: 1,
+            }),
+            Phase::Over { agreed } => Err(Ended {
+                unseen: self.unseen.clone(),
+                agreed,
+            }),
+        }
+    }
+
+    /// Up to which second everything that there is was seen.
+    pub(super) fn reached(&self) -> i64 {
+        match self.phase {
+            Phase::Over { .. } => self.range.end,
+            Phase::Onwards | Phase::Checking => self.cursor,
+        }
+    }
+
+    /// Submissions older than [`Walk::reached`] that no earlier call told of.
+    pub(super) fn counted(&mut self) -> u64 {
+        let newer = self.counted.split_off(&self.reached());
+        std::mem::replace(&mut self.counted, newer).values().sum()
+    }
+
+    /// Takes the answer to the last question.
+    pub(super) fn take(&mut self, answer: &Answer<'_>) {
+        let mut oldest_new = None;
+        for (id, created) in answer.items {
+            if self.seen.insert(id.clone()) {
+                *self.counted.entry(*created).or_default() += 1;
+                oldest_new = Some(oldest_new.map_or(*created, |oldest: i64| oldest.min(*created)));
+            }
+        }
+        match self.phase {
+            Phase::Onwards if answer.full => {
+                let newest = answer.items.iter().map(|(_, created)| *created).max();
+                self.onwards(newest, answer.asked_for);
+            }
+            Phase::Onwards => self.phase = Phase::Checking,
+            Phase::Checking => match oldest_new {
+                None => self.phase = Phase::Over { agreed: true },
+                Some(_) if self.rounds >= ROUNDS => self.phase = Phase::Over { agreed: false },
+                Some(created) => {
+                    self.rounds += 1;
+                    self.cursor = self.cursor.min(created);
+                    self.at_least = 1;
+                    self.phase = Phase::Onwards;
+                }
+            },
+            Phase::Over { .. } => {}
+        }
+    }
+
+    /// After a full page whose newest was created then.
+    fn onwards(&mut self, newest: Option<i64>, asked_for: u32) {
+        match newest {
+            Some(newest) if newest > self.cursor => {
+                self.cursor = newest;
+                self.at_least = 1;
+            }
+            // All of one second: a larger page may show the next.
+            _ if asked_for < MOST => self.at_least = asked_for.saturating_mul(2).clamp(1, MOST),
+            _ => {
+                let (start, end) = (self.cursor, self.cursor + 1);
+                self.unseen.push(Interval { start, end });
+                self.cursor = end;
+                self.at_least = 1;
+                if self.cursor >= self.range.end {
+                    self.phase = Phase::Checking;
+                }
+            }
+        }
+    }
+}
+
+impl Ended {
+    /// What of `range` a walk proves that ended so.
+    pub(super) fn proven(&self, range: Interval) -> Vec<Interval> {
+        if !self.agreed {
+            return Vec::new();
+        }
+        let mut proven = Vec::new();
+        let mut start = range.start;
+        for unseen in &self.unseen {
+            proven.push(Interval {
+                start,
+                end: unseen.start.min(range.end),
+            });
+            start = start.max(unseen.end);
+        }
+        let end = range.end;
+        proven.push(Interval { start, end });
+        proven.retain(|interval| !interval.is_empty());
+        proven
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn id(number: usize) -> SubmissionId {
+        format!("a{number}").parse().unwrap()
+    }
+
+    /// An archive that answers with pages of up to `limit` rows, or of what is asked for at least.
+    fn walk_through(created: &[i64], range: Interval, limit: u32) -> (Walk, u64, u32) {
+        let mut rows: Vec<(SubmissionId, i64)> = created
+            .iter()
+            .enumerate()
+            .map(|(number, created)| (id(number), *created))
+            .collect();
+        rows.sort_by_key(|(_, created)| *created);
+        let (mut walk, mut counted, mut requests) = (Walk::new(range), 0, 0);
+        while let Ok(ask) = walk.next() {
+            let asked_for = limit.max(ask.at_least).min(MOST);
+            let within = |row: &&(SubmissionId, i64)| {
+                ask.interval.start <= row.1 && row.1 < ask.interval.end
+            };
+            let mut items: Vec<_> = rows.iter().filter(within).cloned().collect();
+            if ask.order == Order::NewestFirst {
+                items.reverse();
+            }
+            items.truncate(asked_for as usize);
+            let full = items.len() == asked_for as usize;
+            walk.take(&Answer {
+                items: &items,
+                full,
+                asked_for,
+            });
+            counted += walk.counted();
+            requests += 1;
+            assert!(requests < 10_000, "it ends");
+        }
+        counted += walk.counted();
+        (walk, counted, requests)
+    }
+
+    #[test]
+    fn an_empty_slice_is_asked_for_both_ways_round() {
+        let (walk, counted, requests) = walk_through(&[], Interval { start: 0, end: 9 }, 10);
+        assert_eq!((counted, requests), (0, 2));
+        assert_eq!(
+            walk.next()
+                .unwrap_err()
+                .proven(Interval { start: 0, end: 9 }),
+            [Interval { start: 0, end: 9 }]
+        );
+    }
+
+    #[test]
+    fn more_of_one_second_than_a_page_shows_is_not_proven() {
+        let range = Interval { start: 0, end: 20 };
+        let created: Vec<i64> = std::iter::repeat_n(7, 150).chain([3, 12]).collect();
+        let (walk, ..) = walk_through(&created, range, 10);
+        let ended = walk.next().unwrap_err();
+        let proven = ended.proven(range);
+        let expected = [
+            Interval { start: 0, end: 7 },
+            Interval { start: 8, end: 20 },
+        ];
+        assert_eq!(proven, expected);
+    }
+
+    #[test]
+    fn what_only_shows_the_other_way_round_is_walked_for_again() {
+        let range = Interval { start: 0, end: 20 };
+        let mut walk = Walk::new(range);
+        let nothing = Answer {
+            items: &[],
+            full: false,
+            asked_for: 100,
+        };
+        walk.take(&nothing);
+        let items = [(id(1), 5)];
+        let shown = Answer {
+            items: &items,
+            ..nothing
+        };
+        walk.take(&shown);
+        assert_eq!(walk.next().unwrap().order, Order::OldestFirst);
+        assert_eq!(walk.reached(), 0);
+    }
+
+    proptest! {
+        /// Every submission of the range is seen and counted once, whatever page ends cut.
+        #[test]
+        fn everything_is_seen_once(
+            created in prop::collection::vec(0i64..60, 0..300),
+            start in 0i64..30, length in 1i64..40, limit in 1u32..40,
+        ) {
+            let range = Interval { start, end: start + length };
+            let within = |at: &&i64| start <= **at && **at < range.end;
+            let expected = created.iter().filter(within).count();
+            let most = (range.start..range.end)
+                .map(|second| created.iter().filter(|at| **at == second).count())
+                .max()
+                .unwrap_or_default();
+            prop_assume!(most < MOST as usize);
+            let (walk, counted, _) = walk_through(&created, range, limit);
+            prop_assert_eq!(walk.seen.len(), expected);
+            prop_assert_eq!(counted, expected as u64);
+            let ended = walk.next().unwrap_err();
+            prop_assert_eq!(ended.proven(range), vec![range]);
+        }
+    }
+}

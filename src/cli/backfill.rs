@@ -1,0 +1,170 @@
+//! `freshet backfill`: the past of a subreddit, planned, done, watched and told.
+
+mod begin;
+mod load;
+mod progress;
+mod shown;
+
+use super::Usage;
+use super::arguments::{BackfillAction, BackfillArguments};
+use super::report::{print_json, warn_if_simulated};
+use crate::app::{
+    BackfillEnd, connect_archive, now_ms, open_existing_store, open_store, read_backfill,
+    run_backfill,
+};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::source::ArcticShift;
+use crate::store::{Backfill, BackfillFilter, BackfillState, Store};
+use anyhow::{Context, bail};
+use begin::{Begun, Request};
+use progress::Progress;
+pub(super) use shown::report;
+use std::sync::Arc;
+
+pub(super) async fn run(config: &Config, mut arguments: BackfillArguments) -> anyhow::Result<()> {
+    if let Some(action) = arguments.action.take() {
+        let store = open_existing_store(config).await?;
+        warn_if_simulated(&store).await?;
+        let done = act(&store, action).await;
+        store.close().await;
+        return done;
+    }
+    let request = Request::new(&arguments, now_ms() / 1000).map_err(Usage)?;
+    let metrics = Arc::new(Metrics::new());
+    let archive = connect_archive(config, &metrics)?;
+    let store = open_store(config).await?;
+    let done = bring_in(config, &store, archive, &metrics, &arguments, &request).await;
+    store.close().await;
+    done
+}
+
+async fn bring_in(
+    config: &Config,
+    store: &Store,
+    archive: ArcticShift,
+    metrics: &Arc<Metrics>,
+    arguments: &BackfillArguments,
+    request: &Request,
+) -> anyhow::Result<()> {
+    let begun = begin::begin(config, store, &archive, arguments, request).await?;
+    let id = match begun {
+        Begun::Planned => return Ok(()),
+        Begun::NothingMissing => {
+            if arguments.json {
+                print_json(&serde_json::json!([]))?;
+            }
+            eprintln!("All of it is proven complete already; --reprocess all does it again.");
+            return Ok(());
+        }
+        Begun::Resumed(id) => {
+            eprintln!("Resuming backfill {id}, which was asked for in the same words.");
+            id
+        }
+        Begun::New(id) => {
+            eprintln!("Backfill {id} begins.");
+            id
+        }
+    };
+    if arguments.detach {
+        if arguments.json {
+            return print_json(&serde_json::json!({ "backfills": [id] }));
+        }
+        eprintln!("A process that runs (freshet run) does it; see: freshet backfill status {id}");
+        return Ok(());
+    }
+    let again = "the same command";
+    if request.files.is_empty() {
+        return match watch(config, store, archive, metrics, id).await? {
+            Watched::Over(backfill) => report(store, &[backfill], arguments.json).await,
+            Watched::Interrupted => Err(interrupted(again)),
+        };
+    }
+    if load::load(config, store, metrics, arguments, request, id).await? {
+        let backfill = read_backfill(store, id).await?;
+        report(store, &[backfill], arguments.json).await
+    } else {
+        Err(interrupted(again))
+    }
+}
+
+/// How watching a backfill ended.
+pub(super) enum Watched {
+    /// It is over.
+    Over(Backfill),
+    /// A signal came first.
+    Interrupted,
+}
+
+/// Does a backfill here and shows how it gets on.
+pub(super) async fn watch(
+    config: &Config,
+    store: &Store,
+    archive: ArcticShift,
+    metrics: &Arc<Metrics>,
+    id: i64,
+) -> anyhow::Result<Watched> {
+    let mut progress = Progress::new();
+    let told = |backfill: &Backfill| progress.slices(backfill);
+    let end = run_backfill(config, store, archive, metrics, id, told).await;
+    progress.end();
+    Ok(match end? {
+        BackfillEnd::Over(backfill) => Watched::Over(backfill),
+        BackfillEnd::Interrupted => Watched::Interrupted,
+    })
+}
+
+/// What an interrupted command ends with: status 1, since it is not done.
+pub(super) fn interrupted(again: &str) -> anyhow::Error {
+    anyhow::anyhow!("interrupted; what was brought in is stored, and {again} goes on from there")
+}
+
+async fn act(store: &Store, action: BackfillAction) -> anyhow::Result<()> {
+    match action {
+        BackfillAction::List { limit, json } => {
+            let all = store.backfills(BackfillFilter::default(), limit, now_ms());
+            shown::list(&all.await.context("the backfills")?, json)
+        }
+        BackfillAction::Status { backfill, json } => {
+            let backfill = match backfill {
+                Some(id) => read_backfill(store, id).await?,
+                None => {
+                    let newest = store
+                        .backfills(BackfillFilter::default(), 1, now_ms())
+                        .await?;
+                    match newest.into_iter().next() {
+                        Some(newest) => newest,
+                        None => bail!("no backfill was ever begun; see: freshet backfill --help"),
+                    }
+                }
+            };
+            shown::status(store, &backfill, json).await
+        }
+        BackfillAction::Pause { backfill } => {
+            set(store, backfill, BackfillState::Paused).await?;
+            eprintln!("Backfill {backfill} is paused; freshet backfill resume {backfill} goes on.");
+            Ok(())
+        }
+        BackfillAction::Resume { backfill } => {
+            set(store, backfill, BackfillState::Running).await?;
+            eprintln!(
+                "Backfill {backfill} goes on in the processes that run, or here with the command \
+                 that began it."
+            );
+            Ok(())
+        }
+        BackfillAction::Cancel { backfill } => {
+            set(store, backfill, BackfillState::Cancelled).await?;
+            eprintln!("Backfill {backfill} is cancelled; what it stored stays.");
+            Ok(())
+        }
+    }
+}
+
+async fn set(store: &Store, id: i64, state: BackfillState) -> anyhow::Result<()> {
+    let before = read_backfill(store, id).await?;
+    if !store.set_backfill_state(id, state, now_ms()).await? {
+        bail!("backfill {id} is {} already", before.state);
+    }
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! What is printed of backfills: plans, lists, reports.
+
+use super::begin::Request;
+use crate::app::now_ms;
+use crate::backfill::{Plan, PlannedSource};
+use crate::cli::moment::rfc3339;
+use crate::cli::report::{age, align_right, print_json, shown, span, table};
+use crate::store::{Backfill, Interval, SliceState, Store};
+use anyhow::bail;
+use serde_json::{Value, json};
+
+/// Slices that are listed where something is to be said of them.
+const MOST: usize = 20;
+
+/// What a dry run shows.
+pub(super) fn plan(
+    request: &Request,
+    source: PlannedSource,
+    why: Option<&str>,
+    missing: &[Interval],
+    plan: &Plan,
+    json: bool,
+) -> anyhow::Result<()> {
+    let range = request.range;
+    let length =
+        |intervals: &[Interval]| -> i64 { intervals.iter().map(|it| it.end - it.start).sum() };
+    let left = length(missing);
+    let known = plan.estimate.samples > 0;
+    if json {
+        let slices: Vec<Value> = plan
+            .slices
+            .iter()
+            .map(|slice| json!({ "file": slice.name, "start": slice.start, "end": slice.end }))
+            .collect();
+        return print_json(&json!({
+            "subreddit": request.subreddit.as_str(),
+            "source": source.as_str(),
+            "why": why,
+            "since": range.start,
+            "until": range.end,
+            "covered_seconds": range.end - range.start - left,
+            "missing_seconds": left,
+            "slices": slices,
+            "estimate": known.then_some(plan.estimate),
+        }));
+    }
+    println!("r/{} from {}", request.subreddit, source.as_str());
+    if let Some(why) = why {
+        println!("  since {why}");
+    }
+    println!("  {} until {}", rfc3339(range.start), rfc3339(range.end));
+    if source == PlannedSource::Files {
+        for slice in &plan.slices {
+            println!("  {}", shown(slice.name.as_deref().unwrap_or_default()));
+        }
+        return Ok(());
+    }
+    let covered = range.end - range.start - left;
+    println!(
+        "  proven already: {} of {}",
+        span(covered),
+        span(range.end - range.start)
+    );
+    println!("  {}\n", expectation(plan));
+    let mut rows = table(&["SLICE", "FROM", "UNTIL", "LENGTH"]);
+    align_right(&mut rows, &[0, 3]);
+    for (number, slice) in plan.slices.iter().enumerate().take(MOST) {
+        rows.add_row([
+            (number + 1).to_string(),
+            rfc3339(slice.start),
+            rfc3339(slice.end),
+            span(slice.end - slice.start),
+        ]);
+    }
+    println!("{rows}");
+    if plan.slices.len() > MOST {
+        println!("… {} slices in all; --json lists them", plan.slices.len());
+    }
+    Ok(())
+}
+
+/// What a plan expects, on one line.
+pub(super) fn expectation(plan: &Plan) -> String {
+    let estimate = &plan.estimate;
+    let slices = plan.slices.len();
+    if estimate.samples == 0 {
+        return format!("{slices} slices, about {} requests", estimate.requests);
+    }
+    let seconds = i64::try_from(estimate.seconds).unwrap_or(i64::MAX);
+    format!(
+        "about {} submissions, {} requests, {}, {} MB on disk; {slices} slices (judged by {} pages)",
+        estimate.submissions,
+        estimate.requests,
+        span(seconds),
+        estimate.bytes.div_ceil(1_000_000),
+        estimate.samples
+    )
+}
+
+/// One line for each.
+pub(super) fn list(backfills: &[Backfill], json: bool) -> anyhow::Result<()> {
+    if json {
+        return print_json(&backfills);
+    }
+    if backfills.is_empty() {
+        eprintln!("No backfill was ever begun; see: freshet backfill --help");
+        return Ok(());
+    }
+    let now = now_ms() / 1000;
+    let mut rows = table(&[
+        "ID",
+        "SUBREDDIT",
+        "SOURCE",
+        "STATE",
+        "DONE",
+        "FOUND",
+        "NEW",
+        "BEGUN",
+    ]);
+    align_right(&mut rows, &[0, 4, 5, 6]);
+    for backfill in backfills {
+        rows.add_row([
+            backfill.id.to_string(),
+            shown(&backfill.subreddit),
+            backfill.source.clone(),
+            backfill.state.clone(),
+            format!("{}/{}", backfill.slices_done, backfill.slices),
+            backfill.listed.to_string(),
+            backfill.fresh.to_string(),
+            age(now - backfill.created_at),
+        ]);
+    }
+    println!("{rows}");
+    Ok(())
+}
+
+/// Everything about one.
+pub(super) async fn status(store: &Store, backfill: &Backfill, json: bool) -> anyhow::Result<()> {
+    if json {
+        let slices: Vec<Value> = store
+            .slices(backfill.id)
+            .await?
+            .iter()
+            .map(|slice| {
+                json!({
+                    "id": slice.id,
+                    "file": slice.name,
+                    "start": slice.interval.start,
+                    "end": slice.interval.end,
+                    "reached": slice.reached,
+                    "state": slice.state.as_str(),
+                    "listed": slice.listed,
+                    "fresh": slice.fresh,
+                    "attempts": slice.attempts,
+                    "reason": slice.reason,
+                })
+            })
+            .collect();
+        let mut value = serde_json::to_value(backfill)?;
+        value["parts"] = slices.into();
+        return print_json(&value);
+    }
+    print(store, backfill).await
+}
+
+async fn print(store: &Store, backfill: &Backfill) -> anyhow::Result<()> {
+    let failed = match backfill.slices_failed {
+        0 => String::new(),
+        failed => format!(", {failed} set aside"),
+    };
+    println!(
+        "Backfill {} of r/{} from {}: {}",
+        backfill.id,
+        shown(&backfill.subreddit),
+        backfill.source,
+        backfill.state
+    );
+    if backfill.range_end - backfill.range_start < 100 * 366 * 86_400 {
+        println!(
+            "  Range     {} until {}",
+            rfc3339(backfill.range_start),
+            rfc3339(backfill.range_end)
+        );
+    }
+    println!(
+        "  Slices    {} of {} done, {} at work{failed}",
+        backfill.slices_done, backfill.slices, backfill.slices_active
+    );
+    let expected = match backfill.expected {
+        Some(expected) if backfill.state != "done" => format!(" of about {expected}"),
+        _ => String::new(),
+    };
+    println!(
+        "  Found     {}{expected} submissions: {} new, {} renewed",
+        backfill.listed, backfill.fresh, backfill.renewed
+    );
+    if backfill.refused > 0 {
+        println!("  Refused   {} that are no submission", backfill.refused);
+    }
+    if backfill.source != "files" {
+        println!("  Requests  {}", backfill.requests);
+        println!(
+            "  Proven    {} of {}",
+            span(backfill.seconds_proven),
+            span(backfill.seconds)
+        );
+    } else if backfill.seconds_proven > 0 {
+        println!("  Proven    {}", span(backfill.seconds_proven));
+    }
+    let slices = store.slices(backfill.id).await?;
+    let told: Vec<_> = slices
+        .iter()
+        .filter(|slice| slice.reason.is_some())
+        .collect();
+    for slice in told.iter().take(MOST) {
+        let state = match slice.state {
+            SliceState::Failed => "set aside",
+            SliceState::Waiting => "waits",
+            SliceState::Done => "done",
+        };
+        let what = match &slice.name {
+            Some(name) => shown(name),
+            None => format!(
+                "{} until {}",
+                rfc3339(slice.interval.start),
+                rfc3339(slice.interval.end)
+            ),
+        };
+        let reason = shown(slice.reason.as_deref().unwrap_or_default());
+        println!("  {what}\n            {state}: {reason}");
+    }
+    if told.len() > MOST {
+        println!("  … and {} more; --json lists them", told.len() - MOST);
+    }
+    Ok(())
+}
+
+/// How backfills ended; an error where one did not come to its end.
+pub(in crate::cli) async fn report(
+    store: &Store,
+    backfills: &[Backfill],
+    json: bool,
+) -> anyhow::Result<()> {
+    if json {
+        print_json(&backfills)?;
+    } else {
+        for backfill in backfills {
+            print(store, backfill).await?;
+        }
+    }
+    let waiting: i64 = store
+        .fetch_counts(now_ms())
+        .await
+        .map_or(0, |it| it.backlog);
+    if !json && waiting > 0 && backfills.iter().any(|backfill| backfill.refresh) {
+        eprintln!("{waiting} submissions wait to be fetched from Reddit: freshet run does that.");
+    }
+    for backfill in backfills {
+        let id = backfill.id;
+        if backfill.state != "done" {
+            bail!("backfill {id} is {}", backfill.state);
+        }
+        if backfill.slices_failed > 0 {
+            bail!(
+                "{} slices of backfill {id} were set aside; freshet backfill resume {id} tries them again",
+                backfill.slices_failed
+            );
+        }
+    }
+    Ok(())
+}

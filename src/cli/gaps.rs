@@ -1,0 +1,115 @@
+//! `freshet gaps`: times that may miss submissions, and how they are closed out of the archive.
+
+use super::arguments::GapsAction;
+use super::backfill::{Watched, watch};
+use super::moment::rfc3339;
+use super::report::{align_right, print_json, span, table, warn_if_simulated};
+use crate::app::{connect_archive, now_ms, open_existing_store};
+use crate::backfill::repair_gaps;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::store::{GapState, Store};
+use crate::submission::SubredditName;
+use anyhow::Context;
+use serde_json::json;
+use std::sync::Arc;
+
+pub(super) async fn run(config: &Config, action: GapsAction) -> anyhow::Result<()> {
+    let store = open_existing_store(config).await?;
+    warn_if_simulated(&store).await?;
+    let done = match action {
+        GapsAction::List { subreddit, json } => list(&store, subreddit.as_ref(), json).await,
+        GapsAction::Repair {
+            subreddit,
+            detach,
+            json,
+        } => repair(config, &store, subreddit.as_ref(), detach, json).await,
+    };
+    store.close().await;
+    done
+}
+
+async fn list(store: &Store, subreddit: Option<&SubredditName>, json: bool) -> anyhow::Result<()> {
+    let gaps = store
+        .gaps(subreddit, Some(GapState::Open))
+        .await
+        .context("the gaps")?;
+    if json {
+        let gaps: Vec<_> = gaps
+            .iter()
+            .map(|gap| {
+                json!({
+                    "subreddit": gap.subreddit.as_str(),
+                    "start": gap.interval.start,
+                    "end": gap.interval.end,
+                    "cause": gap.cause.as_str(),
+                    "reason": gap.reason.map(|reason| reason.as_str()),
+                    "opened_at": gap.opened_at,
+                })
+            })
+            .collect();
+        return print_json(&gaps);
+    }
+    if gaps.is_empty() {
+        eprintln!("No gap is open.");
+        return Ok(());
+    }
+    let mut rows = table(&["SUBREDDIT", "FROM", "UNTIL", "LENGTH", "CAUSE"]);
+    align_right(&mut rows, &[3]);
+    for gap in &gaps {
+        rows.add_row([
+            gap.subreddit.to_string(),
+            rfc3339(gap.interval.start),
+            rfc3339(gap.interval.end),
+            span(gap.interval.end - gap.interval.start),
+            gap.reason.map_or(gap.cause.to_string(), |reason| {
+                format!("{}, {reason}", gap.cause)
+            }),
+        ]);
+    }
+    println!("{rows}");
+    eprintln!("`freshet gaps repair` asks the archive for what is missing there.");
+    Ok(())
+}
+
+async fn repair(
+    config: &Config,
+    store: &Store,
+    subreddit: Option<&SubredditName>,
+    detach: bool,
+    json: bool,
+) -> anyhow::Result<()> {
+    let begun = repair_gaps(store, subreddit, now_ms())
+        .await
+        .context("the gaps")?;
+    if begun.is_empty() {
+        if json {
+            return print_json(&json!([]));
+        }
+        eprintln!("No gap is open for which no repair is under way.");
+        return Ok(());
+    }
+    for (name, id, gaps) in &begun {
+        eprintln!("Backfill {id} closes {gaps} gaps of r/{name}.");
+    }
+    if detach {
+        if json {
+            let ids: Vec<i64> = begun.iter().map(|(_, id, _)| *id).collect();
+            return print_json(&json!({ "backfills": ids }));
+        }
+        eprintln!("A process that runs does them; see: freshet backfill list");
+        return Ok(());
+    }
+    let metrics = Arc::new(Metrics::new());
+    let archive = connect_archive(config, &metrics)?;
+    let mut ended = Vec::new();
+    for (_, id, _) in begun {
+        match watch(config, store, archive.clone(), &metrics, id).await? {
+            Watched::Over(backfill) => ended.push(backfill),
+            Watched::Interrupted => {
+                return Err(super::backfill::interrupted("freshet gaps repair"));
+            }
+        }
+    }
+    super::backfill::report(store, &ended, json).await
+}
