@@ -8,7 +8,7 @@ mod backfills;
 mod signals;
 mod stages;
 
-pub use backfills::{BackfillEnd, connect_archive, read_backfill, run_backfill};
+pub use backfills::{connect_archive, read_backfill, run_backfill};
 pub use stages::Role;
 
 use crate::config::{Config, ConfigError, display_url};

@@ -165,16 +165,8 @@ impl Parts {
     }
 }
 
-/// How waiting for a backfill ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BackfillEnd {
-    /// Nothing of it is left to do; as it is then.
-    Over(Backfill),
-    /// A signal came first.
-    Interrupted,
-}
-
-/// Does a backfill in this process, beside others that run, and shows it to `told` now and then.
+/// Does a backfill in this process, beside others that run, and shows it to `told` now and then; as it
+/// is once nothing of it is left to do, or none where a signal came first.
 ///
 /// # Errors
 /// Where database or queue cannot be had, or a part of it fails.
@@ -185,7 +177,7 @@ pub async fn run_backfill(
     metrics: &Arc<Metrics>,
     id: i64,
     mut told: impl FnMut(&Backfill),
-) -> anyhow::Result<BackfillEnd> {
+) -> anyhow::Result<Option<Backfill>> {
     let mut signals = Stop::listen().context("signals cannot be listened for")?;
     let stop = CancellationToken::new();
     let parts = Parts {
@@ -207,8 +199,8 @@ pub async fn run_backfill(
     parts.start_feeding(&mut stages, false, |_| Progress::unwatched());
     parts.start_working(&mut stages, archive, discover, Progress::unwatched());
     let end = tokio::select! {
-        over = until_over(store, id, &mut told) => over.map(BackfillEnd::Over),
-        () = signals.next() => Ok(BackfillEnd::Interrupted),
+        over = until_over(store, id, &mut told) => over.map(Some),
+        () = signals.next() => Ok(None),
         failure = stages.first_failure() => Err(failure),
     };
     stop.cancel();

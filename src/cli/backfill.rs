@@ -9,8 +9,7 @@ use super::Usage;
 use super::arguments::{BackfillAction, BackfillArguments};
 use super::report::{print_json, warn_if_simulated};
 use crate::app::{
-    BackfillEnd, connect_archive, now_ms, open_existing_store, open_store, read_backfill,
-    run_backfill,
+    connect_archive, now_ms, open_existing_store, open_store, read_backfill, run_backfill,
 };
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -76,8 +75,8 @@ async fn bring_in(
     let again = "the same command";
     if request.files.is_empty() {
         return match watch(config, store, archive, metrics, id).await? {
-            Watched::Over(backfill) => report(store, &[backfill], arguments.json).await,
-            Watched::Interrupted => Err(interrupted(again)),
+            Some(backfill) => report(store, &[backfill], arguments.json).await,
+            None => Err(interrupted(again)),
         };
     }
     if load::load(config, store, metrics, arguments, request, id).await? {
@@ -88,30 +87,19 @@ async fn bring_in(
     }
 }
 
-/// How watching a backfill ended.
-pub(super) enum Watched {
-    /// It is over.
-    Over(Backfill),
-    /// A signal came first.
-    Interrupted,
-}
-
-/// Does a backfill here and shows how it gets on.
+/// Does a backfill here and shows how it gets on; none where a signal came before its end.
 pub(super) async fn watch(
     config: &Config,
     store: &Store,
     archive: ArcticShift,
     metrics: &Arc<Metrics>,
     id: i64,
-) -> anyhow::Result<Watched> {
+) -> anyhow::Result<Option<Backfill>> {
     let mut progress = Progress::new();
     let told = |backfill: &Backfill| progress.slices(backfill);
     let end = run_backfill(config, store, archive, metrics, id, told).await;
     progress.end();
-    Ok(match end? {
-        BackfillEnd::Over(backfill) => Watched::Over(backfill),
-        BackfillEnd::Interrupted => Watched::Interrupted,
-    })
+    end
 }
 
 /// What an interrupted command ends with: status 1, since it is not done.

@@ -1,7 +1,7 @@
 //! `freshet gaps`: times that may miss submissions, and how they are closed out of the archive.
 
 use super::arguments::GapsAction;
-use super::backfill::{Watched, watch};
+use super::backfill::watch;
 use super::moment::rfc3339;
 use super::report::{align_right, print_json, span, table, warn_if_simulated};
 use crate::app::{connect_archive, now_ms, open_existing_store};
@@ -105,8 +105,8 @@ async fn repair(
     let mut ended = Vec::new();
     for (_, id, _) in begun {
         match watch(config, store, archive.clone(), &metrics, id).await? {
-            Watched::Over(backfill) => ended.push(backfill),
-            Watched::Interrupted => {
+            Some(backfill) => ended.push(backfill),
+            None => {
                 return Err(super::backfill::interrupted("freshet gaps repair"));
             }
         }
