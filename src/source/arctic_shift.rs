@@ -96,11 +96,6 @@ impl ArcticShift {
         metrics: Arc<Metrics>,
     ) -> Result<ArcticShift, InvalidOptions> {
         options.check()?;
-        metrics
-            .api
-            .budget_limit
-            .with_label_values(&[SOURCE])
-            .set(f64::from(budget.requests_per_minute().get()));
         let limits = TransportOptions {
             source: SOURCE,
             endpoints: &[POSTS_SEARCH],
@@ -109,8 +104,10 @@ impl ArcticShift {
             connect_timeout: options.connect_timeout,
             max_body_bytes: options.max_body_bytes,
         };
+        let transport = Transport::new(&limits, metrics)?;
+        transport.show_limit(&budget);
         let inner = Inner {
-            transport: Transport::new(&limits, metrics)?,
+            transport,
             url: options.url,
             gate: Gate::new(WORDS),
             budget,

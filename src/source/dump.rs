@@ -11,8 +11,7 @@ mod stream;
 pub use error::DumpError;
 pub use stream::Input;
 
-use super::archived;
-use crate::submission::{Observation, SubredditName};
+use crate::submission::{Observation, SubredditName, decode_archived};
 use lines::{KEPT, LONGEST_LINE, Line, Lines};
 use pick::Picker;
 use serde_json::value::RawValue;
@@ -215,5 +214,5 @@ fn observe(text: &[u8], now_ms: i64) -> Result<Observation, String> {
     let text = std::str::from_utf8(text).map_err(|error| format!("it is not UTF-8: {error}"))?;
     let raw = RawValue::from_string(text.to_owned())
         .map_err(|error| format!("it is not JSON: {error}"))?;
-    archived::read(raw, now_ms).map_err(|undecodable| undecodable.reason)
+    decode_archived(raw, now_ms).map_err(|undecodable| undecodable.reason)
 }

@@ -84,11 +84,6 @@ impl Reddit {
         metrics: Arc<Metrics>,
     ) -> Result<Reddit, InvalidOptions> {
         options.check()?;
-        metrics
-            .api
-            .budget_limit
-            .with_label_values(&[SOURCE])
-            .set(f64::from(budget.requests_per_minute().get()));
         let limits = TransportOptions {
             source: SOURCE,
             endpoints: &Endpoint::ALL.map(Endpoint::as_str),
@@ -98,6 +93,7 @@ impl Reddit {
             max_body_bytes: options.max_body_bytes,
         };
         let transport = Transport::new(&limits, metrics)?;
+        transport.show_limit(&budget);
         transport.no_token();
         let inner = Inner {
             api_url: options.api_url.clone(),

@@ -99,6 +99,16 @@ impl Transport {
         Ok(transport)
     }
 
+    /// Shows how many requests a minute the budget allows.
+    pub(super) fn show_limit(&self, budget: &Budget) {
+        let limit = self
+            .metrics
+            .api
+            .budget_limit
+            .with_label_values(&[self.source]);
+        limit.set(f64::from(budget.requests_per_minute().get()));
+    }
+
     /// Set once an answer said of itself that it is made up.
     pub(super) fn simulated(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.simulated)

@@ -1,7 +1,7 @@
 //! Rows of archives: when they were seen.
 
 use crate::support::capture::{lines_of, recorded_submissions};
-use freshet::source::archived;
+use freshet::submission::decode_archived;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -14,7 +14,7 @@ fn raw(json: &str) -> Box<RawValue> {
 /// `fields` stand behind those that every row has.
 fn observed(fields: &str) -> i64 {
     let json = format!(r#"{{"id":"a","created_utc":1000{fields}}}"#);
-    archived::read(raw(&json), NOW).unwrap().observed_ms
+    decode_archived(raw(&json), NOW).unwrap().observed_ms
 }
 
 #[test]
@@ -66,12 +66,12 @@ fn no_row_was_seen_after_it_was_asked_for() {
         assert_eq!(told, observed(""), "{value}");
     }
     let future = raw(r#"{"id":"a","created_utc":1900000000}"#);
-    assert_eq!(archived::read(future, NOW).unwrap().observed_ms, NOW);
+    assert_eq!(decode_archived(future, NOW).unwrap().observed_ms, NOW);
 }
 
 #[test]
 fn what_is_no_submission_is_handed_back_whole() {
-    let refused = archived::read(raw(r#"{"id":"a","retrieved_on":5}"#), NOW).unwrap_err();
+    let refused = decode_archived(raw(r#"{"id":"a","retrieved_on":5}"#), NOW).unwrap_err();
     assert_eq!(refused.raw.get(), r#"{"id":"a","retrieved_on":5}"#);
     assert_eq!(refused.observed_ms, NOW);
 }
@@ -86,7 +86,7 @@ fn recorded_rows_were_seen_when_they_say() {
     for file in recorded_submissions() {
         for line in lines_of(&file).lines() {
             let row: Value = serde_json::from_str(line).unwrap();
-            let Ok(seen) = archived::read(raw(line), NOW) else {
+            let Ok(seen) = decode_archived(raw(line), NOW) else {
                 continue;
             };
             let places = [

@@ -3,10 +3,10 @@
 //! Pure: an answer in, a page or a decision out.
 
 use super::ArchivePage;
-use crate::source::archived;
 use crate::source::budget::Quota;
 use crate::source::error::{LONGEST_RETRY_AFTER, SourceError, WaitCause, retry_after};
 use crate::source::transport::Answer;
+use crate::submission::decode_archived;
 use reqwest::header::RETRY_AFTER;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -75,7 +75,7 @@ pub(super) fn read(
         seconds: answer.seconds,
     };
     for row in rows.kept {
-        match archived::read(row, answer.asked_ms) {
+        match decode_archived(row, answer.asked_ms) {
             Ok(item) if interval.contains(&item.submission.created_utc) => page.items.push(item),
             Ok(_) => {}
             Err(refused) => page.undecodable.push(refused),
