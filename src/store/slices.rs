@@ -84,21 +84,8 @@ pub struct SliceEnd<'a> {
 
 /// One feeder at a time asks. A backfill that lets so many be done at once has no more of them in the
 /// queue; its next are the oldest, or the newest.
-const CLAIM: Dialects = Dialects {
-    postgres: "UPDATE slices SET fed_ms = $1 WHERE id = ANY(ARRAY(
-         SELECT w.id FROM (
-             SELECT s.id, b.max_active - (
-                        SELECT count(*) FROM slices AS a
-                        WHERE a.backfill = b.id AND a.state = 'waiting' AND a.fed_ms IS NOT NULL
-                    ) AS room,
-                    row_number() OVER (PARTITION BY b.id ORDER BY
-                        CASE WHEN b.newest_first THEN -s.part ELSE s.part END) AS place
-             FROM backfills AS b JOIN slices AS s ON s.backfill = b.id
-             WHERE b.state = 'running' AND b.source <> 'files' AND s.state = 'waiting'
-               AND s.fed_ms IS NULL AND s.due_ms <= $1) AS w
-         WHERE w.place <= w.room ORDER BY w.place LIMIT $2))
-     RETURNING id",
-    sqlite: "UPDATE slices SET fed_ms = $1 WHERE id IN (
+const CLAIM: Dialects = Dialects::same(
+    "UPDATE slices SET fed_ms = $1 WHERE id IN (
          SELECT w.id FROM (
              SELECT s.id, b.max_active - (
                         SELECT count(*) FROM slices AS a
@@ -111,7 +98,7 @@ const CLAIM: Dialects = Dialects {
                AND s.fed_ms IS NULL AND s.due_ms <= $1) AS w
          WHERE w.place <= w.room ORDER BY w.place LIMIT $2)
      RETURNING id",
-};
+);
 const FED_BEFORE: Dialects = Dialects::same(
     "SELECT id FROM slices WHERE fed_ms < $1 AND fed_ms IS NOT NULL AND state = 'waiting'
      ORDER BY fed_ms LIMIT $2",
@@ -308,8 +295,6 @@ impl Store {
                 return Ok(None);
             }
             let mut deltas = Deltas::default();
-            let name = step.claim.subreddit.as_str();
-            transaction.lock_subreddits(&[name]).await?;
             let archived = transaction.archive(record, &batch, &mut deltas).await?;
             transaction.step(step, &archived).await?;
             let gaps_repaired = match step.end {
@@ -430,6 +415,8 @@ impl Transaction {
     ) -> Result<u64, StoreError> {
         let mut gaps_repaired = 0;
         let (name, now) = (claim.subreddit.as_str(), now_ms.div_euclid(1000));
+        // Whoever polls it changes coverage and gaps under this lock, too.
+        self.lock_subreddits(&[name]).await?;
         if let Transaction::Postgres(transaction) = self {
             let query = sqlx::query(ONE_AT_A_TIME).bind(name);
             query.execute(&mut **transaction).await?;
