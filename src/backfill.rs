@@ -41,7 +41,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// A claim of a slice lasts so long, and is renewed well before.
-const LEASE_MS: i64 = 20_000;
+pub const LEASE_MS: i64 = 20_000;
 const LEASE_RENEWAL: Duration = Duration::from_secs(5);
 
 /// What bringing in the past needs.

@@ -80,8 +80,6 @@ pub struct Metrics {
 pub struct BackfillMetrics {
     /// `source`: reddit, arctic-shift, files; `outcome`: fresh, renewed, known.
     pub submissions: IntCounterVec,
-    /// `state`: waiting, failed.
-    pub slices: IntGaugeVec,
 }
 
 /// Talking to Reddit.
@@ -248,7 +246,6 @@ impl Metrics {
             },
             backfill: BackfillMetrics {
                 submissions: r.counters("freshet_backfill_submissions_total", "Submissions that backfills found, by what they were to the database: fresh, renewed (a newer state of a known one), known.", &["source", "outcome"]),
-                slices: r.int_gauges("freshet_backfill_slices", "Slices of backfills that are not done: waiting (also those being worked on), failed (set aside).", &["state"]),
             },
             ingest: IngestMetrics {
                 fetch_seconds: r.histograms("submission_fetch_time_seconds", "Seconds of one fetch, from its request to its answer, observed for each submission.", &["source"], SECONDS_REQUEST),
@@ -288,9 +285,6 @@ impl Metrics {
                 let found = &self.backfill.submissions;
                 found.with_label_values(&[source, outcome]).inc_by(0);
             }
-        }
-        for state in ["waiting", "failed"] {
-            self.backfill.slices.with_label_values(&[state]).set(0);
         }
         self.discover.late.with_label_values(&["other"]).inc_by(0);
         for kind in ["repair", "sweep"] {

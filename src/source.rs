@@ -3,7 +3,6 @@
 //! Owns transport, authentication, the rate budget, and the meaning of every answer. Knows no
 //! database, no queue and no schedule: whoever calls decides when to ask again.
 
-pub mod archived;
 pub mod arctic_shift;
 pub mod budget;
 mod clock;

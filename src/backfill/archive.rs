@@ -4,7 +4,7 @@ use super::handler::{Broken, Step};
 use super::walk::{Answer, Walk};
 use super::{Backfiller, LEASE_MS};
 use crate::liveness::CALL;
-use crate::store::{ArchiveRecord, Interval, SliceClaim, SliceEnd, SliceStep};
+use crate::store::{Interval, SliceClaim, SliceEnd, SliceStep};
 use crate::submission::SubmissionId;
 use std::sync::atomic::Ordering;
 
@@ -99,20 +99,5 @@ pub(super) async fn bring_in(
         requests = 0;
         step.record(&stepped, &page.items, &page.undecodable)
             .await?;
-    }
-}
-
-/// What a page means for the database.
-pub(super) fn record<'a>(
-    claim: &SliceClaim,
-    items: &'a [crate::submission::Observation],
-    undecodable: &'a [crate::submission::Undecodable],
-    now_ms: i64,
-) -> ArchiveRecord<'a> {
-    ArchiveRecord {
-        observations: items,
-        undecodable,
-        refresh: claim.refresh,
-        now_ms,
     }
 }

@@ -5,7 +5,7 @@ use crate::liveness::CALL;
 use crate::metrics::Metrics;
 use crate::queue::{Fault, Handler, Outcome, SliceId};
 use crate::source::SourceError;
-use crate::store::{ArchiveStored, SliceClaim, SliceDue, SliceStep, StoreError};
+use crate::store::{ArchiveRecord, ArchiveStored, SliceClaim, SliceDue, SliceStep, StoreError};
 use crate::submission::{Observation, Undecodable};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -90,7 +90,12 @@ impl Step<'_> {
             metrics,
             ..
         } = self.backfiller;
-        let record = archive::record(step.claim, items, undecodable, (self.backfiller.now_ms)());
+        let record = ArchiveRecord {
+            observations: items,
+            undecodable,
+            refresh: step.claim.refresh,
+            now_ms: (self.backfiller.now_ms)(),
+        };
         let stored = loop {
             let stored = progress
                 .during(CALL, store.record_slice(step, &record))

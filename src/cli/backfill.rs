@@ -79,7 +79,7 @@ async fn bring_in(
             None => Err(interrupted(again)),
         };
     }
-    if load::load(config, store, metrics, arguments, request, id).await? {
+    if load::load(store, metrics, arguments, request, id).await? {
         let backfill = read_backfill(store, id).await?;
         report(store, &[backfill], arguments.json).await
     } else {

@@ -3,9 +3,8 @@
 use super::begin::{ALL, Request};
 use super::progress::Progress;
 use crate::app::now_ms;
-use crate::backfill::{Load, Loading, Rejects};
+use crate::backfill::{LEASE_MS, Load, Loading, Rejects};
 use crate::cli::arguments::BackfillArguments;
-use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::source::{Input, Selection};
 use crate::store::{SliceClaim, SliceDue, SliceState, Store};
@@ -16,14 +15,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-const LEASE_MS: i64 = 20_000;
 /// A process that was killed has its claims for a lease's length.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(25);
 const CLAIM_PAUSE: Duration = Duration::from_millis(250);
 
 /// Loads what is left of a backfill's files; false where a signal came first.
 pub(super) async fn load(
-    _config: &Config,
     store: &Store,
     metrics: &Arc<Metrics>,
     arguments: &BackfillArguments,
