@@ -146,6 +146,9 @@ pub(super) struct SimulateArguments {
     /// Compress answers for clients that ask for it
     #[arg(long)]
     pub(super) gzip: bool,
+    /// As many submissions by night as by day, instead of the rhythm of a real day (UTC)
+    #[arg(long)]
+    pub(super) steady: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -89,6 +89,7 @@ fn options(arguments: &SimulateArguments) -> anyhow::Result<SimulatorOptions> {
         corpus,
         requests_per_minute: Some(arguments.requests_per_minute).filter(|limit| *limit > 0),
         gzip: arguments.gzip,
+        steady: arguments.steady,
         listing_cap: arguments.listing_cap,
         ..SimulatorOptions::world(arguments.seed, made_up, each)
     })

@@ -43,6 +43,8 @@ pub struct SimulatorOptions {
     pub latency: Duration,
     /// Where a submission appears regularly, from the start on, and how often.
     pub heartbeat: Option<(SubredditName, Duration)>,
+    /// Whether as many come by night as by day.
+    pub steady: bool,
     /// The archive on the same listener.
     pub archive: ArchiveOptions,
 }
@@ -70,6 +72,7 @@ impl Default for SimulatorOptions {
             account: None,
             latency: Duration::ZERO,
             heartbeat: None,
+            steady: false,
             archive: ArchiveOptions::default(),
         }
     }

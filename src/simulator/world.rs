@@ -58,6 +58,8 @@ pub(super) struct World {
     heartbeat: Option<(SubredditName, i64)>,
     /// When the history ended, world time in milliseconds.
     started_ms: i64,
+    /// By how much of the mean the busiest hour is above it, and the quietest below.
+    swing: f64,
     /// How far the archive is behind, milliseconds.
     archive_lag_ms: i64,
     now_ms: i64,
@@ -107,6 +109,7 @@ impl World {
             corpus_next_ms: 0.0,
             heartbeat: None,
             started_ms: starts_at_ms,
+            swing: if options.steady { 0.0 } else { arrivals::SWING },
             archive_lag_ms: super::clock::millis(options.archive.lag),
             now_ms: starts_at_ms.saturating_sub(super::clock::millis(options.history)),
         };

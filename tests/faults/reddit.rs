@@ -22,7 +22,8 @@ impl Reddit {
     /// With an hour of past, counts that grow and texts that are edited, and no other oddity.
     pub async fn start(seed: u64, requests_per_minute: u32) -> Reddit {
         let home = Home::new();
-        let mut arguments = vec!["simulate".to_owned()];
+        // At night there would not be the load that a run needs.
+        let mut arguments = vec!["simulate".to_owned(), "--steady".to_owned()];
         let options = [
             ("--listen", "127.0.0.1:0".to_owned()),
             ("--seed", seed.to_string()),

@@ -14,5 +14,6 @@ mod lives;
 mod oddities;
 mod paging;
 mod quota;
+mod rhythm;
 mod seed;
 mod speed;

@@ -13,7 +13,7 @@ const MINUTE_MS: f64 = 60.0 * SECOND_MS;
 const HOUR_MS: f64 = 60.0 * MINUTE_MS;
 const DAY_MS: f64 = 24.0 * HOUR_MS;
 /// The busiest hour has 1.6 times the mean, the quietest 0.4 times.
-const SWING: f64 = 0.6;
+pub(super) const SWING: f64 = 0.6;
 /// How many the `equal_timestamps` oddity adds to one at most: several pages of a search.
 const MOST_TOGETHER: u32 = 300;
 
@@ -21,7 +21,7 @@ impl World {
     /// Puts a home's next arrival on the agenda.
     pub(super) fn plan_arrival(&mut self, home: usize, from_ms: i64) {
         let place = &mut self.homes[home];
-        let most = place.rate_per_ms * (1.0 + SWING);
+        let most = place.rate_per_ms * (1.0 + self.swing);
         if most <= 0.0 {
             return;
         }
@@ -32,7 +32,7 @@ impl World {
             at += -place.rng.random_range(f64::MIN_POSITIVE..1.0).ln() / most;
             let part_of_day = (at / DAY_MS).fract();
             let wave = ((part_of_day - place.busiest) * std::f64::consts::TAU).cos();
-            if place.rng.random_range(0.0..1.0 + SWING) < 1.0 + SWING * wave {
+            if place.rng.random_range(0.0..1.0 + self.swing) < 1.0 + self.swing * wave {
                 break;
             }
         }
