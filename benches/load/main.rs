@@ -1,19 +1,26 @@
-//! Storing what an archive kept: how many submissions a second, on both engines.
+//! Loading dumps: how many submissions a second, on both engines, and whether that stays.
 //!
 //! The rows are made up, of the size and the columns of real ones, and each as if it were of another
-//! moment: their ids and times grow, and their subreddits are many. Making them is not timed. Beside
-//! each rate stands that of the same rows by the engine's own fastest way, into an equal table with
-//! the same indexes: nothing can be faster. Postgres has the settings that it comes with.
+//! moment: their ids and times grow, and they are of as many subreddits as are said. Making them is
+//! not timed. Postgres has the settings that it comes with.
+//!
+//! 1. The program loads a `.zst` of them (`freshet backfill all --source FILE`), from its start to its
+//!    end. Beside it: decompressing that file and nothing else, and the same rows by the engine's own
+//!    fastest way, into an equal table with the same indexes, from memory. Nothing can be faster.
+//! 2. The same transactions, as the program makes them, in turns into a database that holds millions
+//!    and one that holds none: what else the machine does slows both alike.
 //!
 //! ```sh
-//! cargo bench --bench load                             # about a minute
-//! cargo bench --bench load -- --before 5000000         # and on five million stored: 20 GB, long
-//! cargo bench --bench load -- --only postgres --rows 50000
+//! cargo bench --bench load                             # about three minutes, 4 GB
+//! cargo bench --bench load -- --before 5000000         # on five million stored: 20 GB
+//! cargo bench --bench load -- --only postgres --before 0
+//! cargo bench --bench load -- --subreddits 5000        # all of Reddit rather than what is followed
 //! ```
 //!
 //! Standard output is a Markdown table; progress goes to standard error.
 
 mod limits;
+mod program;
 mod rows;
 
 /// The server that the tests use too.
@@ -24,25 +31,27 @@ mod postgres;
 use anyhow::{Context, ensure};
 use clap::Parser;
 use freshet::store::{ArchiveRecord, Store};
+use freshet::submission::Observation;
 use postgres::PostgresServer;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Measures how fast archives are stored.
+/// Measures how fast dumps are loaded.
 #[derive(Parser)]
 struct Arguments {
     /// Submissions of one measurement
     #[arg(long, default_value_t = 100_000)]
     rows: u64,
-    /// Submissions stored beforehand, for a second measurement
-    #[arg(long, default_value_t = 0)]
+    /// Submissions stored beforehand in the second measurement
+    #[arg(long, default_value_t = 1_000_000)]
     before: u64,
-    /// Submissions in one transaction
+    /// Submissions in one transaction of the second measurement; the program's own number
     #[arg(long, default_value_t = 2000)]
     batch: u64,
-    /// Of many subreddits at once, as in a dump, so many
-    #[arg(long, default_value_t = 5000)]
+    /// Of so many subreddits; a few have most
+    #[arg(long, default_value_t = 100)]
     subreddits: u64,
     /// Only the engine whose name contains this
     #[arg(long, default_value = "")]
@@ -52,10 +61,11 @@ struct Arguments {
     bench: bool,
 }
 
-/// What was stored in what time.
+/// What was done in what time.
 #[derive(Debug, Clone, Copy, Default)]
 struct Rate {
     rows: u64,
+    /// Of JSON.
     bytes: u64,
     spent: Duration,
 }
@@ -63,6 +73,11 @@ struct Rate {
 impl Rate {
     fn per_second(self) -> f64 {
         self.rows as f64 / self.spent.as_secs_f64()
+    }
+
+    /// As a share of another's.
+    fn of(self, other: Rate) -> String {
+        format!("{:.2}", self.per_second() / other.per_second())
     }
 }
 
@@ -80,62 +95,108 @@ impl fmt::Display for Rate {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    println!("| engine | what | submissions | rate | JSON | against |");
+    let folder = tempfile::tempdir()?;
+    let dump = folder.path().join("made.zst");
+    let bytes = rows::write(&dump, arguments.rows, arguments.subreddits)?;
+    let file = Rate {
+        rows: arguments.rows,
+        bytes,
+        spent: limits::decompression(&dump)?,
+    };
+    println!("| engine | what | submissions | rate | JSON | of the limit |");
     println!("|---|---|---|---|---|---|");
+    println!("| | decompression alone | {} | {file} | |", file.rows);
     if "sqlite".contains(&arguments.only) {
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("store.db");
-        let url = format!("sqlite://{}", file.display());
-        let limit = async || limits::sqlite(folder.path()).await;
-        measure(&arguments, &url, limit).await.context("sqlite")?;
+        let url = |name: &str| format!("sqlite://{}", folder.path().join(name).display());
+        let urls = [url("grown.db"), url("empty.db")];
+        let limit = async || limits::sqlite(folder.path(), "grown.db").await;
+        let measured = measure(&arguments, file, &dump, urls, limit).await;
+        measured.context("sqlite")?;
     }
     if "postgres".contains(&arguments.only) {
         let server = tokio::task::spawn_blocking(|| PostgresServer::start_with("")).await?;
-        let url = server.url("postgres");
-        let limit = async || limits::postgres(&url).await;
-        measure(&arguments, &url, limit).await.context("postgres")?;
+        let grown = server.url("postgres");
+        limits::create_database(&grown, "empty").await?;
+        let urls = [grown.clone(), server.url("empty")];
+        let limit = async || limits::postgres(&grown).await;
+        let measured = measure(&arguments, file, &dump, urls, limit).await;
+        measured.context("postgres")?;
     }
     Ok(())
 }
 
 async fn measure(
     arguments: &Arguments,
-    url: &str,
+    file: Rate,
+    dump: &Path,
+    urls: [String; 2],
     limit: impl AsyncFn() -> anyhow::Result<Duration>,
 ) -> anyhow::Result<()> {
-    let store = Store::connect(url, 2).await?;
-    store.migrate().await?;
-    let engine = store.engine();
-    let show = |what: &str, rate: Rate, against: Option<Rate>| {
-        let against = against.map_or(String::new(), |other| {
-            format!("{:.2}", rate.per_second() / other.per_second())
-        });
-        println!("| {engine} | {what} | {} | {rate} | {against} |", rate.rows);
+    let [grown_url, empty_url] = urls;
+    // The tables are there, as they are whenever a backfill is not a program's first act.
+    let grown = migrated(&grown_url).await?;
+    let engine = grown.engine();
+    let show = |what: &str, rate: Rate, share: &str| {
+        println!("| {engine} | {what} | {} | {rate} | {share} |", rate.rows);
     };
-    let first = load(&store, arguments, 0..arguments.rows).await?;
-    let spent = limit().await?;
-    let limit = Rate { spent, ..first };
-    show("the same rows by the engine alone", limit, None);
-    show("stored on none", first, Some(limit));
+
+    let run = program::load(dump, &grown_url)?;
+    ensure!(
+        grown.totals().await?.submissions() == arguments.rows as i64,
+        "not all of the dump is stored"
+    );
+    let loaded = Rate {
+        spent: run.spent,
+        ..file
+    };
+    let alone = Rate {
+        spent: limit().await?,
+        ..file
+    };
+    show("the engine alone, from memory", alone, "");
+    let peak = format!(
+        "the program, from the dump, in {:.0} MB",
+        run.peak_megabytes
+    );
+    show(&peak, loaded, &loaded.of(alone));
+    let again = Rate {
+        spent: program::load(dump, &grown_url)?.spent,
+        ..file
+    };
+    show("the program, the same again", again, &again.of(alone));
+
     if arguments.before > arguments.rows {
-        let filled = load(&store, arguments, arguments.rows..arguments.before).await?;
-        show("stored in between", filled, Some(first));
-        let on = arguments.before..arguments.before + arguments.rows;
-        let last = load(&store, arguments, on).await?;
-        show("stored on those", last, Some(first));
+        let filled = store(arguments, arguments.rows..arguments.before, &[&grown]).await?;
+        show("filling", filled[0], "");
+        let empty = migrated(&empty_url).await?;
+        let range = arguments.before..arguments.before + arguments.rows;
+        let rates = store(arguments, range, &[&grown, &empty]).await?;
+        show("on none", rates[1], "");
+        let what = format!("on {}", arguments.before);
+        show(
+            &what,
+            rates[0],
+            &format!("{} of that on none", rates[0].of(rates[1])),
+        );
+        empty.close().await;
     }
-    // A backfill that is done again.
-    let again = load(&store, arguments, 0..arguments.rows).await?;
-    show("known already", again, Some(first));
-    store.close().await;
+    grown.close().await;
     Ok(())
 }
 
-/// Stores these rows, as many of which are new as are said to be.
-async fn load(store: &Store, arguments: &Arguments, range: Range<u64>) -> anyhow::Result<Rate> {
-    let mut rate = Rate::default();
-    let before = store.totals().await?.submissions();
-    let mut fresh = 0;
+async fn migrated(url: &str) -> anyhow::Result<Store> {
+    let store = Store::connect(url, 2).await?;
+    store.migrate().await?;
+    Ok(store)
+}
+
+/// Stores these rows in each of the stores, by turns after each transaction; all of them are new.
+async fn store(
+    arguments: &Arguments,
+    range: Range<u64>,
+    stores: &[&Store],
+) -> anyhow::Result<Vec<Rate>> {
+    let mut rates = vec![Rate::default(); stores.len()];
     let mut from = range.start;
     let mut told = Instant::now();
     while from < range.end {
@@ -143,27 +204,36 @@ async fn load(store: &Store, arguments: &Arguments, range: Range<u64>) -> anyhow
         let observations: Vec<_> = (from..to)
             .map(|number| rows::submission(number, arguments.subreddits))
             .collect::<anyhow::Result<_>>()?;
-        let record = ArchiveRecord {
-            observations: &observations,
-            undecodable: &[],
-            refresh: false,
-            now_ms: rows::NOW_MS,
-        };
-        let begun = Instant::now();
-        fresh += store.record_archived(&record).await?.fresh;
-        rate.spent += begun.elapsed();
-        rate.rows += to - from;
-        rate.bytes += observations
-            .iter()
-            .map(|observation| observation.raw.get().len() as u64)
-            .sum::<u64>();
+        for (store, rate) in stores.iter().zip(&mut rates) {
+            rate.spent += transaction(store, &observations).await?;
+            rate.rows += to - from;
+            rate.bytes += observations
+                .iter()
+                .map(|observation| observation.raw.get().len() as u64)
+                .sum::<u64>();
+        }
         from = to;
         if told.elapsed() > Duration::from_secs(10) {
             told = Instant::now();
-            eprintln!("{}: {to}: {rate}", store.engine());
+            eprintln!("{}: {to}: {}", stores[0].engine(), rates[0]);
         }
     }
-    let after = store.totals().await?.submissions();
-    ensure!(after - before == fresh as i64, "the counters are not true");
-    Ok(rate)
+    Ok(rates)
+}
+
+async fn transaction(store: &Store, observations: &[Observation]) -> anyhow::Result<Duration> {
+    let record = ArchiveRecord {
+        observations,
+        undecodable: &[],
+        refresh: false,
+        now_ms: rows::NOW_MS,
+    };
+    let begun = Instant::now();
+    let stored = store.record_archived(&record).await?;
+    let spent = begun.elapsed();
+    ensure!(
+        stored.fresh == observations.len() as u64,
+        "some were there already"
+    );
+    Ok(spent)
 }

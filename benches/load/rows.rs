@@ -3,14 +3,36 @@
 use anyhow::Context;
 use freshet::submission::{Observation, decode};
 use serde_json::value::RawValue;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 
 /// Milliseconds.
 pub(crate) const NOW_MS: i64 = 1_790_000_000_000;
 
-/// About 2.6 KB of JSON, as in a dump of 2026; the id and the time grow with the number. A few
-/// subreddits have most of them.
+/// The first of them as a dump, an object a line; how many bytes of JSON that is.
+pub(crate) fn write(path: &Path, rows: u64, subreddits: u64) -> anyhow::Result<u64> {
+    let mut encoder = zstd::Encoder::new(File::create(path)?, 3)?;
+    let mut bytes = 0;
+    for number in 0..rows {
+        let line = json(number, subreddits)?.replace('\n', "");
+        bytes += line.len() as u64;
+        writeln!(encoder, "{line}")?;
+    }
+    encoder.finish()?.sync_all()?;
+    Ok(bytes)
+}
+
+/// As if it had come in an answer.
 pub(crate) fn submission(number: u64, subreddits: u64) -> anyhow::Result<Observation> {
+    let raw = RawValue::from_string(json(number, subreddits)?)?;
+    decode(raw, NOW_MS).ok().context("it has an id and a time")
+}
+
+/// About 2.6 KB, as in a dump of 2026; the id and the time grow with the number. A few subreddits
+/// have most of them.
+fn json(number: u64, subreddits: u64) -> anyhow::Result<String> {
     let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state = state
@@ -48,8 +70,7 @@ pub(crate) fn submission(number: u64, subreddits: u64) -> anyhow::Result<Observa
         }
     }
     json.push('}');
-    let raw = RawValue::from_string(json)?;
-    decode(raw, NOW_MS).ok().context("it has an id and a time")
+    Ok(json)
 }
 
 fn base36(mut number: u64) -> String {
