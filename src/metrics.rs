@@ -80,6 +80,10 @@ pub struct Metrics {
 pub struct BackfillMetrics {
     /// `source`: reddit, arctic-shift, files; `outcome`: fresh, renewed, known.
     pub submissions: IntCounterVec,
+    /// `state`: running, paused.
+    pub open: IntGaugeVec,
+    /// `state`: waiting, active, failed.
+    pub slices: IntGaugeVec,
 }
 
 /// Talking to Reddit.
@@ -246,6 +250,8 @@ impl Metrics {
             },
             backfill: BackfillMetrics {
                 submissions: r.counters("freshet_backfill_submissions_total", "Submissions that backfills found, by what they were to the database: fresh, renewed (a newer state of a known one), known.", &["source", "outcome"]),
+                open: r.int_gauges("freshet_backfills", "Backfills that are neither done nor cancelled, by state: running (also where nobody works on it), paused.", &["state"]),
+                slices: r.int_gauges("freshet_backfill_slices", "Slices of those backfills by state: waiting, active (being brought in), failed (set aside, also of backfills that are done but for them).", &["state"]),
             },
             ingest: IngestMetrics {
                 fetch_seconds: r.histograms("submission_fetch_time_seconds", "Seconds of one fetch, from its request to its answer, observed for each submission.", &["source"], SECONDS_REQUEST),
@@ -285,6 +291,12 @@ impl Metrics {
                 let found = &self.backfill.submissions;
                 found.with_label_values(&[source, outcome]).inc_by(0);
             }
+        }
+        for state in ["running", "paused"] {
+            self.backfill.open.with_label_values(&[state]).set(0);
+        }
+        for state in ["waiting", "active", "failed"] {
+            self.backfill.slices.with_label_values(&[state]).set(0);
         }
         self.discover.late.with_label_values(&["other"]).inc_by(0);
         for kind in ["repair", "sweep"] {

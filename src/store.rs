@@ -39,7 +39,7 @@ mod windows;
 
 pub use archived::{ArchiveRecord, ArchiveStored};
 pub use attempts::{Attempt, Failure, PastAttempt};
-pub use backfills::{Backfill, BackfillFilter, NewBackfill, NewSlice, Slice};
+pub use backfills::{Backfill, BackfillCounts, BackfillFilter, NewBackfill, NewSlice, Slice};
 pub use backlog::FetchCounts;
 pub use claims::{Claim, Claimed, TimedAhead};
 pub use codes::{

@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(2);
-/// What waits for later and what is set aside is counted row by row, so less often.
+/// What waits for later, what is set aside and slices are counted row by row, so less often.
 const COUNT_EVERY: u32 = 5;
 const QUEUE: &str = "fetch";
 
@@ -96,6 +96,10 @@ impl Gauges {
         self.progress.made();
         if count && let Err(error) = self.backlog().await {
             tracing::debug!(%error, "The backlog could not be sampled");
+        }
+        self.progress.made();
+        if count && let Err(error) = self.backfills().await {
+            tracing::debug!(%error, "The backfills could not be sampled");
         }
         self.progress.made();
         if let Err(error) = self.queue().await {
@@ -191,6 +195,22 @@ impl Gauges {
                 .set(count);
         }
         self.oldest("backlog", self.store.oldest_due(now_ms).await?);
+        Ok(())
+    }
+
+    async fn backfills(&self) -> Result<(), crate::store::StoreError> {
+        let counts = self.store.count_backfills((self.now_ms)()).await?;
+        let backfill = &self.metrics.backfill;
+        for (state, count) in [("running", counts.running), ("paused", counts.paused)] {
+            backfill.open.with_label_values(&[state]).set(count);
+        }
+        for (state, count) in [
+            ("waiting", counts.waiting),
+            ("active", counts.active),
+            ("failed", counts.failed),
+        ] {
+            backfill.slices.with_label_values(&[state]).set(count);
+        }
         Ok(())
     }
 

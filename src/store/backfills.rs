@@ -123,9 +123,11 @@ const ADD_SLICES: Dialects = Dialects {
             CASE WHEN n.value->>'name' IS NULL THEN n.value->>'start' ELSE 0 END, 'waiting', $3
      FROM json_each($2) AS n",
 };
-/// `$1` now, which says whose claims hold; `$2` to `$5` narrow it where they are not null.
-const READ: Dialects = Dialects::same(
-    "SELECT b.id, b.subreddit, b.source, b.request, b.range_start, b.range_end, b.newest_first,
+/// `$1` now, which says whose claims hold.
+macro_rules! read {
+    ($which:literal) => {
+        Dialects::same(concat!(
+            "SELECT b.id, b.subreddit, b.source, b.request, b.range_start, b.range_end, b.newest_first,
             b.max_active, b.refresh, b.state, b.expected, b.created_at, b.finished_at,
             count(s.id) AS slices,
             coalesce(sum(CASE WHEN s.state = 'done' THEN 1 ELSE 0 END), 0) AS slices_done,
@@ -143,10 +145,38 @@ const READ: Dialects = Dialects::same(
             CAST(coalesce(sum(s.requests), 0) AS bigint) AS requests,
             max(CASE WHEN s.state <> 'done' THEN s.reason END) AS trouble
      FROM backfills AS b LEFT JOIN slices AS s ON s.backfill = b.id
-     WHERE (CAST($2 AS bigint) IS NULL OR b.id = $2) AND (CAST($3 AS text) IS NULL OR b.subreddit = $3)
+     WHERE ",
+            $which
+        ))
+    };
+}
+/// `$2` to `$5` narrow it where they are not null.
+const READ: Dialects = read!(
+    "(CAST($2 AS bigint) IS NULL OR b.id = $2) AND (CAST($3 AS text) IS NULL OR b.subreddit = $3)
        AND (CAST($4 AS text) IS NULL OR b.request = $4)
        AND ($5 = 0 OR b.state IN ('running', 'paused'))
-     GROUP BY b.id ORDER BY b.id DESC LIMIT $6",
+     GROUP BY b.id ORDER BY b.id DESC LIMIT $6"
+);
+const UNSETTLED: Dialects = read!(
+    "b.id IN (SELECT id FROM backfills WHERE state IN ('running', 'paused')
+              UNION SELECT backfill FROM slices WHERE state = 'failed')
+       AND b.state <> 'cancelled'
+     GROUP BY b.id ORDER BY b.id DESC LIMIT $2"
+);
+/// Each part is found by a partial index that holds nothing of what is done; `$1` now. CROSS JOIN: SQLite
+/// begins with its left, so what was left over when a backfill was cancelled costs nothing either.
+const COUNT: Dialects = Dialects::same(
+    "SELECT b.running, b.paused, s.waiting - s.active AS waiting, s.active,
+            (SELECT count(*) FROM slices AS f JOIN backfills AS whose ON whose.id = f.backfill
+             WHERE f.state = 'failed' AND whose.state <> 'cancelled') AS failed
+     FROM (SELECT coalesce(sum(CASE WHEN state = 'running' THEN 1 ELSE 0 END), 0) AS running,
+                  coalesce(sum(CASE WHEN state = 'paused' THEN 1 ELSE 0 END), 0) AS paused
+           FROM backfills WHERE state IN ('running', 'paused')) AS b,
+          (SELECT count(*) AS waiting,
+                  coalesce(sum(CASE WHEN w.claimed_until_ms > $1 THEN 1 ELSE 0 END), 0) AS active
+           FROM backfills AS open CROSS JOIN slices AS w
+           WHERE open.state IN ('running', 'paused') AND w.backfill = open.id
+             AND w.state = 'waiting') AS s",
 );
 const SET_STATE: Dialects = Dialects::same(
     "UPDATE backfills SET state = $2, finished_at = $3 WHERE id = $1
@@ -158,6 +188,21 @@ const REVIVE: Dialects = Dialects::same(
          fed_ms = CASE WHEN claimed_until_ms > $2 THEN fed_ms END
      WHERE backfill = $1 AND state <> 'done'",
 );
+
+/// How many backfills are neither done nor cancelled, and what is left of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, sqlx::FromRow)]
+pub struct BackfillCounts {
+    /// Backfills that go on.
+    pub running: i64,
+    /// Backfills that were paused.
+    pub paused: i64,
+    /// Their slices that nobody works on.
+    pub waiting: i64,
+    /// Their slices that are being brought in.
+    pub active: i64,
+    /// Slices that were set aside, of those and of what is done but for them.
+    pub failed: i64,
+}
 
 /// Which backfills are read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -224,6 +269,32 @@ impl Store {
                 .bind(i32::from(filter.open))
                 .bind(i64::from(limit));
             Ok(query.fetch_all(pool).await?)
+        })
+    }
+
+    /// Backfills that are neither done nor cancelled, and those that are done but for what was set
+    /// aside; the newest first.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn unsettled_backfills(
+        &self,
+        limit: u32,
+        now_ms: i64,
+    ) -> Result<Vec<Backfill>, StoreError> {
+        on_engine!(self, read, UNSETTLED, |sql, pool| {
+            let query = sqlx::query_as(sql).bind(now_ms).bind(i64::from(limit));
+            Ok(query.fetch_all(pool).await?)
+        })
+    }
+
+    /// How much of them there is. What is done costs nothing.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn count_backfills(&self, now_ms: i64) -> Result<BackfillCounts, StoreError> {
+        on_engine!(self, read, COUNT, |sql, pool| {
+            Ok(sqlx::query_as(sql).bind(now_ms).fetch_one(pool).await?)
         })
     }
 

@@ -7,6 +7,7 @@
 
 mod archived;
 mod archived_meetings;
+mod backfills;
 mod backlog;
 mod contents;
 mod dead;
