@@ -180,7 +180,9 @@ const COUNT: Dialects = Dialects::same(
 );
 const SET_STATE: Dialects = Dialects::same(
     "UPDATE backfills SET state = $2, finished_at = $3 WHERE id = $1
-       AND (state IN ('running', 'paused') OR $4)",
+       AND (state IN ('running', 'paused') OR $4
+            OR $2 = 'cancelled' AND state = 'done'
+               AND EXISTS (SELECT 1 FROM slices WHERE backfill = $1 AND state = 'failed'))",
 );
 /// What was set aside is tried again, and what was fed before is fed anew.
 const REVIVE: Dialects = Dialects::same(
@@ -299,7 +301,8 @@ impl Store {
     }
 
     /// Pauses, resumes or cancels a backfill; false where it is done or cancelled already. One that is
-    /// resumed tries again what was set aside, also where nothing else was left of it.
+    /// resumed tries again what was set aside, and one that is cancelled gives it up, also where
+    /// nothing else was left of it.
     ///
     /// # Errors
     /// As the database answers.

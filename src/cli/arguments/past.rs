@@ -103,7 +103,7 @@ pub(in crate::cli) enum BackfillAction {
         #[arg(value_name = "NUMBER")]
         backfill: i64,
     },
-    /// Give it up; what it stored stays
+    /// Give it up, also what of it was set aside; what it stored stays
     Cancel {
         /// Its number
         #[arg(value_name = "NUMBER")]

@@ -8,7 +8,7 @@ use freshet::store::{
 
 conformance!(
     slices_of_open_backfills_are_counted_by_state,
-    what_was_set_aside_is_told_of_until_it_is_tried_again,
+    what_was_set_aside_is_told_of_until_it_is_tried_again_or_given_up,
 );
 
 /// Begins one in so many slices of an hour.
@@ -87,7 +87,7 @@ async fn slices_of_open_backfills_are_counted_by_state(world: World) {
     assert!(unsettled(&world).await.is_empty());
 }
 
-async fn what_was_set_aside_is_told_of_until_it_is_tried_again(world: World) {
+async fn what_was_set_aside_is_told_of_until_it_is_tried_again_or_given_up(world: World) {
     let backfill = begin(&world, 1).await;
     set_aside(&world, backfill, 0).await;
     let told = unsettled(&world).await;
@@ -106,4 +106,10 @@ async fn what_was_set_aside_is_told_of_until_it_is_tried_again(world: World) {
     set(&world, backfill, BackfillState::Running).await;
     let again = counts(&world).await;
     assert_eq!((again.running, again.waiting, again.failed), (1, 1, 0));
+
+    set_aside(&world, backfill, 0).await;
+    assert_eq!(counts(&world).await, only_failed);
+    set(&world, backfill, BackfillState::Cancelled).await;
+    assert_eq!(counts(&world).await, BackfillCounts::default());
+    assert!(unsettled(&world).await.is_empty());
 }
