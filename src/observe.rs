@@ -13,4 +13,7 @@ mod status;
 pub use gauges::{Gauges, sample};
 pub use http::{Health, Opening, serve};
 pub use logging::{LogFormat, RecentLines, start as start_logging};
-pub use status::{Live, QueueStatus, RateBudget, Status, SubredditStatus, read as read_status};
+pub use status::{
+    BackfillStatus, BackfillsStatus, Live, MOST_BACKFILLS, QueueStatus, RateBudget, Status,
+    SubredditStatus, read as read_status,
+};

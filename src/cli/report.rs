@@ -1,8 +1,10 @@
 //! `freshet status`: one screen.
 
+mod past;
+
 use crate::app::{now_ms, open_existing_store, reachable, try_queue};
 use crate::config::Config;
-use crate::observe::{Status, read_status};
+use crate::observe::{Status, SubredditStatus, read_status};
 use crate::store::Store;
 use anyhow::Context;
 use comfy_table::presets::NOTHING;
@@ -124,8 +126,15 @@ fn print(status: &Status) {
     }
     if status.subreddits.is_empty() {
         println!("Subreddits   none is watched; add some with: freshet subreddits add NAME…");
-        return;
+    } else {
+        println!("\n{}", subreddits(&status.subreddits, now));
     }
+    for line in past::lines(&status.backfills) {
+        println!("{line}");
+    }
+}
+
+fn subreddits(subreddits: &[SubredditStatus], now: i64) -> Table {
     let mut rows = table(&[
         "SUBREDDIT",
         "STATE",
@@ -136,7 +145,7 @@ fn print(status: &Status) {
         "GAPS",
     ]);
     align_right(&mut rows, &[2, 3, 6]);
-    for subreddit in &status.subreddits {
+    for subreddit in subreddits {
         rows.add_row([
             subreddit.name.clone(),
             shown(subreddit.reason.as_ref().unwrap_or(&subreddit.state)),
@@ -151,7 +160,7 @@ fn print(status: &Status) {
             subreddit.open_gaps.to_string(),
         ]);
     }
-    println!("\n{rows}");
+    rows
 }
 
 /// Whether a terminal would do something else than show it: move, colour, turn round what follows.

@@ -2,7 +2,7 @@
 
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::store::{Store, Subreddit, SubredditState};
+use crate::store::{Backfill, BackfillCounts, Store, Subreddit, SubredditState};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,7 +58,65 @@ pub struct Status {
     pub budget: Option<RateBudget>,
     /// The watched list.
     pub subreddits: Vec<SubredditStatus>,
+    /// What is being brought in of the past.
+    #[serde(default)]
+    pub backfills: BackfillsStatus,
 }
+
+/// Backfills that are neither done nor cancelled, or done but for what was set aside.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct BackfillsStatus {
+    /// Those that go on.
+    pub running: i64,
+    /// Those that were paused.
+    pub paused: i64,
+    /// Their slices that nobody works on.
+    pub slices_waiting: i64,
+    /// Their slices that are being brought in.
+    pub slices_active: i64,
+    /// Slices that were set aside, until they are tried again or given up.
+    pub slices_failed: i64,
+    /// The newest of them, [`MOST_BACKFILLS`] at most.
+    pub newest: Vec<BackfillStatus>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BackfillStatus {
+    /// Its number.
+    pub id: i64,
+    /// Whose past; `all` for everything that files hold.
+    pub subreddit: String,
+    /// `reddit`, `arctic-shift` or `files`.
+    pub source: String,
+    /// `running`, `paused`, or `done` where slices were set aside.
+    pub state: String,
+    /// From then on, seconds since the epoch.
+    pub range_start: i64,
+    /// Until then, seconds since the epoch.
+    pub range_end: i64,
+    /// When it was begun, seconds since the epoch.
+    pub created_at: i64,
+    /// How much of its time is stored, from 0 to 1; of files, how many of them.
+    pub share_done: f64,
+    /// Its slices.
+    pub slices: i64,
+    /// Of those, done.
+    pub slices_done: i64,
+    /// Of those, being brought in.
+    pub slices_active: i64,
+    /// Of those, set aside.
+    pub slices_failed: i64,
+    /// Submissions found.
+    pub listed: i64,
+    /// How many it is expected to find.
+    pub expected: Option<i64>,
+    /// What went wrong last with a slice that waits or was set aside.
+    pub trouble: Option<String>,
+}
+
+/// Backfills that a status tells of one by one.
+pub const MOST_BACKFILLS: u32 = 100;
 
 /// Jobs by where they are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -130,6 +188,13 @@ pub async fn read(
         store.fetch_counts(now_ms).await?,
         store.subreddits().await?,
     );
+    let open = store.count_backfills(now_ms).await?;
+    // Most have none, which is found out at once.
+    let newest = if open == BackfillCounts::default() {
+        Vec::new()
+    } else {
+        store.unsettled_backfills(MOST_BACKFILLS, now_ms).await?
+    };
     let (mut depth, mut workers) = (None, None);
     if let Some(queue) = queue {
         depth = queue.depth().await.ok();
@@ -153,7 +218,39 @@ pub async fn read(
         },
         budget: live.and_then(Live::budget),
         subreddits: subreddits.into_iter().map(SubredditStatus::from).collect(),
+        backfills: BackfillsStatus {
+            running: open.running,
+            paused: open.paused,
+            slices_waiting: open.waiting,
+            slices_active: open.active,
+            slices_failed: open.failed,
+            newest: newest.into_iter().map(BackfillStatus::from).collect(),
+        },
     })
+}
+
+impl From<Backfill> for BackfillStatus {
+    fn from(row: Backfill) -> BackfillStatus {
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let share_done = row.seconds_done as f64 / row.seconds.max(1) as f64;
+        BackfillStatus {
+            id: row.id,
+            subreddit: row.subreddit,
+            source: row.source,
+            state: row.state,
+            range_start: row.range_start,
+            range_end: row.range_end,
+            created_at: row.created_at,
+            share_done: share_done.clamp(0.0, 1.0),
+            slices: row.slices,
+            slices_done: row.slices_done,
+            slices_active: row.slices_active,
+            slices_failed: row.slices_failed,
+            listed: row.listed,
+            expected: row.expected,
+            trouble: row.trouble,
+        }
+    }
 }
 
 impl From<Subreddit> for SubredditStatus {

@@ -3,6 +3,7 @@
 use super::support::binary::Home;
 use super::support::postgres::fresh_database;
 use freshet::simulator::{ArchiveOptions, Oddities, Simulator, SimulatorOptions};
+use freshet::store::{SliceDue, Store};
 use freshet::submission::SubredditName;
 use std::io::Write;
 use std::time::Duration;
@@ -202,4 +203,84 @@ async fn a_damaged_dump_ends_with_an_error_and_all_before_it_stored() {
     assert_eq!(stored(&home, &database).await.len(), 3_000);
     let rejects = std::fs::read_to_string(home.path().join("freshet-rejects.ndjson")).unwrap();
     assert!(rejects.lines().count() >= 2, "{rejects}");
+}
+
+/// Sets the first slice of the only backfill aside, as six failed attempts do.
+async fn set_aside_one(database: &str) {
+    let store = Store::connect(database, 1).await.unwrap();
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    let slice = store.slices(1).await.unwrap()[0].id;
+    let claim = store.begin_slice(slice, "test", now_ms, 1_000).await;
+    let claim = claim.unwrap().unwrap();
+    let given_back = store.give_slice_back(&claim, Some("refused"), SliceDue::Never, now_ms);
+    given_back.await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn an_operator_sees_what_others_bring_in_and_what_was_set_aside() {
+    let (simulator, _) = world(Duration::ZERO).await;
+    let url = simulator.url();
+    let home = Home::new();
+    let database = format!("sqlite://{}/freshet.db", home.path().display());
+    let run = async |words: &[&str]| home.run(&line(words, &url, &database)).await.ended_with(0);
+    let status = async || {
+        run(&["status", "--http-listen", "127.0.0.1:9"])
+            .await
+            .stdout
+    };
+    run(&["migrate"]).await;
+    assert!(!status().await.contains("BACKFILL"));
+    let detach = ["backfill", NAME, "--since", "2d", "--detach"];
+    run(&detach).await;
+    let waits = status().await;
+    for words in ["BACKFILL OF", NAME, "arctic-shift", "0 %  waits"] {
+        assert!(waits.contains(words), "{words}: {waits}");
+    }
+    set_aside_one(&database).await;
+    run(&["backfill", "pause", "1"]).await;
+    let told = status().await;
+    for words in [
+        "0 %  paused",
+        "Set aside    1 slice of backfill 1; try again: freshet backfill resume 1",
+        "refused",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+
+    let reddit = [
+        "run",
+        "--reddit-api-url",
+        &url,
+        "--reddit-auth-url",
+        &url,
+        "--reddit-client-id",
+        "x",
+        "--http-listen",
+        "127.0.0.1:0",
+    ];
+    let process = home.start(&line(&reddit, &url, &database));
+    let (open, slices) = ("freshet_backfills", "freshet_backfill_slices");
+    let paused = process.until_gauge(open, ("state", "paused"), |it| it == 1.0);
+    paused.await;
+    let failed = process.until_gauge(slices, ("state", "failed"), |it| it == 1.0);
+    failed.await;
+    run(&["backfill", "resume", "1"]).await;
+    let over = process.until_gauge(open, ("state", "paused"), |it| it == 0.0);
+    over.await;
+    for (name, state) in [
+        (open, "running"),
+        (slices, "waiting"),
+        (slices, "active"),
+        (slices, "failed"),
+    ] {
+        let none = process.until_gauge(name, ("state", state), |it| it == 0.0);
+        none.await;
+    }
+    let metrics = process.metrics().await;
+    assert!(metrics.total("freshet_backfill_submissions_total") > 1_000.0);
+    let seen = process.status().await;
+    assert_eq!(seen["backfills"]["running"], 0, "{seen}");
+    assert_eq!(seen["backfills"]["newest"].as_array().unwrap().len(), 0);
+    assert!(!status().await.contains("BACKFILL"));
 }

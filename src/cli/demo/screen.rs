@@ -317,7 +317,7 @@ fn log_line(line: &str, width: usize) -> Line<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::{QueueStatus, RateBudget};
+    use crate::observe::{BackfillsStatus, QueueStatus, RateBudget};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
@@ -356,6 +356,7 @@ mod tests {
                 remaining: 5_923.0,
             }),
             subreddits: names.collect(),
+            backfills: BackfillsStatus::default(),
         }
     }
 
