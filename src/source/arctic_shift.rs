@@ -26,7 +26,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::time::sleep;
 
 /// The `source` label of every metric written here.
-const SOURCE: &str = "arctic_shift";
+const SOURCE: &str = "arctic-shift";
 /// The `endpoint` label.
 const POSTS_SEARCH: &str = "posts_search";
 

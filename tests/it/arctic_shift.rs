@@ -395,7 +395,7 @@ async fn what_is_left_is_shown_and_kept_to() {
     let options = ArcticShiftOptions::new(server.url.clone(), "freshet-test".to_owned());
     let client = ArcticShift::new(options, plenty(), Arc::clone(&metrics)).unwrap();
     page(&client).await.unwrap();
-    let (api, source) = (&metrics.api, "arctic_shift");
+    let (api, source) = (&metrics.api, "arctic-shift");
     let remaining = api.budget_remaining.with_label_values(&[source]);
     assert!(remaining.get().abs() < 0.5, "{}", remaining.get());
     let limit = api.budget_limit.with_label_values(&[source]);
