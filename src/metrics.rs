@@ -251,7 +251,7 @@ impl Metrics {
             backfill: BackfillMetrics {
                 submissions: r.counters("freshet_backfill_submissions_total", "Submissions that backfills found, by what they were to the database: fresh, renewed (a newer state of a known one), known.", &["source", "outcome"]),
                 open: r.int_gauges("freshet_backfills", "Backfills that are neither done nor cancelled, by state: running (also where nobody works on it), paused.", &["state"]),
-                slices: r.int_gauges("freshet_backfill_slices", "Slices of those backfills by state: waiting, active (being brought in), failed (set aside, also of backfills that are done but for them).", &["state"]),
+                slices: r.int_gauges("freshet_backfill_slices", "Slices of backfills that are neither done nor cancelled, by state: waiting, active (being brought in), failed (set aside, also of backfills that are done but for them).", &["state"]),
             },
             ingest: IngestMetrics {
                 fetch_seconds: r.histograms("submission_fetch_time_seconds", "Seconds of one fetch, from its request to its answer, observed for each submission.", &["source"], SECONDS_REQUEST),

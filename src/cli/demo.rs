@@ -85,6 +85,8 @@ pub(super) async fn run(
         .parse()
         .context("the simulated Reddit has no address")?;
     config.reddit.auth_url = Clone::clone(&url);
+    // The real one has nothing of it, and nothing is to leave this machine.
+    config.arctic_shift.url = Clone::clone(&url);
     config.reddit.api_url = url;
     config.reddit.login = None;
     config.reddit.client = Some(RedditClient {
