@@ -1,6 +1,6 @@
 //! What a backfill will take: which source, which slices, how much of everything.
 
-use crate::source::{ArcticShift, Order, SourceError};
+use crate::source::{ArchivePage, ArcticShift, Order, SourceError};
 use crate::store::{Interval, NewSlice};
 use crate::submission::SubredditName;
 use std::num::NonZeroU32;
@@ -14,6 +14,8 @@ const LONGEST_SLICE: i64 = 30 * 86_400;
 const MOST_SLICES: i64 = 5_000;
 /// Pages that are looked at to estimate the rest.
 const SAMPLES: i64 = 6;
+/// How often one of them is asked for before there is no plan; whoever asks for it is there.
+const TRIES: u32 = 3;
 /// New rows of a page, of which the first stood on the one before.
 const ROWS_PER_PAGE: u64 = 99;
 /// A stored submission takes about so much more than the object that came, with columns and indexes.
@@ -155,9 +157,7 @@ pub async fn plan(
         let Some(from) = place(missing, length * look / looks) else {
             break;
         };
-        let page = archive
-            .page(subreddit, from.start, from.end, Order::OldestFirst, 1)
-            .await?;
+        let page = page(archive, subreddit, from, Order::OldestFirst).await?;
         let created = page.items.iter().map(|item| item.submission.created_utc);
         let span = match created.max() {
             Some(newest) if page.full => newest - from.start + 1,
@@ -172,9 +172,11 @@ pub async fn plan(
         });
     }
     if samples.iter().all(|sample| sample.rows == 0) {
-        let ever = archive
-            .page(subreddit, 0, i64::from(u32::MAX), Order::NewestFirst, 1)
-            .await?;
+        let ever = Interval {
+            start: 0,
+            end: i64::from(u32::MAX),
+        };
+        let ever = page(archive, subreddit, ever, Order::NewestFirst).await?;
         if ever.items.is_empty() {
             return Err(PlanError::Unknown(subreddit.clone()));
         }
@@ -182,6 +184,22 @@ pub async fn plan(
     Ok(from_samples(
         missing, length, &samples, per_minute, max_active,
     ))
+}
+
+/// One page, though an answer went wrong now and then.
+async fn page(
+    archive: &ArcticShift,
+    subreddit: &SubredditName,
+    of: Interval,
+    order: Order,
+) -> Result<ArchivePage, SourceError> {
+    let mut tries = 1;
+    loop {
+        match archive.page(subreddit, of.start, of.end, order, 1).await {
+            Err(SourceError::Wait { .. }) if tries < TRIES => tries += 1,
+            answered => return answered,
+        }
+    }
 }
 
 #[expect(

@@ -2,7 +2,7 @@
 
 use super::support::binary::Home;
 use super::support::postgres::fresh_database;
-use freshet::simulator::{ArchiveOptions, Oddities, Simulator, SimulatorOptions};
+use freshet::simulator::{ArchiveOptions, Fault, Oddities, Simulator, SimulatorOptions};
 use freshet::store::{SliceDue, Store};
 use freshet::submission::SubredditName;
 use std::io::Write;
@@ -159,6 +159,21 @@ async fn mistakes_are_told_before_anything_begins() {
     simulator.stop().await.unwrap();
     let away = run(&["backfill", NAME, "--since", "2d"], &url).await;
     away.ended_with(1).says(&["arctic_shift.url"]);
+}
+
+#[tokio::test]
+async fn a_plan_survives_an_answer_that_goes_wrong() {
+    let (simulator, _) = world(Duration::ZERO).await;
+    let url = simulator.url();
+    simulator
+        .control()
+        .fail_next(1, Fault::Blocked, None)
+        .unwrap();
+    let home = Home::new();
+    let database = format!("sqlite://{}/freshet.db", home.path().display());
+    let plan = ["backfill", NAME, "--since", "2d", "--dry-run"];
+    let planned = home.run(&line(&plan, &url, &database)).await.ended_with(0);
+    assert!(planned.stdout.contains("judged by"), "{}", planned.stdout);
 }
 
 #[tokio::test]
