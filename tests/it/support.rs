@@ -11,6 +11,7 @@ pub mod exposition;
 pub mod faketime;
 pub mod jobs;
 pub mod mutate;
+pub mod past;
 pub mod pipeline;
 #[expect(dead_code, reason = "the faults alone kill and freeze this server")]
 pub mod postgres;
