@@ -178,12 +178,16 @@ const COUNT: Dialects = Dialects::same(
            WHERE open.state IN ('running', 'paused') AND w.backfill = open.id
              AND w.state = 'waiting') AS s",
 );
-const SET_STATE: Dialects = Dialects::same(
-    "UPDATE backfills SET state = $2, finished_at = $3 WHERE id = $1
-       AND (state IN ('running', 'paused') OR $4
-            OR $2 = 'cancelled' AND state = 'done'
-               AND EXISTS (SELECT 1 FROM slices WHERE backfill = $1 AND state = 'failed'))",
-);
+/// The backfill's row first, as whoever records a slice does.
+const LOCK: Dialects = Dialects {
+    postgres: "SELECT state FROM backfills WHERE id = $1 FOR NO KEY UPDATE",
+    sqlite: "SELECT state FROM backfills WHERE id = $1",
+};
+const SET_STATE: Dialects =
+    Dialects::same("UPDATE backfills SET state = $2, finished_at = $3 WHERE id = $1");
+/// What only a new try or giving it up can settle.
+const SET_ASIDE: Dialects =
+    Dialects::same("SELECT count(*) FROM slices WHERE backfill = $1 AND state = 'failed'");
 /// What was set aside is tried again, and what was fed before is fed anew.
 const REVIVE: Dialects = Dialects::same(
     "UPDATE slices SET state = 'waiting', attempts = 0, due_ms = $2,
@@ -315,9 +319,18 @@ impl Store {
         let now = now_ms.div_euclid(1000);
         within_deadline(async {
             let mut transaction = self.begin().await?;
-            let finished = matches!(state, BackfillState::Cancelled | BackfillState::Done);
-            let revives = state == BackfillState::Running;
-            let revived: u64 = if revives {
+            let before: Option<String> =
+                in_transaction!(&mut transaction, LOCK, |sql, connection| {
+                    let query = sqlx::query_scalar(sql).bind(id);
+                    query.fetch_optional(connection).await?
+                });
+            let before = before.map(|word| word.parse().map_err(StoreError::unreadable));
+            let ended = match before.transpose()? {
+                None | Some(BackfillState::Cancelled) => return Ok(false),
+                Some(BackfillState::Done) => true,
+                Some(BackfillState::Running | BackfillState::Paused) => false,
+            };
+            let revived: u64 = if state == BackfillState::Running {
                 in_transaction!(&mut transaction, REVIVE, |sql, connection| {
                     let query = sqlx::query(sql).bind(id).bind(now_ms);
                     query.execute(connection).await?.rows_affected()
@@ -325,16 +338,26 @@ impl Store {
             } else {
                 0
             };
-            let changed = in_transaction!(&mut transaction, SET_STATE, |sql, connection| {
+            if ended && revived == 0 {
+                let given_up: i64 =
+                    in_transaction!(&mut transaction, SET_ASIDE, |sql, connection| {
+                        let query = sqlx::query_scalar(sql).bind(id);
+                        query.fetch_one(connection).await?
+                    });
+                if state != BackfillState::Cancelled || given_up == 0 {
+                    return Ok(false);
+                }
+            }
+            let finished = matches!(state, BackfillState::Cancelled | BackfillState::Done);
+            in_transaction!(&mut transaction, SET_STATE, |sql, connection| {
                 let query = sqlx::query(sql)
                     .bind(id)
                     .bind(state.as_str())
-                    .bind(finished.then_some(now))
-                    .bind(revived > 0);
-                query.execute(connection).await?.rows_affected()
+                    .bind(finished.then_some(now));
+                query.execute(connection).await?;
             });
             transaction.commit().await?;
-            Ok(changed > 0)
+            Ok(true)
         })
         .await
     }
