@@ -189,7 +189,9 @@ impl SliceHandler {
             again(FAILED_AGAIN_MS, true)
         };
         let (reason, due, outcome) = match broken {
-            Broken::Lost => return Outcome::Obsolete,
+            // Of another's claim nothing is changed. That of a paused backfill is not to be waited for
+            // when it goes on.
+            Broken::Lost => (None, again(0, false), Outcome::Obsolete),
             Broken::Stopped | Broken::TurnOver => (None, again(0, false), Outcome::Returned),
             Broken::Unanswered(reason) => {
                 tracing::warn!(

@@ -86,6 +86,8 @@ pub(super) async fn load(
                 break;
             }
             Ok(Loading::Lost) => {
+                // Of another's claim nothing is changed.
+                again(store.clone(), claim, None).await;
                 bail!("backfill {id} was paused or cancelled, or another process took it over")
             }
             Err(error) => {
