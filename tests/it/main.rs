@@ -7,6 +7,7 @@ mod architecture;
 mod archived;
 mod arctic_shift;
 mod backfill_kills;
+mod backfill_life;
 mod bad_input;
 mod bad_pages;
 mod bad_wire;

@@ -5,7 +5,9 @@ use super::postgres::fresh_database;
 use freshet::simulator::{
     ArchiveOptions, Control, Endpoint, Oddities, Simulator, SimulatorOptions,
 };
+use freshet::store::Store;
 use serde_json::Value;
+use sqlx::{Connection, SqliteConnection};
 use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
@@ -14,6 +16,9 @@ use tokio::time::{Instant, sleep};
 pub const NAME: &str = "past";
 pub const HOUR: i64 = 3_600;
 pub const DAY: i64 = 86_400;
+
+/// Between two looks through the program, which tells nobody when it changes something.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +91,27 @@ impl Past {
         command
     }
 
+    /// The same with a key for this Reddit.
+    pub fn with_key(&self, words: &[&str]) -> Command {
+        let url = self.simulator.url();
+        let mut command = self.command(words);
+        for (name, value) in [
+            ("API_URL", url.as_str()),
+            ("AUTH_URL", &url),
+            ("CLIENT_ID", "past"),
+            ("CLIENT_SECRET", "secret"),
+            ("REQUESTS_PER_MINUTE", "60000"),
+        ] {
+            command.env(format!("FRESHET_REDDIT__{name}"), value);
+        }
+        command
+    }
+
+    /// `freshet run` with that key, on this subreddit that is not the one with a past.
+    pub fn service(&self, other: &str) -> Process {
+        Process::start(&mut self.with_key(&["run", other]))
+    }
+
     /// Runs it to its end.
     pub async fn try_run(&self, words: &[&str]) -> Finished {
         finish(&mut self.command(words)).await
@@ -112,6 +138,29 @@ impl Past {
         listed.as_array().unwrap().clone()
     }
 
+    /// Everything about one.
+    pub async fn status(&self, backfill: i64) -> Value {
+        let number = backfill.to_string();
+        self.json(&["backfill", "status", &number]).await
+    }
+
+    /// Waits until a backfill that another process does is done, and gives its status.
+    pub async fn until_done(&self, backfill: i64, process: &Process) -> Value {
+        let begun = Instant::now();
+        loop {
+            let status = self.status(backfill).await;
+            if status["state"] == "done" {
+                return status;
+            }
+            let said = process.stderr();
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "not in time: {status:#}\n{said}"
+            );
+            sleep(LOOK).await;
+        }
+    }
+
     /// The ids that the archive has of a range, sorted.
     pub fn truth(&self, start: i64, end: i64) -> Vec<String> {
         let truth = self
@@ -124,11 +173,19 @@ impl Past {
 
     /// The ids that are stored, sorted; as often as each is.
     pub async fn stored(&self) -> Vec<String> {
-        let line = ["export", NAME, "--columns", "id", "--format", "csv"];
-        let exported = self.run(&line).await.stdout;
-        let mut ids: Vec<String> = exported.lines().skip(1).map(str::to_owned).collect();
+        let rows = self.rows("id").await;
+        let id = |row: &Value| row["id"].as_str().unwrap().to_owned();
+        let mut ids: Vec<String> = rows.iter().map(id).collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// These columns of all that is stored.
+    pub async fn rows(&self, columns: &str) -> Vec<Value> {
+        let line = ["export", NAME, "--columns", columns, "--format", "ndjson"];
+        let exported = self.run(&line).await.stdout;
+        let rows = exported.lines();
+        rows.map(|row| serde_json::from_str(row).unwrap()).collect()
     }
 
     /// How many seconds of a range are proven complete.
@@ -137,6 +194,23 @@ impl Past {
         let line = ["coverage", NAME, "--since", &start, "--until", &end];
         self.json(&line).await[0]["proven_seconds"]
             .as_i64()
+            .unwrap()
+    }
+
+    /// The database, past the program.
+    pub async fn store(&self) -> Store {
+        let store = Store::connect(&self.database, 2).await.unwrap();
+        store.migrate().await.unwrap();
+        store
+    }
+
+    /// How many fetches wait of each priority.
+    pub async fn priorities(&self) -> Vec<(i64, i64)> {
+        let mut connection = SqliteConnection::connect(&self.database).await.unwrap();
+        let sql = "SELECT priority, count(*) FROM fetches GROUP BY priority ORDER BY priority";
+        sqlx::query_as(sql)
+            .fetch_all(&mut connection)
+            .await
             .unwrap()
     }
 
