@@ -29,7 +29,8 @@ pub(super) async fn run(config: &Config, mut arguments: BackfillArguments) -> an
         store.close().await;
         return done;
     }
-    let request = Request::new(&arguments, now_ms() / 1000).map_err(Usage)?;
+    let has_key = config.reddit.client.is_some();
+    let request = Request::new(&arguments, has_key, now_ms() / 1000).map_err(Usage)?;
     let metrics = Arc::new(Metrics::new());
     let archive = connect_archive(config, &metrics)?;
     let store = open_store(config).await?;

@@ -31,12 +31,23 @@ pub(super) struct Request {
 
 impl Request {
     /// Reads it out of a command line.
-    pub(super) fn new(arguments: &BackfillArguments, now: i64) -> Result<Request, String> {
+    pub(super) fn new(
+        arguments: &BackfillArguments,
+        has_key: bool,
+        now: i64,
+    ) -> Result<Request, String> {
         let subreddit = arguments.subreddit.clone().ok_or("name a subreddit")?;
         let (source, files) = sources(&arguments.source)?;
         let from_files = source == Some(PlannedSource::Files);
         if subreddit.as_str() == ALL && !from_files {
             return Err("`all` can only be taken out of files: --source FILE".to_owned());
+        }
+        if source == Some(PlannedSource::Reddit) && !has_key && !arguments.detach {
+            return Err(
+                "--source reddit needs a key, and reddit.client_id is not set; --detach leaves it to \
+                 a process that has one, and --source arctic-shift needs none"
+                    .to_owned(),
+            );
         }
         if arguments.detach && from_files {
             return Err("files are read by this process: leave --detach out".to_owned());
