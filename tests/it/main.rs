@@ -8,6 +8,7 @@ mod archived;
 mod arctic_shift;
 mod backfill_kills;
 mod backfill_life;
+mod backfill_reddit;
 mod bad_input;
 mod bad_pages;
 mod bad_wire;
