@@ -27,7 +27,7 @@ mod walk;
 pub use files::{FileLoad, Load, Loading, Rejects};
 pub use handler::SliceHandler;
 pub use plan::{Estimate, Plan, PlanError, PlannedSource, best_source, plan, uncovered};
-pub use repair::{repair, repair_gaps};
+pub use repair::{repair, repair_gaps, repairs_under_way};
 
 use crate::discover::Discover;
 use crate::liveness::Progress;

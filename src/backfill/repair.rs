@@ -3,7 +3,7 @@
 use super::plan::cut;
 use crate::liveness::{CALL, HOWEVER_LONG, Progress};
 use crate::store::{
-    BackfillFilter, Gap, GapReason, GapState, Interval, NewBackfill, Store, StoreError,
+    Backfill, BackfillFilter, Gap, GapReason, GapState, Interval, NewBackfill, Store, StoreError,
 };
 use crate::submission::SubredditName;
 use std::collections::BTreeMap;
@@ -37,6 +37,24 @@ pub async fn repair_gaps(
 ) -> Result<Vec<(SubredditName, i64, usize)>, StoreError> {
     let gaps = store.gaps(subreddit, Some(GapState::Open)).await?;
     begin(store, gaps, now_ms, None).await
+}
+
+/// The backfills that are to close gaps and are not at their end, the newest first.
+///
+/// # Errors
+/// As the database answers.
+pub async fn repairs_under_way(
+    store: &Store,
+    subreddit: Option<&SubredditName>,
+    now_ms: i64,
+) -> Result<Vec<Backfill>, StoreError> {
+    let under_way = BackfillFilter {
+        subreddit,
+        request: Some(REQUEST),
+        open: true,
+        ..BackfillFilter::default()
+    };
+    store.backfills(under_way, u32::MAX, now_ms).await
 }
 
 async fn begin(

@@ -5,10 +5,10 @@ use super::backfill::watch;
 use super::moment::rfc3339;
 use super::report::{align_right, print_json, span, table, warn_if_simulated};
 use crate::app::{connect_archive, now_ms, open_existing_store};
-use crate::backfill::repair_gaps;
+use crate::backfill::{repair_gaps, repairs_under_way};
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::store::{GapState, Store};
+use crate::store::{Backfill, BackfillState, GapState, Store};
 use crate::submission::SubredditName;
 use anyhow::Context;
 use serde_json::json;
@@ -79,15 +79,27 @@ async fn repair(
     detach: bool,
     json: bool,
 ) -> anyhow::Result<()> {
+    let under_way = match detach {
+        true => Vec::new(),
+        false => repairs_under_way(store, subreddit, now_ms())
+            .await
+            .context("the repairs that were begun")?,
+    };
     let begun = repair_gaps(store, subreddit, now_ms())
         .await
         .context("the gaps")?;
-    if begun.is_empty() {
+    if begun.is_empty() && under_way.is_empty() {
         if json {
             return print_json(&json!([]));
         }
         eprintln!("No gap is open for which no repair is under way.");
         return Ok(());
+    }
+    for Backfill { id, subreddit, .. } in &under_way {
+        // As the same command does for any other backfill.
+        let running = store.set_backfill_state(*id, BackfillState::Running, now_ms());
+        running.await.context("a repair that was begun")?;
+        eprintln!("Resuming backfill {id}, which closes gaps of r/{subreddit}.");
     }
     for (name, id, gaps) in &begun {
         eprintln!("Backfill {id} closes {gaps} gaps of r/{name}.");
@@ -103,7 +115,8 @@ async fn repair(
     let metrics = Arc::new(Metrics::new());
     let archive = connect_archive(config, &metrics)?;
     let mut ended = Vec::new();
-    for (_, id, _) in begun {
+    let under_way = under_way.into_iter().map(|backfill| backfill.id);
+    for id in under_way.chain(begun.into_iter().map(|(_, id, _)| id)) {
         match watch(config, store, archive.clone(), &metrics, id).await? {
             Some(backfill) => ended.push(backfill),
             None => {
