@@ -144,19 +144,17 @@ impl Past {
         self.json(&["backfill", "status", &number]).await
     }
 
-    /// Waits until a backfill that another process does is done, and gives its status.
+    /// Waits until a backfill is done that this process begins or was left, and gives its status.
     pub async fn until_done(&self, backfill: i64, process: &Process) -> Value {
         let begun = Instant::now();
         loop {
-            let status = self.status(backfill).await;
-            if status["state"] == "done" {
-                return status;
+            let all = self.backfills().await;
+            let is_done = |it: &&Value| it["id"] == backfill && it["state"] == "done";
+            if all.iter().any(|it| is_done(&it)) {
+                return self.status(backfill).await;
             }
             let said = process.stderr();
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "not in time: {status:#}\n{said}"
-            );
+            assert!(begun.elapsed() < PATIENCE, "not in time: {all:#?}\n{said}");
             sleep(LOOK).await;
         }
     }
