@@ -6,6 +6,7 @@
 mod architecture;
 mod archived;
 mod arctic_shift;
+mod backfill_files;
 mod backfill_gaps;
 mod backfill_kills;
 mod backfill_life;
