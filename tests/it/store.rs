@@ -21,6 +21,7 @@ mod proofs;
 mod random;
 mod reading;
 mod schema;
+mod slices;
 mod speed;
 mod sweeps;
 mod watched;
