@@ -6,6 +6,8 @@ use super::{Backfiller, LEASE_MS};
 use crate::liveness::CALL;
 use crate::store::{Interval, SliceClaim, SliceEnd, SliceStep};
 use crate::submission::SubmissionId;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::Ordering;
 
 /// Walks what is left of a slice and stores each page; ends with the slice.
@@ -22,8 +24,16 @@ pub(super) async fn bring_in(
     let progress = &backfiller.progress;
     let waiting = progress.clone();
     let archive = backfiller.archive.telling(move || waiting.made());
-    let mut walk = Walk::new(range);
-    let (mut requests, mut marked) = (0, false);
+    // Before any page: what the archive takes in meanwhile may come behind them.
+    let horizon =
+        backfiller
+            .horizon
+            .at_least(claim.slice_end, &archive, &backfiller.store, &subreddit);
+    let (horizon, mut requests) = progress.during(CALL, horizon).await?;
+    progress.made();
+    let mut walk = Walk::new(range, horizon);
+    let mut refused = HashSet::new();
+    let mut marked = false;
     loop {
         step.may_go_on()?;
         let ask = match walk.next() {
@@ -33,10 +43,6 @@ pub(super) async fn bring_in(
                     start: claim.slice_start,
                     end: claim.slice_end,
                 };
-                let horizon = backfiller.horizon.at_least(whole.end, &archive, &subreddit);
-                let (horizon, more) = progress.during(CALL, horizon).await?;
-                progress.made();
-                requests += more;
                 let believed = Interval {
                     end: whole.end.min(horizon),
                     ..whole
@@ -87,11 +93,14 @@ pub(super) async fn bring_in(
             full: page.full,
             asked_for: page.asked_for,
         });
+        // Pages overlap.
+        let refused_before = refused.len();
+        refused.extend(page.undecodable.iter().map(|it| hashed(it.raw.get())));
         let stepped = SliceStep {
             claim,
             reached: walk.reached().min(claim.slice_end),
             listed: walk.counted(),
-            refused: page.undecodable.len() as u64,
+            refused: (refused.len() - refused_before) as u64,
             requests: requests + page.requests,
             claimed_until_ms: (backfiller.now_ms)() + LEASE_MS,
             end: None,
@@ -100,4 +109,10 @@ pub(super) async fn bring_in(
         step.record(&stepped, &page.items, &page.undecodable)
             .await?;
     }
+}
+
+fn hashed(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }

@@ -12,6 +12,9 @@ use tokio::time::{Instant, sleep};
 
 /// A slice lets others have its place after so long.
 const LONGEST_TURN: Duration = Duration::from_secs(120);
+/// The same where it waits for one answer, which may be that of the next page; well below the queue's
+/// own limit.
+const LONGEST_WAIT: Duration = Duration::from_secs(200);
 /// When a slice is tried again whose source did not answer.
 const UNANSWERED_AGAIN_MS: i64 = 5_000;
 /// When a slice is tried again whose request was refused, or whose attempt went wrong.
@@ -171,7 +174,13 @@ impl SliceHandler {
                 }
             }
         };
-        tokio::select! { done = work => done, lost = kept => lost }
+        // While the archive is away, a request may wait longer than the queue lets a job run, which would
+        // count as an attempt that did not end.
+        tokio::select! {
+            done = work => done,
+            lost = kept => lost,
+            () = sleep(LONGEST_WAIT) => Err(Broken::TurnOver),
+        }
     }
 
     /// Lets go of a slice that did not come to its end; how its job ended.

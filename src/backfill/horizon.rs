@@ -1,8 +1,11 @@
 //! Up to when an archive can be believed: it takes submissions in as they appear, and may be late.
 
+use super::handler::Broken;
 use crate::source::{ArcticShift, Order, SourceError};
+use crate::store::Store;
 use crate::submission::SubredditName;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 /// A subreddit in which somebody posts every few seconds: its newest in an archive tells how far that
 /// has come, also where the one that is backfilled is quiet.
@@ -10,43 +13,62 @@ const BUSY: &str = "askreddit";
 /// Seconds by which an archive may take submissions in out of order.
 const MARGIN: i64 = 900;
 
-/// Up to when (seconds) an archive is known to hold what there is.
-#[derive(Debug)]
-pub struct Horizon(AtomicI64);
-
-impl Default for Horizon {
-    fn default() -> Horizon {
-        Horizon(AtomicI64::new(i64::MIN))
-    }
-}
+/// The newest submission (seconds) of each subreddit that an archive was asked about; none has the
+/// lowest number.
+#[derive(Debug, Default)]
+pub struct Horizon(Mutex<HashMap<SubredditName, i64>>);
 
 impl Horizon {
-    /// Asks the archive where it is not known that it has come as far as `wanted` (seconds); at most
-    /// two requests, whose number comes back too.
+    /// Up to when the archive holds all of a subreddit; it is only asked where it is not known to have
+    /// come as far as `wanted` (seconds), and twice at most. How often it was comes back too.
     ///
     /// # Errors
-    /// As the archive answers.
+    /// As archive and database answer.
     pub(super) async fn at_least(
         &self,
         wanted: i64,
         archive: &ArcticShift,
+        store: &Store,
         subreddit: &SubredditName,
-    ) -> Result<(i64, u32), SourceError> {
-        let mut requests = 0;
+    ) -> Result<(i64, u32), Broken> {
+        let (own, asked) = self.newest(wanted, archive, subreddit).await?;
+        let own_believed = own.saturating_sub(MARGIN);
         let busy: Option<SubredditName> = BUSY.parse().ok();
-        for name in [Some(subreddit), busy.as_ref()].into_iter().flatten() {
-            if self.0.load(Ordering::Relaxed) >= wanted {
-                break;
-            }
-            let page = archive
-                .page(name, 0, i64::from(u32::MAX), Order::NewestFirst, 1)
-                .await?;
-            requests += page.requests;
-            let created = page.items.iter().map(|item| item.submission.created_utc);
-            if let Some(newest) = created.max() {
-                self.0.fetch_max(newest - MARGIN, Ordering::Relaxed);
-            }
+        let Some(busy) = busy.filter(|_| own_believed < wanted) else {
+            return Ok((own_believed, asked));
+        };
+        let (busy, more) = self.newest(wanted, archive, &busy).await?;
+        let believed = busy.saturating_sub(MARGIN).max(own_believed);
+        // The archive may no longer follow this one: then it lacks what others have found since.
+        let known = store.newest_submission(subreddit, believed).await?;
+        let believed = if known.is_some_and(|known| known > own) {
+            own_believed
+        } else {
+            believed
+        };
+        Ok((believed, asked + more))
+    }
+
+    async fn newest(
+        &self,
+        wanted: i64,
+        archive: &ArcticShift,
+        name: &SubredditName,
+    ) -> Result<(i64, u32), SourceError> {
+        let known = self.known().get(name).copied().unwrap_or(i64::MIN);
+        if known.saturating_sub(MARGIN) >= wanted {
+            return Ok((known, 0));
         }
-        Ok((self.0.load(Ordering::Relaxed), requests))
+        let page = archive
+            .page(name, 0, i64::from(u32::MAX), Order::NewestFirst, 1)
+            .await?;
+        let created = page.items.iter().map(|item| item.submission.created_utc);
+        let newest = created.max().unwrap_or(known).max(known);
+        self.known().insert(name.clone(), newest);
+        Ok((newest, page.requests))
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<SubredditName, i64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,10 @@
 //! Which page of an archive is next, and when all of a slice was seen. Pure: pages in, questions out.
 //!
 //! Pages are walked from the oldest on, and each begins at the very second that the last one ended
-//! with: of submissions of one second, a page's end may cut some off. A page that is not full says that
-//! nothing newer is there; that is believed once the newest of the slice, asked for the other way
-//! round, show nothing that was not seen.
+//! with: of submissions of one second, a page's end may cut some off. A page that is not full may say
+//! that nothing newer is there, or come from an archive that gives out fewer than it was asked for: so
+//! the end is believed once the newest of the slice, asked for the other way round, meet what was seen
+//! and show nothing else.
 
 use crate::source::Order;
 use crate::store::Interval;
@@ -12,7 +13,8 @@ use std::collections::{BTreeMap, HashSet};
 
 /// Rows of a page at most: the archive's own limit.
 const MOST: u32 = 100;
-/// How often the two ways round may contradict one another before neither is believed.
+/// How often the two ways round may contradict one another, without a step onwards in between, before
+/// neither is believed.
 const ROUNDS: u32 = 3;
 
 /// A page to ask for.
@@ -65,11 +67,17 @@ pub(super) struct Walk {
     unseen: Vec<Interval>,
     phase: Phase,
     rounds: u32,
+    /// Whether the last page onwards showed anything that was not seen before.
+    brought: bool,
+    /// Where it was when both ways round were last compared.
+    compared: i64,
+    /// Until when (seconds) the archive can be believed to show everything.
+    believed: i64,
 }
 
 impl Walk {
-    /// From `range.start` on.
-    pub(super) fn new(range: Interval) -> Walk {
+    /// From `range.start` on, through an archive that holds everything from before `believed`.
+    pub(super) fn new(range: Interval, believed: i64) -> Walk {
         let phase = if range.is_empty() {
             Phase::Over { agreed: true }
         } else {
@@ -84,6 +92,9 @@ impl Walk {
             unseen: Vec::new(),
             phase,
             rounds: 0,
+            brought: false,
+            compared: range.start,
+            believed,
         }
     }
 
@@ -110,11 +121,13 @@ impl Walk {
         }
     }
 
-    /// Up to which second everything that there is was seen.
+    /// Up to which second everything that there is was seen, and need not be asked for again.
     pub(super) fn reached(&self) -> i64 {
         match self.phase {
             Phase::Over { .. } => self.range.end,
-            Phase::Onwards | Phase::Checking => self.cursor,
+            Phase::Onwards | Phase::Checking => {
+                self.cursor.min(self.believed).max(self.range.start)
+            }
         }
     }
 
@@ -134,21 +147,38 @@ impl Walk {
             }
         }
         match self.phase {
-            Phase::Onwards if answer.full => {
+            Phase::Onwards => {
+                self.brought = oldest_new.is_some();
                 let newest = answer.items.iter().map(|(_, created)| *created).max();
-                self.onwards(newest, answer.asked_for);
+                if answer.full {
+                    self.onwards(newest, answer.asked_for);
+                } else {
+                    self.cursor = self.cursor.max(newest.unwrap_or(self.cursor));
+                    self.phase = Phase::Checking;
+                }
             }
-            Phase::Onwards => self.phase = Phase::Checking,
-            Phase::Checking => match oldest_new {
-                None => self.phase = Phase::Over { agreed: true },
-                Some(_) if self.rounds >= ROUNDS => self.phase = Phase::Over { agreed: false },
-                Some(created) => {
+            Phase::Checking => {
+                if self.cursor > self.compared {
+                    self.rounds = 0;
+                }
+                self.compared = self.cursor;
+                let oldest = answer.items.iter().map(|(_, created)| *created).min();
+                // What lies between them has been on no page; and where they meet within one second, both
+                // may have been cut there, unless that second was asked for and was known.
+                let meet = oldest.is_none_or(|oldest| {
+                    oldest < self.cursor || oldest == self.cursor && !self.brought
+                });
+                if oldest_new.is_none() && meet {
+                    self.phase = Phase::Over { agreed: true };
+                } else if self.rounds >= ROUNDS {
+                    self.phase = Phase::Over { agreed: false };
+                } else {
                     self.rounds += 1;
-                    self.cursor = self.cursor.min(created);
+                    self.cursor = oldest_new.map_or(self.cursor, |new| new.min(self.cursor));
                     self.at_least = 1;
                     self.phase = Phase::Onwards;
                 }
-            },
+            }
             Phase::Over { .. } => {}
         }
     }
@@ -162,7 +192,9 @@ impl Walk {
             }
             // All of one second: a larger page may show the next.
             _ if asked_for < MOST => self.at_least = asked_for.saturating_mul(2).clamp(1, MOST),
-            _ => {
+            // A page of rows that are no submissions, nor have times to go on from.
+            None => self.phase = Phase::Over { agreed: false },
+            Some(_) => {
                 let (start, end) = (self.cursor, self.cursor + 1);
                 self.unseen.push(Interval { start, end });
                 self.cursor = end;
@@ -208,13 +240,18 @@ mod tests {
 
     /// An archive that answers with pages of up to `limit` rows, or of what is asked for at least.
     fn walk_through(created: &[i64], range: Interval, limit: u32) -> (Walk, u64, u32) {
+        walk_of(created, range, limit, MOST)
+    }
+
+    /// The same of one that gives out `cap` rows at most, whatever it is asked for.
+    fn walk_of(created: &[i64], range: Interval, limit: u32, cap: u32) -> (Walk, u64, u32) {
         let mut rows: Vec<(SubmissionId, i64)> = created
             .iter()
             .enumerate()
             .map(|(number, created)| (id(number), *created))
             .collect();
         rows.sort_by_key(|(_, created)| *created);
-        let (mut walk, mut counted, mut requests) = (Walk::new(range), 0, 0);
+        let (mut walk, mut counted, mut requests) = (Walk::new(range, i64::MAX), 0, 0);
         while let Ok(ask) = walk.next() {
             let asked_for = limit.max(ask.at_least).min(MOST);
             let within = |row: &&(SubmissionId, i64)| {
@@ -224,7 +261,7 @@ mod tests {
             if ask.order == Order::NewestFirst {
                 items.reverse();
             }
-            items.truncate(asked_for as usize);
+            items.truncate(asked_for.min(cap) as usize);
             let full = items.len() == asked_for as usize;
             walk.take(&Answer {
                 items: &items,
@@ -268,7 +305,7 @@ mod tests {
     #[test]
     fn what_only_shows_the_other_way_round_is_walked_for_again() {
         let range = Interval { start: 0, end: 20 };
-        let mut walk = Walk::new(range);
+        let mut walk = Walk::new(range, i64::MAX);
         let nothing = Answer {
             items: &[],
             full: false,
@@ -285,7 +322,51 @@ mod tests {
         assert_eq!(walk.reached(), 0);
     }
 
+    #[test]
+    fn what_the_archive_may_not_hold_yet_is_asked_for_again() {
+        let mut walk = Walk::new(Interval { start: 0, end: 100 }, 50);
+        let items = [(id(1), 40), (id(2), 90)];
+        walk.take(&Answer {
+            items: &items,
+            full: true,
+            asked_for: 2,
+        });
+        assert_eq!((walk.reached(), walk.counted()), (50, 1));
+    }
+
+    #[test]
+    fn a_full_page_of_what_is_no_submission_proves_nothing() {
+        let range = Interval {
+            start: 0,
+            end: 1_000_000,
+        };
+        let mut walk = Walk::new(range, i64::MAX);
+        walk.take(&Answer {
+            items: &[],
+            full: true,
+            asked_for: MOST,
+        });
+        assert!(walk.next().unwrap_err().proven(range).is_empty());
+    }
+
     proptest! {
+        /// An archive may give out fewer than it is asked for: what is proven then was all seen.
+        #[test]
+        fn short_pages_lose_nothing(
+            created in prop::collection::vec(0i64..400, 0..300), cap in 8u32..40,
+        ) {
+            let range = Interval { start: 0, end: 400 };
+            let (walk, ..) = walk_of(&created, range, MOST, cap);
+            let most = (0..400)
+                .map(|second| created.iter().filter(|at| **at == second).count())
+                .max()
+                .unwrap_or_default();
+            // Of more within one second than it ever gives out, nobody could know.
+            prop_assume!(most < cap as usize);
+            prop_assert_eq!(walk.seen.len(), created.len());
+            prop_assert_eq!(walk.next().unwrap_err().proven(range), vec![range]);
+        }
+
         /// Every submission of the range is seen and counted once, whatever page ends cut.
         #[test]
         fn everything_is_seen_once(

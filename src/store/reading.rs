@@ -2,7 +2,7 @@
 
 use super::statement::{Dialects, on_engine};
 use super::{Status, Store, StoreError};
-use crate::submission::SubmissionId;
+use crate::submission::{SubmissionId, SubredditName};
 
 /// A stored submission: its row in `submissions`, every column.
 ///
@@ -167,6 +167,10 @@ const NEXT_SUBREDDIT: Dialects = Dialects::same(
     "SELECT lower(subreddit) FROM submissions WHERE lower(subreddit) > $1
      ORDER BY lower(subreddit) LIMIT 1",
 );
+/// Along the same index.
+const NEWEST: Dialects = Dialects::same(
+    "SELECT max(created_utc) FROM submissions WHERE lower(subreddit) = $1 AND created_utc < $2",
+);
 const TOTALS: Dialects = Dialects::same(
     "SELECT CAST(sum(discovered) AS bigint), CAST(sum(fetched) AS bigint),
             CAST(sum(unavailable) AS bigint), CAST(sum(undecodable) AS bigint)
@@ -229,6 +233,23 @@ impl Store {
         on_engine!(self, read, NEXT_SUBREDDIT, |sql, pool| {
             let query = sqlx::query_scalar(sql).bind(name);
             Ok(query.fetch_optional(pool).await?)
+        })
+    }
+
+    /// When the newest stored submission of a subreddit was created that was so before `before`, seconds.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn newest_submission(
+        &self,
+        subreddit: &SubredditName,
+        before: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        on_engine!(self, read, NEWEST, |sql, pool| {
+            let query = sqlx::query_scalar(sql)
+                .bind(subreddit.as_str())
+                .bind(before);
+            Ok(query.fetch_one(pool).await?)
         })
     }
 
