@@ -1,22 +1,24 @@
 //! What files hold, read on a thread of its own while the batch before is stored.
 
-use super::{LEASE_MS, handler::count};
+use super::{LEASE_MS, LEASE_RENEWAL, handler::count};
 use crate::metrics::Metrics;
 use crate::source::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection};
 use crate::store::{ArchiveRecord, Interval, SliceClaim, SliceEnd, SliceStep, Store, StoreError};
+use crate::submission::SubredditName;
 use serde_json::json;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 /// Rows of one transaction: enough to share its cost, few enough for live work to come between.
 const ROWS: usize = 2_000;
 /// Between two tries of the same transaction while the database is away or full.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// Lines that were stored before and are passed over between two words of it.
+const SKIPPED_AT_ONCE: u64 = 500_000;
 /// How long a database may be away before the load ends; what was stored stays.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -29,8 +31,8 @@ pub struct Load {
     pub metrics: std::sync::Arc<Metrics>,
     /// The clock, milliseconds since the epoch.
     pub now_ms: fn() -> i64,
-    /// What is taken out of the files.
-    pub selection: Selection,
+    /// Whose submissions are taken out of the files; none for everybody's.
+    pub subreddit: Option<SubredditName>,
     /// Whether the files are said to hold all of the range.
     pub complete: bool,
     /// Ends it after the batch that it is at.
@@ -140,18 +142,34 @@ impl Load {
     ) -> Result<Loading, FileLoad> {
         let name = claim.name.clone().unwrap_or_default();
         let skip = u64::try_from(claim.reached).unwrap_or_default();
-        let (selection, now_ms) = (self.selection.clone(), self.now_ms);
+        // Whoever resumes takes what was asked for at first, whatever "two days ago" means by now.
+        let selection = Selection {
+            subreddit: self.subreddit.clone(),
+            start: claim.slice_start,
+            end: claim.slice_end,
+        };
+        let changed = changed_at(&input).unwrap_or(i64::MAX);
+        let now_ms = self.now_ms;
         let (sender, mut batches) = mpsc::channel::<Result<Batch, DumpError>>(1);
-        let reading = spawn_blocking(move || read(&input, skip, &selection, now_ms, &sender));
+        // A thread that a quiet standard input may hold for ever: nobody waits for it at the end.
+        let reading = std::thread::spawn(move || read(&input, skip, &selection, now_ms, &sender));
         let mut last = DumpProgress::default();
-        let mut trouble = None;
-        while let Some(batch) = batches.recv().await {
-            let batch = match batch {
-                Ok(batch) => batch,
-                Err(error) => {
-                    trouble = Some(error);
-                    break;
+        let mut renewal = tokio::time::interval(LEASE_RENEWAL);
+        loop {
+            let batch = tokio::select! {
+                () = self.stop.cancelled() => return Ok(Loading::Stopped),
+                _ = renewal.tick() => {
+                    let until_ms = (self.now_ms)() + LEASE_MS;
+                    // Where the database does not answer, the next batch finds out.
+                    if let Ok(false) = self.store.renew_slice(claim, until_ms).await {
+                        return Ok(Loading::Lost);
+                    }
+                    continue;
                 }
+                batch = batches.recv() => batch,
+            };
+            let Some(batch) = batch.transpose()? else {
+                break;
             };
             rejects.keep(&name, &batch.rejected)?;
             last = batch.progress;
@@ -159,27 +177,18 @@ impl Load {
                 return Ok(Loading::Lost);
             }
             told(last);
-            if self.stop.is_cancelled() {
-                return Ok(Loading::Stopped);
-            }
         }
-        drop(batches);
-        // A panic over there is one here.
-        if let Err(error) = reading.await
-            && let Ok(panic) = error.try_into_panic()
-        {
+        // It has hung up. A panic over there is one here.
+        if let Err(panic) = reading.join() {
             std::panic::resume_unwind(panic);
-        }
-        if let Some(error) = trouble {
-            return Err(error.into());
         }
         // What could not be read may have been of the range.
         let all_read = claim.refused == 0 && last.rejected == 0;
-        let proven = if all_read {
-            self.proven(&name)
-        } else {
-            Vec::new()
-        };
+        let proven: Vec<Interval> = self
+            .proven(claim, changed)
+            .filter(|_| all_read)
+            .into_iter()
+            .collect();
         let end = SliceEnd {
             proven: &proven,
             reason: (!all_read).then_some("some lines could not be read, so nothing is proven"),
@@ -195,24 +204,15 @@ impl Load {
         })
     }
 
-    /// What of the range a whole file proves: what its name says that it holds, or what its owner says.
-    fn proven(&self, name: &str) -> Vec<Interval> {
-        let Selection { start, end, .. } = self.selection;
-        let range = Interval { start, end };
-        if self.selection.subreddit.is_none() {
-            return Vec::new();
-        }
-        if self.complete {
-            return vec![range];
-        }
-        month(name)
-            .map(|month| Interval {
-                start: month.start.max(range.start),
-                end: month.end.min(range.end),
-            })
-            .filter(|proven| !proven.is_empty())
-            .into_iter()
-            .collect()
+    /// What of the range a whole file proves, by its owner's word: no file holds what was posted after
+    /// it was last written.
+    fn proven(&self, claim: &SliceClaim, changed: i64) -> Option<Interval> {
+        let now = (self.now_ms)().div_euclid(1000);
+        let proven = Interval {
+            start: claim.slice_start,
+            end: claim.slice_end.min(changed).min(now),
+        };
+        (self.complete && self.subreddit.is_some() && !proven.is_empty()).then_some(proven)
     }
 
     /// Stores a batch and how far the file has come; false where the claim is lost.
@@ -276,9 +276,22 @@ fn read(
             return;
         }
     };
-    if let Err(error) = dump.skip_lines(skip) {
-        let _ = batches.blocking_send(Err(error));
-        return;
+    // Piece by piece, so that somebody hears of it.
+    let mut left = skip;
+    while left > 0 {
+        let piece = left.min(SKIPPED_AT_ONCE);
+        if let Err(error) = dump.skip_lines(piece) {
+            let _ = batches.blocking_send(Err(error));
+            return;
+        }
+        left -= piece;
+        let nothing = Batch {
+            progress: dump.progress(),
+            ..Batch::default()
+        };
+        if batches.blocking_send(Ok(nothing)).is_err() {
+            return;
+        }
     }
     loop {
         let batch = match dump.next_batch(selection, ROWS, now_ms()) {
@@ -293,49 +306,12 @@ fn read(
     }
 }
 
-/// The month of a monthly dump: `RS_2024-01.zst`.
-fn month(name: &str) -> Option<Interval> {
-    let file = Path::new(name).file_name()?.to_str()?;
-    let date = file.strip_prefix("RS_")?.get(..7)?;
-    let (year, month) = date.split_once('-')?;
-    let (year, month): (i32, u32) = (year.parse().ok()?, month.parse().ok()?);
-    let start = |year, month| {
-        let date = chrono::NaiveDate::from_ymd_opt(year, month, 1)?;
-        Some(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp())
+/// When a file was last written, seconds since the epoch.
+fn changed_at(input: &Input) -> Option<i64> {
+    let Input::File(path) = input else {
+        return None;
     };
-    let (start, end) = (
-        start(year, month)?,
-        if month == 12 {
-            start(year + 1, 1)?
-        } else {
-            start(year, month + 1)?
-        },
-    );
-    Some(Interval { start, end })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_monthly_dump_tells_its_month_by_its_name() {
-        let january = Interval {
-            start: 1_704_067_200,
-            end: 1_706_745_600,
-        };
-        assert_eq!(month("/dumps/RS_2024-01.zst"), Some(january));
-        assert_eq!(
-            month("RS_2023-12.zst").map(|it| it.end),
-            Some(january.start)
-        );
-        for other in [
-            "rust_submissions.zst",
-            "RS_sample.zst",
-            "RS_2024-13.zst",
-            "-",
-        ] {
-            assert_eq!(month(other), None, "{other}");
-        }
-    }
+    let changed = std::fs::metadata(path).ok()?.modified().ok()?;
+    let since = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok()
 }

@@ -13,7 +13,7 @@ use crate::app::{
 };
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::source::ArcticShift;
+use crate::source::{ArcticShift, Input};
 use crate::store::{Backfill, BackfillFilter, BackfillState, Store};
 use anyhow::{Context, bail};
 use begin::{Begun, Request};
@@ -73,7 +73,11 @@ async fn bring_in(
         eprintln!("A process that runs (freshet run) does it; see: freshet backfill status {id}");
         return Ok(());
     }
-    let again = "the same command";
+    let again = if request.files.contains(&Input::Stdin) {
+        "the same command, given all of it again,"
+    } else {
+        "the same command"
+    };
     if request.files.is_empty() {
         return match watch(config, store, archive, metrics, id).await? {
             Some(backfill) => report(store, &[backfill], arguments.json).await,

@@ -98,12 +98,13 @@ impl Dump {
     /// # Errors
     /// There are fewer, or what [`Dump::next_batch`] fails with.
     pub fn skip_lines(&mut self, lines: u64) -> Result<(), DumpError> {
+        let skipped = self.lines.count + lines;
         for _ in 0..lines {
             if self.lines.next().is_none() {
                 return Err(self.lines.failure().unwrap_or(DumpError::Shorter {
                     file: self.lines.file().to_owned(),
                     lines: self.lines.count,
-                    skipped: lines,
+                    skipped,
                 }));
             }
         }

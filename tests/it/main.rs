@@ -11,6 +11,8 @@ mod backfill_gaps;
 mod backfill_kills;
 mod backfill_life;
 mod backfill_reddit;
+mod backfill_resumed;
+mod backfill_seen;
 mod bad_input;
 mod bad_pages;
 mod bad_wire;

@@ -42,7 +42,7 @@ pub(in crate::cli) struct BackfillArguments {
     #[arg(long)]
     pub(in crate::cli) detach: bool,
     /// The files hold all that was posted from --since to --until: note that as proven
-    #[arg(long, requires = "since")]
+    #[arg(long, requires_all = ["since", "until"])]
     pub(in crate::cli) complete: bool,
     /// Where lines of files are kept that are no submission
     #[arg(long, value_name = "FILE", default_value = "freshet-rejects.ndjson")]

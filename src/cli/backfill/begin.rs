@@ -10,7 +10,6 @@ use crate::source::{ArcticShift, Input};
 use crate::store::{BackfillFilter, BackfillState, Interval, NewBackfill, NewSlice, Store};
 use crate::submission::SubredditName;
 use anyhow::Context;
-use std::path::PathBuf;
 
 /// Everything, in files.
 pub(super) const ALL: &str = "all";
@@ -25,7 +24,7 @@ pub(super) struct Request {
     /// None where the best is to be chosen.
     source: Option<PlannedSource>,
     pub(super) files: Vec<Input>,
-    /// The same for the same command.
+    /// The same for the same command, and for the same files.
     words: String,
 }
 
@@ -69,9 +68,11 @@ impl Request {
             moment.map_or("", |moment| moment.text.as_str()).to_owned()
         };
         let words = format!(
-            "{} since={} until={} reprocess={:?} refresh={}",
+            "{} since={} until={} reprocess={:?} refresh={}{}{}",
             if arguments.source.is_empty() {
                 "best".to_owned()
+            } else if from_files {
+                files.iter().map(file_name).collect::<Vec<_>>().join(" ")
             } else {
                 arguments.source.join(" ")
             },
@@ -79,6 +80,15 @@ impl Request {
             text(arguments.until.as_ref()),
             arguments.reprocess,
             arguments.refresh,
+            if arguments.complete { " complete" } else { "" },
+            if from_files {
+                format!(
+                    "{OF}{}",
+                    files.iter().map(identity).collect::<Vec<_>>().join(" ")
+                )
+            } else {
+                String::new()
+            },
         );
         Ok(Request {
             subreddit,
@@ -109,19 +119,82 @@ fn sources(given: &[String]) -> Result<(Option<PlannedSource>, Vec<Input>), Stri
         files => {
             let inputs = files.iter().map(|text| match text.as_str() {
                 "-" => Input::Stdin,
-                path => Input::File(PathBuf::from(path)),
+                // The same from every folder.
+                path => Input::File(std::fs::canonicalize(path).unwrap_or_else(|_| path.into())),
             });
-            let missing = files
-                .iter()
-                .find(|text| *text != "-" && !std::path::Path::new(text).exists());
-            match missing {
-                Some(missing) => Err(format!(
-                    "--source {missing}: there is no such file, and reddit and arctic-shift are the other sources"
-                )),
-                None => Ok((Some(PlannedSource::Files), inputs.collect())),
+            let inputs: Vec<Input> = inputs.collect();
+            for (given, input) in files.iter().zip(&inputs) {
+                if let Input::File(path) = input {
+                    let problem = match std::fs::metadata(path) {
+                        Err(_) => {
+                            "there is no such file, and reddit and arctic-shift are the other sources"
+                        }
+                        Ok(found) if found.is_dir() => "it is a folder; name the files in it",
+                        Ok(_) => continue,
+                    };
+                    return Err(format!("--source {given}: {problem}"));
+                }
             }
+            if inputs
+                .iter()
+                .filter(|input| matches!(input, Input::Stdin))
+                .count()
+                > 1
+            {
+                return Err("--source -: standard input can be read once".to_owned());
+            }
+            Ok((Some(PlannedSource::Files), inputs))
         }
     }
+}
+
+/// Comes between what was asked for and what the files were then.
+const OF: &str = " of=";
+
+fn file_name(input: &Input) -> String {
+    match input {
+        Input::Stdin => "-".to_owned(),
+        Input::File(path) => path.display().to_string(),
+    }
+}
+
+/// What differs where the lines that were read before may be others now. Of standard input nobody
+/// knows: it is never gone on with, and what is stored of it is only known already.
+fn identity(input: &Input) -> String {
+    let found = match input {
+        Input::Stdin => None,
+        Input::File(path) => std::fs::metadata(path).ok(),
+    };
+    let changed = found.and_then(|found| {
+        let changed = found.modified().ok()?;
+        let since = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(format!("{}@{}", found.len(), since.as_millis()))
+    });
+    changed.unwrap_or_else(|| uuid::Uuid::new_v4().to_string())
+}
+
+/// Gives up what the same command began with other files of the same names, and nobody does.
+async fn give_up_others(store: &Store, request: &Request) -> anyhow::Result<()> {
+    let open = BackfillFilter {
+        subreddit: Some(&request.subreddit),
+        open: true,
+        ..BackfillFilter::default()
+    };
+    let asked = request.words.split_once(OF).map(|(asked, _)| asked);
+    let open = store.backfills(open, u32::MAX, now_ms()).await;
+    for other in open.context("the backfills")? {
+        let same = asked.is_some() && other.request.split_once(OF).map(|it| it.0) == asked;
+        if same && other.slices_active == 0 {
+            store
+                .set_backfill_state(other.id, BackfillState::Cancelled, now_ms())
+                .await?;
+            eprintln!(
+                "Backfill {} was begun with other contents and is given up; what it stored stays.",
+                other.id
+            );
+        }
+    }
+    Ok(())
 }
 
 /// What became of a request.
@@ -161,6 +234,7 @@ pub(super) async fn begin(
                 .await?;
             return Ok(Begun::Resumed(same.id));
         }
+        give_up_others(store, request).await?;
     }
     let covered = match arguments.reprocess {
         Reprocess::Missing => store.coverage(&request.subreddit).await?,
@@ -265,10 +339,7 @@ async fn planned(
         PlannedSource::Files => {
             let Interval { start, end } = request.range;
             let slices = request.files.iter().map(|input| NewSlice {
-                name: Some(match input {
-                    Input::Stdin => "-".to_owned(),
-                    Input::File(path) => path.display().to_string(),
-                }),
+                name: Some(file_name(input)),
                 start,
                 end,
             });

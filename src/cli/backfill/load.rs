@@ -2,13 +2,13 @@
 
 use super::begin::{ALL, Request};
 use super::progress::Progress;
-use crate::app::now_ms;
-use crate::backfill::{LEASE_MS, Load, Loading, Rejects};
+use crate::app::{Stop, now_ms};
+use crate::backfill::{FileLoad, LEASE_MS, Load, Loading, Rejects};
 use crate::cli::arguments::BackfillArguments;
 use crate::metrics::Metrics;
-use crate::source::{Input, Selection};
+use crate::source::Input;
 use crate::store::{SliceClaim, SliceDue, SliceState, Store};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,27 +29,23 @@ pub(super) async fn load(
 ) -> anyhow::Result<bool> {
     let stop = CancellationToken::new();
     let signalled = stop.clone();
+    let mut signals = Stop::listen().context("signals cannot be listened for")?;
     let listening = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            signalled.cancel();
-        }
+        signals.next().await;
+        signalled.cancel();
     });
     let all = request.subreddit.as_str() == ALL;
     let loader = Load {
         store: store.clone(),
         metrics: Arc::clone(metrics),
         now_ms,
-        selection: Selection {
-            subreddit: (!all).then(|| request.subreddit.clone()),
-            start: request.range.start,
-            end: request.range.end,
-        },
+        subreddit: (!all).then(|| request.subreddit.clone()),
         complete: arguments.complete,
         stop: stop.clone(),
     };
     let mut rejects = Rejects::new(arguments.rejects.clone());
     let holder = format!("load-{}", uuid::Uuid::new_v4());
-    let mut whole = true;
+    let (mut whole, mut failed) = (true, Vec::new());
     for slice in store.slices(id).await? {
         if slice.state == SliceState::Done {
             continue;
@@ -92,19 +88,28 @@ pub(super) async fn load(
             }
             Err(error) => {
                 again(store.clone(), claim, Some(error.to_string())).await;
-                told(&rejects);
                 let advice = match &error {
-                    crate::backfill::FileLoad::Store(error) => error.advice(),
+                    FileLoad::Store(error) => error.advice(),
                     _ => None,
                 };
                 let advice = advice.map_or(String::new(), |advice| format!("\n  {advice}"));
-                bail!("{error}{advice}\n  What was read before that is stored.");
+                failed.push(format!(
+                    "{error}{advice}\n  What was read before that is stored."
+                ));
+                // One file's damage is not the others'.
+                if !matches!(error, FileLoad::Dump(_)) {
+                    break;
+                }
             }
         }
     }
     listening.abort();
     told(&rejects);
-    Ok(whole)
+    if failed.is_empty() {
+        Ok(whole)
+    } else {
+        bail!("{}", failed.join("\n"))
+    }
 }
 
 fn told(rejects: &Rejects) {
