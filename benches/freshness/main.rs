@@ -6,13 +6,14 @@
 //! which of those that are awaited it holds as fetched. By turns, and twice each:
 //!
 //! - live: nothing beside it.
-//! - archive: a backfill from the simulated archive, handed to the running workers, without a limit to
-//!   its requests. (The default limit, 120 a minute, is some five hundred times gentler.)
+//! - archive: twenty backfills from the simulated archive, handed to the running workers, which ask it
+//!   120 times a minute together, as they do by default.
 //! - dump: another process loads a file into the same database.
 //!
 //! ```sh
 //! cargo bench --bench freshness                   # about seven minutes
 //! cargo bench --bench freshness -- --only sqlite --seconds 20
+//! cargo bench --bench freshness -- --requests 100000   # of an archive that knows no limit
 //! ```
 //!
 //! Standard output is a Markdown table; progress goes to standard error.
@@ -67,6 +68,9 @@ struct Arguments {
     /// How often each subreddit is polled
     #[arg(long, default_value = "2s")]
     interval: String,
+    /// Requests a minute to the archive; the program's own default
+    #[arg(long, default_value_t = 120)]
+    requests: u32,
     /// Only the engines whose name contains this
     #[arg(long, default_value = "")]
     only: String,
@@ -157,7 +161,13 @@ async fn measure(
         queue,
         url: simulator.url(),
         interval: &arguments.interval,
+        requests: arguments.requests,
     };
+    ensure!(
+        arguments.requests <= program::UNLIMITED,
+        "--requests: at most {}",
+        program::UNLIMITED
+    );
     let mut run = programs.run(&names)?;
     let begun = std::time::Instant::now();
     while !caught_up(&store, names.len()).await? {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// The highest that can be asked for: 1,667 requests a second.
-const UNLIMITED: &str = "100000";
+pub(crate) const UNLIMITED: u32 = 100_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Programs<'a> {
@@ -19,6 +19,8 @@ pub(crate) struct Programs<'a> {
     /// The simulated Reddit and archive.
     pub(crate) url: String,
     pub(crate) interval: &'a str,
+    /// Of the archive, a minute.
+    pub(crate) requests: u32,
 }
 
 /// A process that is killed when dropped.
@@ -34,7 +36,10 @@ impl Programs<'_> {
             .args(words)
             .args(["--database-url", self.database, "--queue-url", self.queue])
             .args(["--arctic-shift-url", &self.url])
-            .args(["--arctic-shift-requests-per-minute", UNLIMITED])
+            .args([
+                "--arctic-shift-requests-per-minute",
+                &self.requests.to_string(),
+            ])
             .current_dir(self.folder)
             .env_clear()
             .stdin(Stdio::null());
@@ -61,7 +66,7 @@ impl Programs<'_> {
             .args(["--reddit-auth-url", &self.url])
             .args(["--reddit-client-id", "bench"])
             .args(["--reddit-client-secret", "bench"])
-            .args(["--reddit-requests-per-minute", UNLIMITED])
+            .args(["--reddit-requests-per-minute", &UNLIMITED.to_string()])
             .args(["--discover-interval", self.interval]);
         self.start(command, "run")
     }
