@@ -2,9 +2,11 @@
 
 use super::RESTART;
 use crate::site::Site;
+use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
+const STEP: Duration = Duration::from_millis(20);
 /// What is still held after this long is held by one that does not move.
 const STILL_HELD: Duration = Duration::from_secs(3);
 
@@ -37,6 +39,13 @@ pub async fn all_killed(site: &mut Site, role: &str) {
 pub async fn frozen(site: &mut Site, role: &str, seconds: u64) {
     let (place, held) = site.next_to_ask(role).await;
     site.members[place].freeze().await;
+    // In the middle of a transaction it would keep its locks from everybody, for longer than this takes:
+    // that is what the strikes at its COMMIT are about.
+    while role != "all" && in_transaction(site, place).await {
+        site.members[place].thaw();
+        sleep(STEP).await;
+        site.members[place].freeze().await;
+    }
     let thawed = Instant::now() + Duration::from_secs(seconds);
     held.release();
     if role == "all" {
@@ -47,6 +56,28 @@ pub async fn frozen(site: &mut Site, role: &str, seconds: u64) {
         work.assert_taken_over(site).await;
     }
     site.members[place].thaw();
+}
+
+/// Whether a frozen process has left a transaction open, once what it had sent is done.
+async fn in_transaction(site: &Site, place: usize) -> bool {
+    let ways = site.members[place].servers.as_ref().unwrap();
+    let ports: Vec<i32> = ways.postgres.ports().into_iter().map(i32::from).collect();
+    let mut connection = PgConnection::connect(site.database.url()).await.unwrap();
+    loop {
+        let sql = "SELECT count(*) FILTER (WHERE state = 'active'),
+                count(*) FILTER (WHERE state LIKE 'idle in transaction%')
+            FROM pg_stat_activity WHERE client_port = ANY($1)";
+        let (active, open): (i64, i64) = sqlx::query_as(sql)
+            .bind(&ports)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        if open > 0 || active == 0 {
+            connection.close().await.unwrap();
+            return open > 0;
+        }
+        sleep(STEP).await;
+    }
 }
 
 /// What a frozen process holds: jobs under its name, or claims, which everybody else records sooner.
