@@ -97,15 +97,15 @@ async fn into_an_outage(world: &World, home: &Home, fault: Fault, flags: &[&str]
             })
             .await;
     }
-    let before = world.answered(Endpoint::Info);
     world.outage(fault);
     if fault == SILENCE {
         world.until_quiet(Endpoint::Info).await;
     } else {
         world
-            .until("a fetch fails", |_| {
-                // Two may be in flight; after a 429 there are no more.
-                world.answered(Endpoint::Info) > before + 1
+            .until("a fetch fails", |control| {
+                let requests = control.requests();
+                let mut fetches = requests.iter().filter(|it| it.endpoint == Endpoint::Info);
+                fetches.any(|it| it.fault == Some(fault))
             })
             .await;
     }
