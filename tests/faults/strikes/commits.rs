@@ -20,16 +20,31 @@ pub async fn frozen(site: &mut Site, role: &str, seconds: u64) {
     let url = site.servers().postgres.url("postgres");
     let mut connection = PgConnection::connect(&url).await.unwrap();
     let lock = format!("SELECT pg_advisory_lock({HOLD})");
-    connection.execute(sqlx::AssertSqlSafe(lock)).await.unwrap();
-    until("a transaction is about to end", PATIENCE, async || {
-        hold(site, place).await;
-        site.database.number(WAITING).await > Some(0)
-    })
-    .await;
-    site.members[place].freeze().await;
-    let thawed = Instant::now() + Duration::from_secs(seconds);
     let release = format!("SELECT pg_advisory_unlock({HOLD})");
     let taken_over = seconds >= TAKEN_OVER_FROM;
+    loop {
+        connection
+            .execute(sqlx::AssertSqlSafe(lock.clone()))
+            .await
+            .unwrap();
+        until("a transaction is about to end", PATIENCE, async || {
+            hold(site, place).await;
+            site.database.number(WAITING).await > Some(0)
+        })
+        .await;
+        site.members[place].freeze().await;
+        // One that waits for the locks of another only begins its own half minute when that one ends.
+        if !taken_over || site.database.number(BEGUN).await == Some(1) {
+            break;
+        }
+        site.members[place].thaw();
+        site.database.rows::<(i64,)>(FREE).await.unwrap();
+        connection
+            .execute(sqlx::AssertSqlSafe(release.clone()))
+            .await
+            .unwrap();
+    }
+    let thawed = Instant::now() + Duration::from_secs(seconds);
     if !taken_over {
         // Its last answer comes while it stands still, and nobody else can touch what it has locked.
         connection
@@ -50,8 +65,7 @@ pub async fn frozen(site: &mut Site, role: &str, seconds: u64) {
     } else {
         sleep_until(thawed).await;
     }
-    let free = "DELETE FROM harness_hold RETURNING CAST(port AS bigint)";
-    site.database.rows::<(i64,)>(free).await.unwrap();
+    site.database.rows::<(i64,)>(FREE).await.unwrap();
     site.members[place].thaw();
     if taken_over {
         connection
@@ -63,6 +77,9 @@ pub async fn frozen(site: &mut Site, role: &str, seconds: u64) {
 }
 
 const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+const BEGUN: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE xact_start IS NOT NULL AND client_port IN (SELECT port FROM harness_hold)";
+const FREE: &str = "DELETE FROM harness_hold RETURNING CAST(port AS bigint)";
 const OPEN: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE state = 'idle in transaction' AND client_port IN (SELECT port FROM harness_hold)";
 /// Makes the connections that a process has now wait at the end of their transactions.

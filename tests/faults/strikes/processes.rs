@@ -85,7 +85,15 @@ pub struct Work {
     sql: &'static str,
     holder: String,
     held: Vec<String>,
+    /// Whose connections stand still.
+    frozen: String,
 }
+
+/// What every connection does, for whoever looks for what nobody got past.
+const BUSY: &str = "SELECT concat_ws(' ', pid, 'port', client_port, state, wait_event, 'behind',
+        pg_blocking_pids(pid)::text, 'for', date_trunc('second', clock_timestamp() - state_change)::text,
+        left(regexp_replace(query, '\\s+', ' ', 'g'), 120))
+    FROM pg_stat_activity WHERE client_port IS NOT NULL ORDER BY pid";
 
 impl Work {
     /// Of the one at this place, which does not move.
@@ -103,6 +111,10 @@ impl Work {
             sql,
             holder,
             held: Vec::new(),
+            frozen: format!(
+                "ports {:?}",
+                member.servers.as_ref().unwrap().postgres.ports()
+            ),
         };
         let mut held = work.there(site).await;
         sleep(STILL_HELD).await;
@@ -123,7 +135,14 @@ impl Work {
     pub async fn assert_taken_over(&self, site: &Site) {
         let mut left = self.there(site).await;
         left.retain(|one| self.held.contains(one));
-        assert!(left.is_empty(), "nobody took over {left:?}");
+        if !left.is_empty() {
+            let busy = site.database.texts(BUSY).await.unwrap_or_default();
+            panic!(
+                "nobody took over {left:?} of {}; the database's connections:\n{}",
+                self.frozen,
+                busy.join("\n")
+            );
+        }
     }
 }
 
