@@ -17,7 +17,7 @@ use crate::source::{ArcticShift, Input};
 use crate::store::{Backfill, BackfillFilter, BackfillState, Store};
 use anyhow::{Context, bail};
 use begin::{Begun, Request};
-use progress::Progress;
+use progress::SlicesProgress;
 pub(super) use shown::report;
 use std::sync::Arc;
 
@@ -100,8 +100,8 @@ pub(super) async fn watch(
     metrics: &Arc<Metrics>,
     id: i64,
 ) -> anyhow::Result<Option<Backfill>> {
-    let mut progress = Progress::new();
-    let told = |backfill: &Backfill| progress.slices(backfill);
+    let mut progress = SlicesProgress::new();
+    let told = |backfill: &Backfill| progress.reached(backfill);
     let end = run_backfill(config, store, archive, metrics, id, told).await;
     progress.end();
     end

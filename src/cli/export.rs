@@ -7,20 +7,21 @@ mod table;
 use super::Usage;
 use super::arguments::{ExportArguments, Format};
 use super::moment::in_order;
+use super::progress::{Progress, Reached};
 use super::report::warn_if_simulated;
 use crate::app::open_existing_store;
 use crate::config::Config;
-use crate::store::{Cursor, Store};
+use crate::store::{Cursor, Store, StoreError};
 use anyhow::Context;
 use columns::Column;
 use lines::Lines;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use tokio::task::JoinHandle;
 
 /// Rows in one read: a few megabytes, however much there is.
 const ROWS: u32 = 1000;
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// The output went away: whoever read it has enough.
 fn is_enough(error: &anyhow::Error) -> bool {
@@ -106,7 +107,7 @@ async fn write(
     lines: io::Result<Lines<impl Write + Send>>,
 ) -> anyhow::Result<()> {
     let mut lines = lines?;
-    let mut progress = Progress::new();
+    let mut written = Written::begin(store, arguments, since, until);
     let cursor = |subreddit| Cursor {
         subreddit,
         created_utc: since,
@@ -117,9 +118,9 @@ async fn write(
         let mut name = String::new();
         while let Some(next) = store.subreddit_after(&name).await? {
             name.clone_from(&next);
-            each(store, cursor(Some(next)), &mut lines, &mut progress).await?;
+            each(store, cursor(Some(next)), &mut lines, &mut written).await?;
         }
-        each(store, cursor(None), &mut lines, &mut progress).await?;
+        each(store, cursor(None), &mut lines, &mut written).await?;
     } else {
         let mut names: Vec<&str> = arguments.subreddits.iter().map(|it| it.as_str()).collect();
         names.sort_unstable();
@@ -129,13 +130,13 @@ async fn write(
                 store,
                 cursor(Some(name.to_owned())),
                 &mut lines,
-                &mut progress,
+                &mut written,
             )
             .await?;
         }
     }
     lines.finish()?;
-    progress.done();
+    written.done();
     Ok(())
 }
 
@@ -143,7 +144,7 @@ async fn each(
     store: &Store,
     mut cursor: Cursor,
     lines: &mut Lines<impl Write + Send>,
-    progress: &mut Progress,
+    written: &mut Written,
 ) -> anyhow::Result<()> {
     loop {
         let rows = store
@@ -158,40 +159,61 @@ async fn each(
         for row in &rows {
             lines.add(row)?;
         }
-        progress.made(rows.len());
+        written.add(rows.len()).await;
     }
 }
 
-/// How far it has come, on a terminal that is not the data's.
-struct Progress {
+/// How much is written, of how much: that is counted meanwhile.
+struct Written {
     rows: u64,
     begun: Instant,
-    shown: Option<Instant>,
+    counting: Option<JoinHandle<Result<u64, StoreError>>>,
+    all: Option<u64>,
+    progress: Progress,
 }
 
-impl Progress {
-    fn new() -> Progress {
-        Progress {
+impl Written {
+    fn begin(store: &Store, arguments: &ExportArguments, since: i64, until: i64) -> Written {
+        // Between the rows of a terminal it would only disturb.
+        let shown = arguments.output.is_some() || !io::stdout().is_terminal();
+        let (store, names) = (store.clone(), arguments.subreddits.clone());
+        let count = async move { store.count_submissions(&names, since, until).await };
+        Written {
             rows: 0,
             begun: Instant::now(),
-            shown: None,
+            counting: shown.then(|| tokio::spawn(count)),
+            all: None,
+            progress: if shown {
+                Progress::new()
+            } else {
+                Progress::silent()
+            },
         }
     }
 
-    fn made(&mut self, rows: usize) {
+    async fn add(&mut self, rows: usize) {
         self.rows += rows as u64;
-        let due = self
-            .shown
-            .is_none_or(|shown| shown.elapsed() >= PROGRESS_EVERY);
-        if due && io::stderr().is_terminal() && !io::stdout().is_terminal() {
-            self.shown = Some(Instant::now());
-            eprint!("\r{} submissions", self.rows);
+        if let Some(counted) = self.counting.take_if(|counting| counting.is_finished()) {
+            // Without it the export is as good.
+            self.all = counted.await.ok().and_then(Result::ok);
         }
+        #[expect(clippy::cast_precision_loss, reason = "rows")]
+        let share = self.all.map(|all| self.rows as f64 / all.max(1) as f64);
+        self.progress.reached(&Reached {
+            share,
+            count: self.rows,
+            what: "submissions",
+            more: "",
+            waits: false,
+        });
     }
 
-    fn done(&self) {
-        let start = if self.shown.is_some() { "\r" } else { "" };
+    fn done(self) {
+        if let Some(counting) = self.counting {
+            counting.abort();
+        }
+        self.progress.end();
         let seconds = self.begun.elapsed().as_secs_f64();
-        eprintln!("{start}{} submissions in {seconds:.1} s", self.rows);
+        eprintln!("{} submissions in {seconds:.1} s", self.rows);
     }
 }

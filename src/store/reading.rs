@@ -1,6 +1,6 @@
 //! Reading submissions and totals.
 
-use super::statement::{Dialects, on_engine};
+use super::statement::{Dialects, Texts, on_engine};
 use super::{Status, Store, StoreError};
 use crate::submission::{SubmissionId, SubredditName};
 
@@ -171,6 +171,16 @@ const NEXT_SUBREDDIT: Dialects = Dialects::same(
 const NEWEST: Dialects = Dialects::same(
     "SELECT max(created_utc) FROM submissions WHERE lower(subreddit) = $1 AND created_utc < $2",
 );
+/// Out of the same index alone.
+const COUNT: Dialects =
+    Dialects::same("SELECT count(*) FROM submissions WHERE created_utc >= $1 AND created_utc < $2");
+const COUNT_OF: Dialects = Dialects {
+    postgres: "SELECT count(*) FROM submissions
+     WHERE lower(subreddit) = ANY($3) AND created_utc >= $1 AND created_utc < $2",
+    sqlite: "SELECT count(*) FROM submissions
+     WHERE lower(subreddit) IN (SELECT value FROM json_each($3))
+       AND created_utc >= $1 AND created_utc < $2",
+};
 const TOTALS: Dialects = Dialects::same(
     "SELECT CAST(sum(discovered) AS bigint), CAST(sum(fetched) AS bigint),
             CAST(sum(unavailable) AS bigint), CAST(sum(undecodable) AS bigint)
@@ -251,6 +261,33 @@ impl Store {
                 .bind(before);
             Ok(query.fetch_one(pool).await?)
         })
+    }
+
+    /// How many submissions of these subreddits, or of all where none is named, were created from `since`
+    /// until before `until` (seconds). Reads as much of an index as there are: seconds for millions.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn count_submissions(
+        &self,
+        subreddits: &[SubredditName],
+        since: i64,
+        until: i64,
+    ) -> Result<u64, StoreError> {
+        let names: &Texts<'_> = &subreddits.iter().map(SubredditName::as_str).collect();
+        let statement = if subreddits.is_empty() {
+            COUNT
+        } else {
+            COUNT_OF
+        };
+        let count: i64 = on_engine!(self, read, statement, |sql, pool| {
+            let mut query = sqlx::query_scalar(sql).bind(since).bind(until);
+            if !subreddits.is_empty() {
+                query = query.bind(names);
+            }
+            Ok::<_, StoreError>(query.fetch_one(pool).await?)
+        })?;
+        Ok(count.unsigned_abs())
     }
 
     /// How many submissions stand in each status, and how many objects could not be decoded; from

@@ -1,10 +1,11 @@
 //! Files, loaded one after the other by this process.
 
 use super::begin::{ALL, Request};
-use super::progress::Progress;
+use super::progress;
 use crate::app::{Stop, now_ms};
 use crate::backfill::{FileLoad, LEASE_MS, Load, Loading, Rejects};
 use crate::cli::arguments::BackfillArguments;
+use crate::cli::progress::Progress;
 use crate::metrics::Metrics;
 use crate::source::Input;
 use crate::store::{SliceClaim, SliceDue, SliceState, Store};
@@ -60,7 +61,7 @@ pub(super) async fn load(
         let mut progress = Progress::new();
         let loaded = loader
             .load(&claim, input, &mut rejects, |told| {
-                progress.file(&name, told)
+                progress::file(&mut progress, &name, told);
             })
             .await;
         progress.end();

@@ -8,6 +8,7 @@ use freshet::submission::{Observation, decode};
 conformance!(
     each_submission_of_a_subreddit_is_read_once_and_in_order_whatever_the_page,
     a_range_holds_its_first_second_and_not_its_last,
+    a_count_is_of_what_would_be_read,
     subreddits_are_told_one_after_the_other_whatever_their_spelling,
 );
 
@@ -69,6 +70,31 @@ async fn a_range_holds_its_first_second_and_not_its_last(world: World) {
         ..cursor(Some("rust"))
     };
     assert_eq!(read(&world, range, 10).await, ["2", "3"]);
+}
+
+async fn a_count_is_of_what_would_be_read(world: World) {
+    let of = |name: &str| name.parse().unwrap();
+    let listed = [1, 2, 3, 4].map(|second| at(&second.to_string(), second, Some("Rust")));
+    let others = [
+        at("zig3", 3, Some("zig")),
+        at("none3", 3, None),
+        at("c5", 5, Some("c_programming")),
+    ];
+    world.list(&[&listed[..], &others].concat()).await;
+    for (subreddits, since, until, count) in [
+        (vec![], i64::MIN, i64::MAX, 7),
+        (vec![], 2, 5, 5),
+        (vec![of("rust")], 2, 4, 2),
+        (vec![of("rust"), of("zig")], 3, 9, 3),
+        (vec![of("nosuch")], i64::MIN, i64::MAX, 0),
+    ] {
+        let counted = world.store.count_submissions(&subreddits, since, until);
+        assert_eq!(
+            counted.await.unwrap(),
+            count,
+            "{subreddits:?} {since} {until}"
+        );
+    }
 }
 
 async fn subreddits_are_told_one_after_the_other_whatever_their_spelling(world: World) {

@@ -1,0 +1,134 @@
+//! How far a command has come: a bar on a terminal, a line a minute elsewhere.
+
+use super::report::span;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+const LINE_EVERY: Duration = Duration::from_secs(60);
+const STEPS: u64 = 1_000;
+/// Before this the rate is not known well enough to tell an end by.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// Shows on standard error how a command gets on.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    measured: bool,
+    begun: Instant,
+    line_at: Instant,
+    /// How far it was, and how many there were, when this began to look.
+    first: Option<(Option<f64>, u64)>,
+}
+
+/// How far it has come.
+pub(super) struct Reached<'a> {
+    /// Of the whole; none where nobody knows how much that is.
+    pub(super) share: Option<f64>,
+    /// Of what is counted.
+    pub(super) count: u64,
+    /// What is counted.
+    pub(super) what: &'a str,
+    /// Said behind the rate.
+    pub(super) more: &'a str,
+    /// It waits for something: nobody knows when it ends.
+    pub(super) waits: bool,
+}
+
+impl Progress {
+    pub(super) fn new() -> Progress {
+        let bar = stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
+            bar.set_style(style("{msg}"));
+            bar
+        });
+        Progress::with(bar)
+    }
+
+    fn with(bar: Option<ProgressBar>) -> Progress {
+        Progress {
+            bar,
+            measured: false,
+            begun: Instant::now(),
+            line_at: Instant::now() + LINE_EVERY,
+            first: None,
+        }
+    }
+
+    /// One that says nothing.
+    pub(super) fn silent() -> Progress {
+        Progress::with(Some(ProgressBar::hidden()))
+    }
+
+    pub(super) fn reached(&mut self, now: &Reached<'_>) {
+        let message = self.message(now);
+        let Reached { share, .. } = *now;
+        if let Some(bar) = &self.bar {
+            if let Some(share) = share {
+                if !std::mem::replace(&mut self.measured, true) {
+                    bar.set_style(style("{bar:20} {percent:>3} %  {msg}"));
+                }
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    clippy::cast_precision_loss,
+                    reason = "a share of the bar"
+                )]
+                bar.set_position((share.clamp(0.0, 1.0) * STEPS as f64) as u64);
+            }
+            bar.set_message(message);
+        } else if Instant::now() >= self.line_at {
+            self.line_at = Instant::now() + LINE_EVERY;
+            match share {
+                Some(share) => eprintln!("{:.1} %: {message}", share * 100.0),
+                None => eprintln!("{message}"),
+            }
+        }
+    }
+
+    fn message(&mut self, now: &Reached<'_>) -> String {
+        let Reached {
+            share,
+            count,
+            what,
+            more,
+            waits,
+        } = *now;
+        let first = self.first.get_or_insert((share, count));
+        // It may only become known on the way how much there is.
+        let share_before = *first.0.get_or_insert(share.unwrap_or_default());
+        let count_before = first.1;
+        let elapsed = self.begun.elapsed();
+        let seconds = elapsed.as_secs_f64().max(0.001);
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let rate = count.saturating_sub(count_before) as f64 / seconds;
+        let left = share.and_then(|share| {
+            let done = share - share_before;
+            let known = !waits && elapsed >= SETTLED && done > 0.0 && share < 1.0;
+            known.then(|| seconds * (1.0 - share) / done)
+        });
+        #[expect(clippy::cast_possible_truncation, reason = "seconds")]
+        let left = left.map_or(String::new(), |left| {
+            format!(", {} left", span(left.ceil().min(1e12) as i64))
+        });
+        format!("{count} {what}, {rate:.0}/s{more}{left}")
+    }
+
+    /// A line of its own.
+    pub(super) fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Leaves the terminal to what comes next.
+    pub(super) fn end(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
