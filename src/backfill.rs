@@ -14,6 +14,7 @@
 //! | `files` | what files hold |
 //! | `handler` | a slice's claim, its attempts, its end |
 //! | `repair` | open gaps as backfills |
+//! | `unstored` | since when the database takes nothing |
 
 mod archive;
 mod files;
@@ -22,12 +23,14 @@ mod horizon;
 mod listing;
 mod plan;
 mod repair;
+mod unstored;
 mod walk;
 
 pub use files::{FileLoad, Load, Loading, Rejects};
 pub use handler::SliceHandler;
 pub use plan::{Estimate, Plan, PlanError, PlannedSource, best_source, plan, uncovered};
 pub use repair::{repair, repair_gaps, repairs_under_way};
+pub use unstored::Unstored;
 
 use crate::discover::Discover;
 use crate::liveness::Progress;
@@ -43,6 +46,8 @@ use tokio_util::sync::CancellationToken;
 /// A claim of a slice lasts so long, and is renewed well before.
 pub const LEASE_MS: i64 = 20_000;
 const LEASE_RENEWAL: Duration = Duration::from_secs(5);
+/// How long a command waits for a database that takes nothing; what was stored stays.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What bringing in the past needs.
 #[derive(Debug, Clone)]
@@ -67,4 +72,6 @@ pub struct Backfiller {
     pub stop: CancellationToken,
     /// Up to when the archive is known to hold what there is.
     pub horizon: Arc<Horizon>,
+    /// Since when the database takes nothing.
+    pub unstored: Arc<Unstored>,
 }

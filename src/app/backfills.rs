@@ -3,7 +3,7 @@
 use super::signals::Stop;
 use super::stages::Stages;
 use super::{connect_reddit, now_ms, unusable};
-use crate::backfill::{self, Backfiller, SliceHandler};
+use crate::backfill::{self, Backfiller, PATIENCE, SliceHandler, Unstored};
 use crate::config::{Config, display_url};
 use crate::discover::Discover;
 use crate::feed::{self, Feed, Slices};
@@ -15,7 +15,7 @@ use crate::store::{Backfill, BackfillFilter, BackfillState, Store};
 use anyhow::{Context, anyhow, bail};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -120,6 +120,7 @@ impl Parts {
         archive: ArcticShift,
         discover: Option<Discover>,
         progress: Progress,
+        unstored: &Arc<Unstored>,
     ) {
         let handler = Arc::new(SliceHandler::new(Backfiller {
             archive,
@@ -132,6 +133,7 @@ impl Parts {
             progress: progress.clone(),
             stop: self.stop.clone(),
             horizon: Arc::default(),
+            unstored: Arc::clone(unstored),
         }));
         let options = WorkOptions {
             concurrency: CONCURRENCY,
@@ -169,7 +171,8 @@ impl Parts {
 /// is once nothing of it is left to do, or none where a signal came first.
 ///
 /// # Errors
-/// Where database or queue cannot be had, or a part of it fails.
+/// Where database or queue cannot be had, a part of it fails, or nothing could be stored for
+/// [`PATIENCE`].
 pub async fn run_backfill(
     config: &Config,
     store: &Store,
@@ -197,9 +200,16 @@ pub async fn run_backfill(
     };
     let mut stages = Stages::default();
     parts.start_feeding(&mut stages, false, |_| Progress::unwatched());
-    parts.start_working(&mut stages, archive, discover, Progress::unwatched());
+    let unstored = Arc::default();
+    parts.start_working(
+        &mut stages,
+        archive,
+        discover,
+        Progress::unwatched(),
+        &unstored,
+    );
     let end = tokio::select! {
-        over = until_over(store, id, &mut told) => over.map(Some),
+        over = until_over(store, id, &unstored, &mut told) => over.map(Some),
         () = signals.next() => Ok(None),
         failure = stages.first_failure() => Err(failure),
     };
@@ -215,24 +225,40 @@ pub async fn run_backfill(
 async fn until_over(
     store: &Store,
     id: i64,
+    unstored: &Unstored,
     told: &mut impl FnMut(&Backfill),
 ) -> anyhow::Result<Backfill> {
     let mut look = tokio::time::interval(LOOK);
+    let mut answered = Instant::now();
     loop {
         look.tick().await;
+        let trouble = unstored.trouble();
+        if let Some(trouble) = trouble.as_ref().filter(|it| it.lasts() >= PATIENCE) {
+            bail!(
+                "what was found could not be stored for {} s: {}\n  What was stored before stays; the \
+                 same command goes on from there.",
+                PATIENCE.as_secs(),
+                trouble.text
+            );
+        }
         let read = read_backfill(store, id).await;
-        let backfill = match read {
+        let mut backfill = match read {
             Ok(backfill) => backfill,
             // The parts wait for it too.
             Err(error)
-                if error
-                    .downcast_ref::<crate::store::StoreError>()
-                    .is_some_and(crate::store::StoreError::is_unavailable) =>
+                if answered.elapsed() < PATIENCE
+                    && error
+                        .downcast_ref::<crate::store::StoreError>()
+                        .is_some_and(crate::store::StoreError::is_unavailable) =>
             {
                 continue;
             }
             Err(error) => return Err(error),
         };
+        answered = Instant::now();
+        if let Some(trouble) = trouble {
+            backfill.trouble = Some(trouble.text);
+        }
         told(&backfill);
         if backfill.state()? != BackfillState::Running {
             return Ok(backfill);

@@ -184,7 +184,7 @@ impl Stages {
         if roles.contains(&Role::Worker) {
             let progress = liveness.part(Role::Worker.as_str(), "slices");
             let discover = past.discover(config, reddit.clone(), progress.clone());
-            past.start_working(self, archive, Some(discover), progress);
+            past.start_working(self, archive, Some(discover), progress, &Arc::default());
         }
     }
 

@@ -1,6 +1,6 @@
 //! What files hold, read on a thread of its own while the batch before is stored.
 
-use super::{LEASE_MS, LEASE_RENEWAL, handler::count};
+use super::{LEASE_MS, LEASE_RENEWAL, PATIENCE, handler::count};
 use crate::metrics::Metrics;
 use crate::source::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection};
 use crate::store::{ArchiveRecord, Interval, SliceClaim, SliceEnd, SliceStep, Store, StoreError};
@@ -19,8 +19,6 @@ const ROWS: usize = 2_000;
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// Lines that were stored before and are passed over between two words of it.
 const SKIPPED_AT_ONCE: u64 = 500_000;
-/// How long a database may be away before the load ends; what was stored stays.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where loading stores, and what it takes.
 #[derive(Debug)]

@@ -91,6 +91,7 @@ impl Step<'_> {
             store,
             progress,
             metrics,
+            unstored,
             ..
         } = self.backfiller;
         let record = ArchiveRecord {
@@ -107,12 +108,14 @@ impl Step<'_> {
             match stored {
                 // What came is not asked for again because the database was away for a moment.
                 Err(error) if error.is_unavailable() => {
+                    unstored.failed(&error);
                     self.may_go_on()?;
                     progress.during(CALL, sleep(STORE_PAUSE)).await;
                 }
                 stored => break stored?,
             }
         };
+        unstored.stored();
         let Some(stored) = stored else {
             return Err(Broken::Lost);
         };

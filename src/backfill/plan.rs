@@ -125,9 +125,15 @@ pub enum PlanError {
         "the archive has nothing of r/{0}: is the name right? It has no private or quarantined subreddits either"
     )]
     Unknown(SubredditName),
-    /// The archive did not answer.
+    /// The archive did not answer. What the transport said of it is in its words already.
     #[error("the archive cannot be asked (arctic_shift.url): {0}")]
-    Source(#[from] SourceError),
+    Source(SourceError),
+}
+
+impl From<SourceError> for PlanError {
+    fn from(error: SourceError) -> PlanError {
+        PlanError::Source(error)
+    }
 }
 
 /// What one look told.

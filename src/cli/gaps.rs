@@ -3,7 +3,7 @@
 use super::arguments::GapsAction;
 use super::backfill::watch;
 use super::moment::rfc3339;
-use super::report::{align_right, print_json, span, table, warn_if_simulated};
+use super::report::{align_right, counted, print_json, span, table, warn_if_simulated};
 use crate::app::{connect_archive, now_ms, open_existing_store};
 use crate::backfill::{repair_gaps, repairs_under_way};
 use crate::config::Config;
@@ -54,13 +54,12 @@ async fn list(store: &Store, subreddit: Option<&SubredditName>, json: bool) -> a
         eprintln!("No gap is open.");
         return Ok(());
     }
-    let mut rows = table(&["SUBREDDIT", "FROM", "UNTIL", "LENGTH", "CAUSE"]);
-    align_right(&mut rows, &[3]);
+    let mut rows = table(&["SUBREDDIT", "FROM", "LENGTH", "CAUSE"]);
+    align_right(&mut rows, &[2]);
     for gap in &gaps {
         rows.add_row([
             gap.subreddit.to_string(),
             rfc3339(gap.interval.start),
-            rfc3339(gap.interval.end),
             span(gap.interval.end - gap.interval.start),
             gap.reason.map_or(gap.cause.to_string(), |reason| {
                 format!("{}, {reason}", gap.cause)
@@ -102,7 +101,10 @@ async fn repair(
         eprintln!("Resuming backfill {id}, which closes gaps of r/{subreddit}.");
     }
     for (name, id, gaps) in &begun {
-        eprintln!("Backfill {id} closes {gaps} gaps of r/{name}.");
+        eprintln!(
+            "Backfill {id} closes {} of r/{name}.",
+            counted(*gaps as u64, "gap")
+        );
     }
     if detach {
         if json {

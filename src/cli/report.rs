@@ -112,10 +112,9 @@ fn print(status: &Status) {
         "Queue        {} waiting, {} running, {} at work ({})",
         known(queue.waiting),
         known(queue.running),
-        match queue.workers {
-            Some(1) => "1 worker".to_owned(),
-            workers => format!("{} workers", known(workers)),
-        },
+        queue
+            .workers
+            .map_or("? workers".to_owned(), |workers| counted(workers, "worker")),
         queue.engine.as_deref().unwrap_or("it does not answer"),
     );
     if let Some(budget) = &status.budget {
@@ -218,6 +217,11 @@ pub(super) fn align_right(table: &mut Table, columns: &[usize]) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
+}
+
+/// So many of a thing whose word takes an s.
+pub(super) fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// How long ago, in the largest unit that says enough; at most ten characters for a year.

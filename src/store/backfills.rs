@@ -185,6 +185,8 @@ const LOCK: Dialects = Dialects {
 };
 const SET_STATE: Dialects =
     Dialects::same("UPDATE backfills SET state = $2, finished_at = $3 WHERE id = $1");
+const SET_ORDER: Dialects =
+    Dialects::same("UPDATE backfills SET newest_first = $2, max_active = $3 WHERE id = $1");
 /// What only a new try or giving it up can settle.
 const SET_ASIDE: Dialects =
     Dialects::same("SELECT count(*) FROM slices WHERE backfill = $1 AND state = 'failed'");
@@ -254,6 +256,26 @@ impl Store {
             Ok(id)
         })
         .await
+    }
+
+    /// Changes which slices of a backfill come next, and how many are worked on at once.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn set_backfill_order(
+        &self,
+        id: i64,
+        newest_first: bool,
+        max_active: u32,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, write, SET_ORDER, |sql, pool| {
+            let query = sqlx::query(sql)
+                .bind(id)
+                .bind(newest_first)
+                .bind(i64::from(max_active));
+            query.execute(pool).await?;
+            Ok(())
+        })
     }
 
     /// Backfills and how far they have come, the newest first.

@@ -137,6 +137,7 @@ fn advice(error: &sqlx::Error) -> Option<&'static str> {
             (_, "3D000") => "Make the database first, for example with createdb.",
             (_, "42501") => "Its user must be allowed to create tables there.",
             (_, "55P03") => "Another program holds it locked; one that migrates it, perhaps.",
+            (_, "53100") => "The server's disk is full.",
             (_, "53300") => "The server's max_connections is reached.",
             _ => return None,
         });

@@ -79,11 +79,24 @@ async fn mistakes_are_told_before_anything_begins() {
         .await
         .ended_with(2)
         .says(&["there is no such file"]);
+    let future = ["--since", "2100-01-01", "--until", "2101-01-01"];
+    let future = [&["backfill", NAME], &future[..]].concat();
+    let told = past.try_run(&future).await.ended_with(2);
+    told.says(&["--since (2100-01-01T00:00:00Z) lies in the future"]);
+    let file = past.home.write("one.ndjson", "{}\n").display().to_string();
+    let rejects = past.home.path().join("nowhere/rejects.ndjson");
+    let rejects = rejects.to_str().unwrap();
+    let nowhere = ["backfill", NAME, "--source", &file, "--rejects", rejects];
+    let told = past.try_run(&nowhere).await.ended_with(2);
+    told.says(&["--rejects", "nowhere/rejects.ndjson", "No such file"]);
     past.control()
         .archive_outage_as(Some(Fault::Reset))
         .unwrap();
     let away = past.try_run(&["backfill", NAME, "--since", "2d"]).await;
-    away.ended_with(1).says(&["arctic_shift.url"]);
+    let said = away.ended_with(1).says(&["arctic_shift.url"]).stderr;
+    let error = said.lines().find(|line| line.starts_with("freshet: "));
+    let times = error.map(|line| line.matches("connection").count());
+    assert_eq!(times, Some(1), "it is told once: {said}");
 }
 
 #[tokio::test]

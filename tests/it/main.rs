@@ -6,6 +6,7 @@
 mod architecture;
 mod archived;
 mod arctic_shift;
+mod backfill_away;
 mod backfill_files;
 mod backfill_gaps;
 mod backfill_kills;

@@ -10,6 +10,7 @@ use crate::source::{ArcticShift, Input};
 use crate::store::{BackfillFilter, BackfillState, Interval, NewBackfill, NewSlice, Store};
 use crate::submission::SubredditName;
 use anyhow::Context;
+use std::path::Path;
 
 /// Everything, in files.
 pub(super) const ALL: &str = "all";
@@ -61,9 +62,15 @@ impl Request {
         };
         let latest = if from_files { LATEST } else { now };
         let until = arguments.until.as_ref().map_or(latest, |until| until.at);
+        if since >= latest {
+            return Err(format!("--since ({}) lies in the future", rfc3339(since)));
+        }
+        in_order(since, until)?;
         // Nobody posts in the future.
         let until = until.min(latest);
-        in_order(since, until)?;
+        if from_files {
+            can_be_made(&arguments.rejects)?;
+        }
         let text = |moment: Option<&crate::cli::moment::Moment>| {
             moment.map_or("", |moment| moment.text.as_str()).to_owned()
         };
@@ -146,6 +153,21 @@ fn sources(given: &[String]) -> Result<(Option<PlannedSource>, Vec<Input>), Stri
             Ok((Some(PlannedSource::Files), inputs))
         }
     }
+}
+
+/// Tried before hours of loading end with it.
+fn can_be_made(rejects: &Path) -> Result<(), String> {
+    let was_there = rejects.exists();
+    std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(rejects)
+        .map_err(|error| format!("--rejects {}: {error}", rejects.display()))?;
+    if !was_there {
+        // It is made once there is something to keep; left behind, it would only be empty.
+        let _ = std::fs::remove_file(rejects);
+    }
+    Ok(())
 }
 
 /// Comes between what was asked for and what the files were then.
@@ -232,6 +254,10 @@ pub(super) async fn begin(
             store
                 .set_backfill_state(same.id, BackfillState::Running, now_ms())
                 .await?;
+            let newest_first = arguments.order == BackfillOrder::Newest;
+            store
+                .set_backfill_order(same.id, newest_first, arguments.max_active)
+                .await?;
             return Ok(Begun::Resumed(same.id));
         }
         give_up_others(store, request).await?;
@@ -271,7 +297,9 @@ pub(super) async fn begin(
         eprintln!("Source: {}, since {why}.", source.as_str());
     }
     if source == PlannedSource::ArcticShift {
-        eprintln!("{}", shown::expectation(&planned));
+        for line in shown::expectation(&planned) {
+            eprintln!("{line}");
+        }
     }
     let new = NewBackfill {
         subreddit: request.subreddit.clone(),

@@ -4,7 +4,7 @@ use super::begin::Request;
 use crate::app::now_ms;
 use crate::backfill::{Plan, PlannedSource};
 use crate::cli::moment::rfc3339;
-use crate::cli::report::{age, align_right, print_json, shown, span, table};
+use crate::cli::report::{age, align_right, counted, print_json, shown, span, table};
 use crate::store::{Backfill, Interval, SliceState, Store};
 use anyhow::bail;
 use serde_json::{Value, json};
@@ -61,7 +61,10 @@ pub(super) fn plan(
         span(covered),
         span(range.end - range.start)
     );
-    println!("  {}\n", expectation(plan));
+    for line in expectation(plan) {
+        println!("  {line}");
+    }
+    println!();
     let mut rows = table(&["SLICE", "FROM", "UNTIL", "LENGTH"]);
     align_right(&mut rows, &[0, 3]);
     for (number, slice) in plan.slices.iter().enumerate().take(MOST) {
@@ -79,22 +82,27 @@ pub(super) fn plan(
     Ok(())
 }
 
-/// What a plan expects, on one line.
-pub(super) fn expectation(plan: &Plan) -> String {
+/// What a plan expects, in lines.
+pub(super) fn expectation(plan: &Plan) -> Vec<String> {
     let estimate = &plan.estimate;
-    let slices = plan.slices.len();
+    let slices = counted(plan.slices.len() as u64, "slice");
+    let requests = counted(estimate.requests, "request");
     if estimate.samples == 0 {
-        return format!("{slices} slices, about {} requests", estimate.requests);
+        return vec![format!("{slices}, about {requests}")];
     }
     let seconds = i64::try_from(estimate.seconds).unwrap_or(i64::MAX);
-    format!(
-        "about {} submissions, {} requests, {}, {} MB on disk; {slices} slices (judged by {} pages)",
-        estimate.submissions,
-        estimate.requests,
-        span(seconds),
-        estimate.bytes.div_ceil(1_000_000),
-        estimate.samples
-    )
+    vec![
+        format!(
+            "{slices}, about {}, judged by {}",
+            counted(estimate.submissions, "submission"),
+            counted(estimate.samples.into(), "page")
+        ),
+        format!(
+            "about {requests}, {}, {} MB on disk",
+            span(seconds),
+            estimate.bytes.div_ceil(1_000_000)
+        ),
+    ]
 }
 
 /// One line for each.
@@ -200,9 +208,8 @@ async fn print(store: &Store, backfill: &Backfill) -> anyhow::Result<()> {
     if backfill.source != "files" {
         println!("  Requests  {}", backfill.requests);
         println!(
-            "  Proven    {} of {}",
-            span(backfill.seconds_proven),
-            span(backfill.seconds)
+            "  Proven    {}",
+            proven(backfill.seconds_proven, backfill.seconds)
         );
     } else if backfill.seconds_proven > 0 {
         println!("  Proven    {}", span(backfill.seconds_proven));
@@ -235,6 +242,19 @@ async fn print(store: &Store, backfill: &Backfill) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How much of how much, and never all where something is left.
+fn proven(seconds: i64, of: i64) -> String {
+    if seconds >= of {
+        return format!("all {}", span(of));
+    }
+    format!(
+        "{} of {}, all but {}",
+        span(seconds),
+        span(of),
+        span(of - seconds)
+    )
+}
+
 /// How backfills ended; an error where one did not come to its end.
 pub(in crate::cli) async fn report(
     store: &Store,
@@ -262,8 +282,8 @@ pub(in crate::cli) async fn report(
         }
         if backfill.slices_failed > 0 {
             bail!(
-                "{} slices of backfill {id} were set aside; freshet backfill resume {id} tries them again",
-                backfill.slices_failed
+                "set aside: {} of backfill {id}; freshet backfill resume {id} tries again",
+                counted(backfill.slices_failed.unsigned_abs(), "slice")
             );
         }
     }

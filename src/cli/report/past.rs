@@ -1,6 +1,6 @@
 //! Backfills in the status: a line each, and what somebody has to attend to.
 
-use super::{align_right, shown, table};
+use super::{align_right, counted, shown, table};
 use crate::observe::{BackfillStatus, BackfillsStatus};
 use chrono::DateTime;
 
@@ -56,7 +56,10 @@ pub(super) fn lines(backfills: &BackfillsStatus) -> Vec<String> {
         .filter(|backfill| backfill.slices_failed > 0 || backfill.trouble.is_some())
         .partition(|backfill| backfill.slices_failed > 0);
     for backfill in set_aside.into_iter().take(MOST) {
-        let (id, slices) = (backfill.id, counted(backfill.slices_failed));
+        let (id, slices) = (
+            backfill.id,
+            counted(backfill.slices_failed.unsigned_abs(), "slice"),
+        );
         lines.push(format!(
             "Set aside    {slices} of backfill {id}; try again: freshet backfill resume {id}"
         ));
@@ -74,13 +77,6 @@ fn state(backfill: &BackfillStatus) -> &str {
     match backfill.state.as_str() {
         "running" if backfill.slices_active == 0 => "waits",
         state => state,
-    }
-}
-
-fn counted(slices: i64) -> String {
-    match slices {
-        1 => "1 slice".to_owned(),
-        more => format!("{more} slices"),
     }
 }
 
