@@ -33,6 +33,7 @@ use clap::Parser;
 use freshet::store::{ArchiveRecord, Store};
 use freshet::submission::Observation;
 use postgres::PostgresServer;
+use std::ffi::OsStr;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -140,7 +141,7 @@ async fn measure(
         println!("| {engine} | {what} | {} | {rate} | {share} |", rate.rows);
     };
 
-    let run = program::load(dump, &grown_url)?;
+    let run = load(dump, &grown_url)?;
     ensure!(
         grown.totals().await?.submissions() == arguments.rows as i64,
         "not all of the dump is stored"
@@ -160,7 +161,7 @@ async fn measure(
     );
     show(&peak, loaded, &loaded.of(alone));
     let again = Rate {
-        spent: program::load(dump, &grown_url)?.spent,
+        spent: load(dump, &grown_url)?.spent,
         ..file
     };
     show("the program, the same again", again, &again.of(alone));
@@ -182,6 +183,13 @@ async fn measure(
     }
     grown.close().await;
     Ok(())
+}
+
+/// Loads all of a dump.
+fn load(dump: &Path, url: &str) -> anyhow::Result<program::Run> {
+    let folder = dump.parent().context("it is in a folder")?;
+    let words = ["backfill", "all", "--database-url", url, "--source"].map(OsStr::new);
+    program::run(folder, &[&words[..], &[dump.as_os_str()]].concat())
 }
 
 async fn migrated(url: &str) -> anyhow::Result<Store> {

@@ -1,6 +1,7 @@
 //! The program itself, as a user runs it.
 
 use anyhow::{Context, ensure};
+use std::ffi::OsStr;
 use std::fs::{File, read_to_string};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,14 +13,12 @@ pub(crate) struct Run {
     pub(crate) peak_megabytes: f64,
 }
 
-/// Loads all of a dump.
-pub(crate) fn load(dump: &Path, url: &str) -> anyhow::Result<Run> {
-    let folder = dump.parent().context("it is in a folder")?;
+/// Runs it to its end, which must be well, in this folder.
+pub(crate) fn run(folder: &Path, words: &[&OsStr]) -> anyhow::Result<Run> {
     let log = folder.join("program.log");
     let begun = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_freshet"))
-        .args(["backfill", "all", "--database-url", url, "--source"])
-        .arg(dump)
+        .args(words)
         .current_dir(folder)
         .env_clear()
         .stdin(Stdio::null())
