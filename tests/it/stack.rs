@@ -83,6 +83,20 @@ fn every_image_is_one_version_and_ours_is_this_one() {
     assert!(text("Dockerfile").contains(&toolchain));
 }
 
+/// Where its path is not written down, cargo looks for the file, which the layer of the image's
+/// dependencies does not have.
+#[test]
+fn every_test_and_benchmark_of_the_manifest_has_its_path() {
+    let manifest = text("Cargo.toml");
+    let sections: Vec<&str> = manifest.split("\n[").collect();
+    let is_target = |it: &&&str| it.starts_with("[test]]") || it.starts_with("[bench]]");
+    let targets: Vec<&&str> = sections.iter().filter(is_target).collect();
+    assert!(targets.len() >= 6, "{targets:?}");
+    for target in targets {
+        assert!(target.contains("\npath = \""), "[{target}");
+    }
+}
+
 #[test]
 fn our_image_is_built_for_one_service_and_pulled_for_none() {
     let (mut built, mut taken) = (Vec::new(), Vec::new());
