@@ -326,7 +326,7 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
         served.cancel();
         // The last scrape may still be on its way; nobody else is waited for.
         let _ = tokio::time::timeout(Duration::from_secs(2), &mut serve).await;
-        let _ = tokio::time::timeout(Duration::from_secs(5), store.close()).await;
+        store.close().await;
     }
     match failure {
         Some(failure) => Err(failure),

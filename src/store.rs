@@ -67,6 +67,8 @@ use std::time::Duration;
 
 /// Longer than any call takes, so that a server that has frozen is an error and not a standstill.
 const DEADLINE: Duration = Duration::from_secs(90);
+/// How long the end of the connections is waited for.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// A handle to the database; cheap to clone.
 #[derive(Debug, Clone)]
@@ -156,14 +158,20 @@ impl Store {
         }
     }
 
-    /// Ends the connections, after the calls in flight. Calls made later fail.
+    /// Ends the connections, after the calls in flight, or some seconds later where those do not end.
+    /// Calls made later fail.
     pub async fn close(&self) {
-        match self {
-            Store::Postgres(engine) => engine.pool.close().await,
-            Store::Sqlite(engine) => {
-                engine.readers.close().await;
-                engine.writer.close().await;
+        let closed = async {
+            match self {
+                Store::Postgres(engine) => engine.pool.close().await,
+                Store::Sqlite(engine) => {
+                    engine.readers.close().await;
+                    engine.writer.close().await;
+                }
             }
+        };
+        if tokio::time::timeout(CLOSING, closed).await.is_err() {
+            tracing::debug!("A connection of the database did not end in time");
         }
     }
 }

@@ -11,12 +11,13 @@ use crate::liveness::Progress;
 use crate::metrics::Metrics;
 use crate::queue::{Queue, WorkOptions};
 use crate::source::{ArcticShift, ArcticShiftOptions, Budget, Reddit};
-use crate::store::{Backfill, BackfillFilter, BackfillState, Store};
+use crate::store::{Backfill, BackfillFilter, BackfillState, Store, StoreError};
 use anyhow::{Context, anyhow, bail};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// The name of the queue that carries slices: the prefix of its keys.
@@ -31,6 +32,8 @@ const SLICE_LIMIT: Duration = Duration::from_secs(300);
 const BUDGET: &str = "arctic-shift";
 /// How often somebody who waits for a backfill looks at it.
 const LOOK: Duration = Duration::from_millis(200);
+/// What lasts shorter is not worth a word.
+const NO_MOMENT: Duration = Duration::from_secs(2);
 
 /// The archive, with the budget that all processes share which share a Redis.
 ///
@@ -229,41 +232,46 @@ async fn until_over(
     told: &mut impl FnMut(&Backfill),
 ) -> anyhow::Result<Backfill> {
     let mut look = tokio::time::interval(LOOK);
-    let mut answered = Instant::now();
+    // Not since the last answer: this process may have been stopped in between.
+    let mut asked: Option<Instant> = None;
+    let mut away = "no answer. Is the server running, and can this machine reach it?".to_owned();
     loop {
         look.tick().await;
         let trouble = unstored.trouble();
         if let Some(trouble) = trouble.as_ref().filter(|it| it.lasts() >= PATIENCE) {
-            bail!(
-                "what was found could not be stored for {} s: {}\n  What was stored before stays; the \
-                 same command goes on from there.",
-                PATIENCE.as_secs(),
-                trouble.text
-            );
+            return Err(given_up("takes nothing", &trouble.text));
         }
-        let read = read_backfill(store, id).await;
-        let mut backfill = match read {
-            Ok(backfill) => backfill,
-            // The parts wait for it too.
-            Err(error)
-                if answered.elapsed() < PATIENCE
-                    && error
-                        .downcast_ref::<crate::store::StoreError>()
-                        .is_some_and(crate::store::StoreError::is_unavailable) =>
-            {
-                continue;
-            }
-            Err(error) => return Err(error),
+        let waited = asked.get_or_insert_with(Instant::now).elapsed();
+        let patience = PATIENCE.saturating_sub(waited);
+        let mut backfill = match timeout(patience, read_backfill(store, id)).await {
+            Ok(Ok(backfill)) => backfill,
+            Ok(Err(error)) => match error.downcast_ref::<StoreError>() {
+                // The parts wait for it too.
+                Some(told) if told.is_unavailable() => {
+                    away = told.advised();
+                    continue;
+                }
+                _ => return Err(error),
+            },
+            Err(_) => return Err(given_up("does not answer", &away)),
         };
-        answered = Instant::now();
-        if let Some(trouble) = trouble {
-            backfill.trouble = Some(trouble.text);
-        }
-        told(&backfill);
+        asked = None;
         if backfill.state()? != BackfillState::Running {
             return Ok(backfill);
         }
+        if let Some(trouble) = trouble.filter(|it| it.lasts() >= NO_MOMENT) {
+            backfill.trouble = Some(trouble.text);
+        }
+        told(&backfill);
     }
+}
+
+fn given_up(what: &str, why: &str) -> anyhow::Error {
+    anyhow!(
+        "for {} s the database {what}: {why}\n  What was stored before stays, and the same command goes \
+         on from there.",
+        PATIENCE.as_secs()
+    )
 }
 
 /// A backfill by its number.

@@ -272,6 +272,9 @@ impl Handler for SliceHandler {
             Ok(Some(claim)) => claim,
             Ok(None) => return Outcome::Obsolete,
             Err(error) => {
+                if error.is_unavailable() {
+                    self.0.unstored.failed(&error);
+                }
                 let error = error.told();
                 tracing::warn!(%slice, error, "A slice could not be begun");
                 return Outcome::Returned;

@@ -1,10 +1,11 @@
 //! What the database does not take at the moment: it is away, or its disk is full.
 
+use super::PATIENCE;
 use crate::store::StoreError;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What was found and could not be stored since, shared by the slices of one process.
+/// What was to be stored and could not be since, shared by the slices of one process.
 #[derive(Debug, Default)]
 pub struct Unstored(Mutex<Option<Trouble>>);
 
@@ -12,14 +13,15 @@ pub struct Unstored(Mutex<Option<Trouble>>);
 #[derive(Debug, Clone)]
 pub struct Trouble {
     since: Instant,
-    /// What the database said, and what to do about it.
+    last: Instant,
+    /// What the database said at first, and what to do about it.
     pub text: String,
 }
 
 impl Trouble {
-    /// For how long.
+    /// From the first failure to the last: that nobody tries any more is none.
     pub fn lasts(&self) -> Duration {
-        self.since.elapsed()
+        self.last - self.since
     }
 }
 
@@ -30,13 +32,18 @@ impl Unstored {
     }
 
     pub(super) fn failed(&self, error: &StoreError) {
+        let now = Instant::now();
         let mut trouble = self.lock();
-        let since = trouble.as_ref().map_or_else(Instant::now, |it| it.since);
-        let text = match error.advice() {
-            Some(advice) => format!("{}. {advice}", error.told()),
-            None => error.told(),
-        };
-        *trouble = Some(Trouble { since, text });
+        match &mut *trouble {
+            Some(trouble) if now - trouble.last < PATIENCE => trouble.last = now,
+            other => {
+                *other = Some(Trouble {
+                    since: now,
+                    last: now,
+                    text: error.advised(),
+                });
+            }
+        }
     }
 
     pub(super) fn stored(&self) {

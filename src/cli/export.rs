@@ -12,13 +12,14 @@ use super::report::warn_if_simulated;
 use crate::app::open_existing_store;
 use crate::config::Config;
 use crate::store::{Cursor, Store, StoreError};
+use crate::submission::SubredditName;
 use anyhow::Context;
 use columns::Column;
 use lines::Lines;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Rows in one read: a few megabytes, however much there is.
 const ROWS: u32 = 1000;
@@ -163,11 +164,32 @@ async fn each(
     }
 }
 
+/// How many there are of these subreddits, or of all; without those that name none.
+async fn count(
+    store: &Store,
+    names: &[SubredditName],
+    since: i64,
+    until: i64,
+) -> Result<u64, StoreError> {
+    let mut count = 0;
+    for name in names {
+        count += store.count_submissions(name.as_str(), since, until).await?;
+    }
+    let mut name = String::new();
+    while names.is_empty()
+        && let Some(next) = store.subreddit_after(&name).await?
+    {
+        count += store.count_submissions(&next, since, until).await?;
+        name = next;
+    }
+    Ok(count)
+}
+
 /// How much is written, of how much: that is counted meanwhile.
 struct Written {
     rows: u64,
     begun: Instant,
-    counting: Option<JoinHandle<Result<u64, StoreError>>>,
+    counting: Option<AbortOnDropHandle<Result<u64, StoreError>>>,
     all: Option<u64>,
     progress: Progress,
 }
@@ -177,11 +199,11 @@ impl Written {
         // Between the rows of a terminal it would only disturb.
         let shown = arguments.output.is_some() || !io::stdout().is_terminal();
         let (store, names) = (store.clone(), arguments.subreddits.clone());
-        let count = async move { store.count_submissions(&names, since, until).await };
+        let count = async move { count(&store, &names, since, until).await };
         Written {
             rows: 0,
             begun: Instant::now(),
-            counting: shown.then(|| tokio::spawn(count)),
+            counting: shown.then(|| AbortOnDropHandle::new(tokio::spawn(count))),
             all: None,
             progress: if shown {
                 Progress::new()
@@ -209,9 +231,6 @@ impl Written {
     }
 
     fn done(self) {
-        if let Some(counting) = self.counting {
-            counting.abort();
-        }
         self.progress.end();
         let seconds = self.begun.elapsed().as_secs_f64();
         eprintln!("{} submissions in {seconds:.1} s", self.rows);

@@ -17,7 +17,7 @@ pub(super) struct Progress {
     begun: Instant,
     line_at: Instant,
     /// How far it was, and how many there were, when this began to look.
-    first: Option<(Option<f64>, u64)>,
+    first: Option<(f64, u64)>,
 }
 
 /// How far it has come.
@@ -79,7 +79,7 @@ impl Progress {
         } else if Instant::now() >= self.line_at {
             self.line_at = Instant::now() + LINE_EVERY;
             match share {
-                Some(share) => eprintln!("{:.1} %: {message}", share * 100.0),
+                Some(share) => eprintln!("{:.1} %: {message}", share.min(1.0) * 100.0),
                 None => eprintln!("{message}"),
             }
         }
@@ -93,10 +93,8 @@ impl Progress {
             more,
             waits,
         } = *now;
-        let first = self.first.get_or_insert((share, count));
-        // It may only become known on the way how much there is.
-        let share_before = *first.0.get_or_insert(share.unwrap_or_default());
-        let count_before = first.1;
+        let first = (share.unwrap_or_default(), count);
+        let (share_before, count_before) = *self.first.get_or_insert(first);
         let elapsed = self.begun.elapsed();
         let seconds = elapsed.as_secs_f64().max(0.001);
         #[expect(clippy::cast_precision_loss, reason = "a rate")]

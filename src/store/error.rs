@@ -42,6 +42,14 @@ impl StoreError {
         }
     }
 
+    /// What went wrong and what to do about it, on one line.
+    pub fn advised(&self) -> String {
+        match self.advice() {
+            Some(advice) => format!("{}. {advice}", self.told()),
+            None => self.told(),
+        }
+    }
+
     /// What somebody can do about it who only knows the address.
     pub fn advice(&self) -> Option<&'static str> {
         match self {

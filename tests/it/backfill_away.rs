@@ -2,9 +2,12 @@
 
 use super::support::binary::PATIENCE;
 use super::support::past::{DAY, HOUR, NAME, On, Past, options, time};
+use super::support::postgres::PostgresServer;
 use freshet::simulator::SimulatorOptions;
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
+use std::time::Duration;
+use tokio::task::block_in_place;
 
 /// As a server does whose disk is full, after some of it was stored.
 const FULL: &str = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -31,7 +34,7 @@ async fn a_full_disk_ends_the_command_with_advice_and_it_goes_on_once_there_is_r
     assert_eq!(ended.code(), Some(1), "{said}");
     for words in [
         "Waiting: the database cannot serve at the moment",
-        "could not be stored for 30 s",
+        "for 30 s the database takes nothing",
         "No space left on device",
         "The server's disk is full.",
         "the same command goes on",
@@ -55,6 +58,38 @@ async fn a_full_disk_ends_the_command_with_advice_and_it_goes_on_once_there_is_r
         (&json!(false), &json!(2)),
         "as it was asked for the last time"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_ends_the_command_with_advice_and_it_goes_on_once_it_is_back() {
+    let mut options = options(7, 30.0);
+    options.latency = Duration::from_millis(30);
+    let mut past = Past::start(options, On::Sqlite).await;
+    let mut server = block_in_place(|| PostgresServer::start_with(""));
+    past.database = server.url("postgres");
+    let end = past.now() - DAY;
+    let start = end - 40 * HOUR;
+    let (since, until) = (time(start), time(end));
+    let line = ["backfill", NAME, "--since", &since, "--until", &until];
+    let mut process = past.begin(&line);
+    process.said("Backfill 1 begins").await;
+    let asked = past.asked();
+    past.until_asked(asked + 3, &mut process).await;
+    block_in_place(|| server.kill());
+    let ended = process.end(2 * PATIENCE).await;
+    let said = process.stderr();
+    assert_eq!(ended.code(), Some(1), "{said}");
+    for words in [
+        "for 30 s the database",
+        "Is the server running",
+        "the same command goes on",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    block_in_place(|| server.restart());
+    past.run(&line).await.says(&["Resuming backfill 1"]);
+    assert_eq!(past.stored().await, past.truth(start, end));
+    assert_eq!(past.proven(start, end).await, end - start);
 }
 
 /// A past in which hours pass between two submissions, beside one in which somebody always posts.

@@ -88,7 +88,7 @@ async fn mistakes_are_told_before_anything_begins() {
     let rejects = rejects.to_str().unwrap();
     let nowhere = ["backfill", NAME, "--source", &file, "--rejects", rejects];
     let told = past.try_run(&nowhere).await.ended_with(2);
-    told.says(&["--rejects", "nowhere/rejects.ndjson", "No such file"]);
+    told.says(&["--rejects", "nowhere/rejects.ndjson", "no such folder"]);
     past.control()
         .archive_outage_as(Some(Fault::Reset))
         .unwrap();

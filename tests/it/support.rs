@@ -13,7 +13,6 @@ pub mod jobs;
 pub mod mutate;
 pub mod past;
 pub mod pipeline;
-#[expect(dead_code, reason = "the faults alone kill and freeze this server")]
 pub mod postgres;
 pub mod prometheus;
 #[expect(dead_code, reason = "the faults alone listen in")]

@@ -62,7 +62,7 @@ impl Request {
         };
         let latest = if from_files { LATEST } else { now };
         let until = arguments.until.as_ref().map_or(latest, |until| until.at);
-        if since >= latest {
+        if since > latest {
             return Err(format!("--since ({}) lies in the future", rfc3339(since)));
         }
         in_order(since, until)?;
@@ -155,19 +155,17 @@ fn sources(given: &[String]) -> Result<(Option<PlannedSource>, Vec<Input>), Stri
     }
 }
 
-/// Tried before hours of loading end with it.
+/// Before hours of loading end with it.
 fn can_be_made(rejects: &Path) -> Result<(), String> {
-    let was_there = rejects.exists();
-    std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(rejects)
-        .map_err(|error| format!("--rejects {}: {error}", rejects.display()))?;
-    if !was_there {
-        // It is made once there is something to keep; left behind, it would only be empty.
-        let _ = std::fs::remove_file(rejects);
-    }
-    Ok(())
+    let folder = rejects.parent().filter(|it| !it.as_os_str().is_empty());
+    let problem = if rejects.is_dir() {
+        "it is a folder; name a file"
+    } else if folder.is_some_and(|folder| !folder.is_dir()) {
+        "there is no such folder"
+    } else {
+        return Ok(());
+    };
+    Err(format!("--rejects {}: {problem}", rejects.display()))
 }
 
 /// Comes between what was asked for and what the files were then.
@@ -251,12 +249,12 @@ pub(super) async fn begin(
             .await
             .context("the backfills")?;
         if let Some(same) = same.first() {
-            store
-                .set_backfill_state(same.id, BackfillState::Running, now_ms())
-                .await?;
             let newest_first = arguments.order == BackfillOrder::Newest;
             store
                 .set_backfill_order(same.id, newest_first, arguments.max_active)
+                .await?;
+            store
+                .set_backfill_state(same.id, BackfillState::Running, now_ms())
                 .await?;
             return Ok(Begun::Resumed(same.id));
         }

@@ -22,10 +22,17 @@ impl SlicesProgress {
     pub(super) fn reached(&mut self, backfill: &Backfill) {
         #[expect(clippy::cast_precision_loss, reason = "seconds of some years")]
         let share = backfill.seconds_done as f64 / backfill.seconds.max(1) as f64;
+        // Once something was set aside, that is what it tells of.
+        let waits = backfill.trouble.is_some() && backfill.slices_failed == 0;
         if backfill.trouble != self.trouble {
             self.trouble.clone_from(&backfill.trouble);
             match &self.trouble {
-                Some(trouble) => self.progress.line(&format!("Waiting: {}", shown(trouble))),
+                Some(trouble) if waits => {
+                    self.progress.line(&format!("Waiting: {}", shown(trouble)));
+                }
+                Some(trouble) => self
+                    .progress
+                    .line(&format!("Set aside: {}", shown(trouble))),
                 None => self.progress.line("Going on."),
             }
         }
@@ -39,7 +46,7 @@ impl SlicesProgress {
             count: backfill.listed.unsigned_abs(),
             what: "found",
             more: &slices,
-            waits: self.trouble.is_some(),
+            waits,
         });
     }
 

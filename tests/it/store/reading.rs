@@ -73,27 +73,18 @@ async fn a_range_holds_its_first_second_and_not_its_last(world: World) {
 }
 
 async fn a_count_is_of_what_would_be_read(world: World) {
-    let of = |name: &str| name.parse().unwrap();
     let listed = [1, 2, 3, 4].map(|second| at(&second.to_string(), second, Some("Rust")));
-    let others = [
-        at("zig3", 3, Some("zig")),
-        at("none3", 3, None),
-        at("c5", 5, Some("c_programming")),
-    ];
+    let others = [at("zig3", 3, Some("zig")), at("none3", 3, None)];
     world.list(&[&listed[..], &others].concat()).await;
-    for (subreddits, since, until, count) in [
-        (vec![], i64::MIN, i64::MAX, 7),
-        (vec![], 2, 5, 5),
-        (vec![of("rust")], 2, 4, 2),
-        (vec![of("rust"), of("zig")], 3, 9, 3),
-        (vec![of("nosuch")], i64::MIN, i64::MAX, 0),
+    for (subreddit, since, until, count) in [
+        ("rust", i64::MIN, i64::MAX, 4),
+        ("rust", 2, 4, 2),
+        ("zig", 3, 4, 1),
+        ("zig", 4, 9, 0),
+        ("nosuch", i64::MIN, i64::MAX, 0),
     ] {
-        let counted = world.store.count_submissions(&subreddits, since, until);
-        assert_eq!(
-            counted.await.unwrap(),
-            count,
-            "{subreddits:?} {since} {until}"
-        );
+        let counted = world.store.count_submissions(subreddit, since, until);
+        assert_eq!(counted.await.unwrap(), count, "{subreddit} {since} {until}");
     }
 }
 
