@@ -12,6 +12,7 @@ mod gaps;
 mod health;
 mod jobs;
 mod moment;
+mod output;
 mod progress;
 mod report;
 mod simulate;

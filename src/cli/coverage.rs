@@ -3,6 +3,7 @@
 use super::Usage;
 use super::arguments::CoverageArguments;
 use super::moment::{in_order, rfc3339};
+use super::output::print_line;
 use super::report::{align_right, print_json, shown, span, table, warn_if_simulated};
 use crate::app::{now_ms, open_existing_store};
 use crate::config::Config;
@@ -74,7 +75,7 @@ pub(super) async fn run(config: &Config, arguments: CoverageArguments) -> anyhow
     for coverage in &read {
         print(coverage, arguments.subreddit.is_some());
     }
-    println!("█ proven  ▒ in part  · not proven  ! may miss submissions");
+    print_line!("█ proven  ▒ in part  · not proven  ! may miss submissions");
     Ok(())
 }
 
@@ -188,13 +189,13 @@ fn print(coverage: &Coverage, in_full: bool) {
         1 => "1 gap".to_owned(),
         gaps => format!("{gaps} gaps"),
     };
-    println!(
+    print_line!(
         "r/{}: {percent:.1} % of {} proven, {gaps}",
         shown(&coverage.subreddit),
         span(length)
     );
-    println!("  {}", bar(coverage));
-    println!(
+    print_line!("  {}", bar(coverage));
+    print_line!(
         "  from {} until {}\n",
         rfc3339(coverage.since),
         rfc3339(coverage.until)
@@ -220,7 +221,7 @@ fn print(coverage: &Coverage, in_full: bool) {
         let length = span(stretch.end - stretch.start);
         rows.add_row([rfc3339(stretch.start), rfc3339(stretch.end), length, known]);
     }
-    println!("{rows}\n");
+    print_line!("{rows}\n");
 }
 
 /// One character for each equal part of the time, at least a second long.

@@ -3,6 +3,7 @@
 use super::arguments::GapsAction;
 use super::backfill::watch;
 use super::moment::rfc3339;
+use super::output::print_line;
 use super::report::{align_right, counted, print_json, span, table, warn_if_simulated};
 use crate::app::{connect_archive, now_ms, open_existing_store};
 use crate::backfill::{repair_gaps, repairs_under_way};
@@ -66,7 +67,7 @@ async fn list(store: &Store, subreddit: Option<&SubredditName>, json: bool) -> a
             }),
         ]);
     }
-    println!("{rows}");
+    print_line!("{rows}");
     eprintln!("`freshet gaps repair` asks the archive for what is missing there.");
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::Usage;
 use super::arguments::{DeadSelection, JobsAction};
+use super::output::print_line;
 use super::report::{age, align_right, print_json, shown, table};
 use crate::app::{now_ms, open_existing_store};
 use crate::config::Config;
@@ -112,7 +113,7 @@ fn list(dead: &[FetchJob], limit: u32, json: bool) -> anyhow::Result<()> {
             shown(dead.reason.as_deref().unwrap_or_default()),
         ]);
     }
-    println!("{rows}");
+    print_line!("{rows}");
     if dead.len() == limit as usize {
         eprintln!("The latest {limit}; --limit shows more.");
     }
@@ -136,36 +137,37 @@ async fn show(store: &Store, id: &SubmissionId, json: bool) -> anyhow::Result<()
         return print_json(&value);
     }
     let now = now_ms() / 1000;
-    println!("Job         {id}");
+    print_line!("Job         {id}");
     match job.dead_at {
-        Some(at) => println!("Set aside   {}", age(now - at)),
-        None => println!("Set aside   no; it waits for its turn or runs"),
+        Some(at) => print_line!("Set aside   {}", age(now - at)),
+        None => print_line!("Set aside   no; it waits for its turn or runs"),
     }
-    println!(
+    print_line!(
         "Reason      {}",
         shown(job.reason.as_deref().unwrap_or("none was noted"))
     );
-    println!(
+    print_line!(
         "Attempts    {}, left out of {} answers",
-        job.attempts, job.omissions
+        job.attempts,
+        job.omissions
     );
     if let Some(listed) = listed {
-        println!(
+        print_line!(
             "Stored      {}, found {}",
             listed.status.as_str(),
             age(now - listed.discovered_at)
         );
-        println!(
+        print_line!(
             "Title       {}",
             shown(listed.title.as_deref().unwrap_or_default())
         );
-        println!(
+        print_line!(
             "Permalink   {}",
             shown(listed.permalink.as_deref().unwrap_or_default())
         );
     }
     if !job.history.is_empty() {
-        println!("\n{}", story(&job.history, now));
+        print_line!("\n{}", story(&job.history, now));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod past;
 
+use super::output::print_line;
 use crate::app::{now_ms, open_existing_store, reachable, try_queue};
 use crate::config::Config;
 use crate::observe::{Status, SubredditStatus, read_status};
@@ -51,7 +52,7 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
     }
     print(&status);
     if let Some(dashboards) = &config.monitoring.dashboards_url {
-        println!("\nDashboards: {dashboards}");
+        print_line!("\nDashboards: {dashboards}");
     }
     if live.is_none() {
         eprintln!(
@@ -90,25 +91,30 @@ fn same_service(live: &Status, read: &Status) -> bool {
 fn print(status: &Status) {
     let now = now_ms() / 1000;
     if status.simulated {
-        println!("{SIMULATED}");
+        print_line!("{SIMULATED}");
     }
-    println!(
+    print_line!(
         "Submissions  {} discovered, {} fetched, {} unavailable",
-        status.discovered, status.fetched, status.unavailable
+        status.discovered,
+        status.fetched,
+        status.unavailable
     );
     if status.undecodable > 0 {
-        println!(
+        print_line!(
             "Kept raw     {} items that could not be decoded",
             status.undecodable
         );
     }
     let queue = &status.queue;
     let known = |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
-    println!(
+    print_line!(
         "Backlog      {} in the database, {} due later, {} set aside ({})",
-        queue.backlog, queue.deferred, queue.dead, status.database
+        queue.backlog,
+        queue.deferred,
+        queue.dead,
+        status.database
     );
-    println!(
+    print_line!(
         "Queue        {} waiting, {} running, {} at work ({})",
         known(queue.waiting),
         known(queue.running),
@@ -118,18 +124,19 @@ fn print(status: &Status) {
         queue.engine.as_deref().unwrap_or("it does not answer"),
     );
     if let Some(budget) = &status.budget {
-        println!(
+        print_line!(
             "Budget       {:.0} requests a minute, {:.0} left in Reddit's window",
-            budget.per_minute, budget.remaining
+            budget.per_minute,
+            budget.remaining
         );
     }
     if status.subreddits.is_empty() {
-        println!("Subreddits   none is watched; add some with: freshet subreddits add NAME…");
+        print_line!("Subreddits   none is watched; add some with: freshet subreddits add NAME…");
     } else {
-        println!("\n{}", subreddits(&status.subreddits, now));
+        print_line!("\n{}", subreddits(&status.subreddits, now));
     }
     for line in past::lines(&status.backfills) {
-        println!("{line}");
+        print_line!("{line}");
     }
 }
 
@@ -192,7 +199,7 @@ pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
             escaped.push(character);
         }
     }
-    println!("{escaped}");
+    print_line!("{escaped}");
     Ok(())
 }
 

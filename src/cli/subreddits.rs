@@ -1,6 +1,7 @@
 //! `freshet subreddits …`: the watched list.
 
 use super::arguments::SubredditsAction;
+use super::output::print_line;
 use super::report::{age, align_right, print_json, shown, table};
 use crate::app::{now_ms, open_existing_store, open_store};
 use crate::config::Config;
@@ -113,6 +114,6 @@ fn list(listed: Vec<Subreddit>, json: bool) -> anyhow::Result<()> {
             age(now - subreddit.added_at),
         ]);
     }
-    println!("{rows}");
+    print_line!("{rows}");
     Ok(())
 }

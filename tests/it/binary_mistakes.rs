@@ -7,6 +7,7 @@ use super::support::redis::free_port;
 use super::support::world::World;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
@@ -273,4 +274,34 @@ async fn an_outage_of_reddit_is_told_once_and_so_is_its_end() {
     run.until_status("it goes on", |it| it["fetched"] == 5)
         .await;
     assert_eq!(run.stderr().matches("Reddit is out").count(), 1);
+}
+
+#[tokio::test]
+async fn a_reader_that_has_enough_is_no_mistake_and_a_full_disk_behind_the_output_is_one() {
+    let home = Home::new();
+    home.run(&["subreddits", "add", "rust"]).await.ended_with(0);
+    for line in [
+        &["status"][..],
+        &["status", "--json"],
+        &["subreddits", "list"],
+        &["coverage", "rust"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        for (output, status, said) in [
+            (Stdio::from(writer), 0, ""),
+            (full.into(), 1, "standard output cannot be written: "),
+        ] {
+            let child = home.command(line).stdout(output).spawn().unwrap();
+            let ended = child.wait_with_output().await.unwrap();
+            let stderr = String::from_utf8(ended.stderr).unwrap();
+            assert_eq!(ended.status.code(), Some(status), "{line:?}: {stderr}");
+            assert!(stderr.contains(said), "{line:?}: {stderr}");
+            assert!(!stderr.contains("panicked"), "{line:?}: {stderr}");
+        }
+    }
 }

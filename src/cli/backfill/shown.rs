@@ -4,6 +4,7 @@ use super::begin::Request;
 use crate::app::now_ms;
 use crate::backfill::{Plan, PlannedSource};
 use crate::cli::moment::rfc3339;
+use crate::cli::output::print_line;
 use crate::cli::report::{age, align_right, counted, print_json, shown, span, table};
 use crate::store::{Backfill, Interval, SliceState, Store};
 use anyhow::bail;
@@ -44,27 +45,27 @@ pub(super) fn plan(
             "estimate": known.then_some(plan.estimate),
         }));
     }
-    println!("r/{} from {}", request.subreddit, source.as_str());
+    print_line!("r/{} from {}", request.subreddit, source.as_str());
     if let Some(why) = why {
-        println!("  since {why}");
+        print_line!("  since {why}");
     }
-    println!("  {} until {}", rfc3339(range.start), rfc3339(range.end));
+    print_line!("  {} until {}", rfc3339(range.start), rfc3339(range.end));
     if source == PlannedSource::Files {
         for slice in &plan.slices {
-            println!("  {}", shown(slice.name.as_deref().unwrap_or_default()));
+            print_line!("  {}", shown(slice.name.as_deref().unwrap_or_default()));
         }
         return Ok(());
     }
     let covered = range.end - range.start - left;
-    println!(
+    print_line!(
         "  proven already: {} of {}",
         span(covered),
         span(range.end - range.start)
     );
     for line in expectation(plan) {
-        println!("  {line}");
+        print_line!("  {line}");
     }
-    println!();
+    print_line!();
     let mut rows = table(&["SLICE", "FROM", "UNTIL", "LENGTH"]);
     align_right(&mut rows, &[0, 3]);
     for (number, slice) in plan.slices.iter().enumerate().take(MOST) {
@@ -75,9 +76,9 @@ pub(super) fn plan(
             span(slice.end - slice.start),
         ]);
     }
-    println!("{rows}");
+    print_line!("{rows}");
     if plan.slices.len() > MOST {
-        println!("… {} slices in all; --json lists them", plan.slices.len());
+        print_line!("… {} slices in all; --json lists them", plan.slices.len());
     }
     Ok(())
 }
@@ -138,7 +139,7 @@ pub(super) fn list(backfills: &[Backfill], json: bool) -> anyhow::Result<()> {
             age(now - backfill.created_at),
         ]);
     }
-    println!("{rows}");
+    print_line!("{rows}");
     Ok(())
 }
 
@@ -176,7 +177,7 @@ async fn print(store: &Store, backfill: &Backfill) -> anyhow::Result<()> {
         0 => String::new(),
         failed => format!(", {failed} set aside"),
     };
-    println!(
+    print_line!(
         "Backfill {} of r/{} from {}: {}",
         backfill.id,
         shown(&backfill.subreddit),
@@ -184,35 +185,39 @@ async fn print(store: &Store, backfill: &Backfill) -> anyhow::Result<()> {
         backfill.state
     );
     if backfill.range_end - backfill.range_start < 100 * 366 * 86_400 {
-        println!(
+        print_line!(
             "  Range     {} until {}",
             rfc3339(backfill.range_start),
             rfc3339(backfill.range_end)
         );
     }
-    println!(
+    print_line!(
         "  Slices    {} of {} done, {} at work{failed}",
-        backfill.slices_done, backfill.slices, backfill.slices_active
+        backfill.slices_done,
+        backfill.slices,
+        backfill.slices_active
     );
     let expected = match backfill.expected {
         Some(expected) if backfill.state != "done" => format!(" of about {expected}"),
         _ => String::new(),
     };
-    println!(
+    print_line!(
         "  Found     {}{expected} submissions: {} new, {} renewed",
-        backfill.listed, backfill.fresh, backfill.renewed
+        backfill.listed,
+        backfill.fresh,
+        backfill.renewed
     );
     if backfill.refused > 0 {
-        println!("  Refused   {} that are no submission", backfill.refused);
+        print_line!("  Refused   {} that are no submission", backfill.refused);
     }
     if backfill.source != "files" {
-        println!("  Requests  {}", backfill.requests);
-        println!(
+        print_line!("  Requests  {}", backfill.requests);
+        print_line!(
             "  Proven    {}",
             proven(backfill.seconds_proven, backfill.seconds)
         );
     } else if backfill.seconds_proven > 0 {
-        println!("  Proven    {}", span(backfill.seconds_proven));
+        print_line!("  Proven    {}", span(backfill.seconds_proven));
     }
     let slices = store.slices(backfill.id).await?;
     let told: Vec<_> = slices
@@ -234,10 +239,10 @@ async fn print(store: &Store, backfill: &Backfill) -> anyhow::Result<()> {
             ),
         };
         let reason = shown(slice.reason.as_deref().unwrap_or_default());
-        println!("  {what}\n            {state}: {reason}");
+        print_line!("  {what}\n            {state}: {reason}");
     }
     if told.len() > MOST {
-        println!("  … and {} more; --json lists them", told.len() - MOST);
+        print_line!("  … and {} more; --json lists them", told.len() - MOST);
     }
     Ok(())
 }
