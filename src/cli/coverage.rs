@@ -4,7 +4,7 @@ use super::Usage;
 use super::arguments::CoverageArguments;
 use super::moment::{in_order, rfc3339};
 use super::output::print_line;
-use super::report::{align_right, print_json, shown, span, table, warn_if_simulated};
+use super::report::{align_right, counted, print_json, shown, span, table, warn_if_simulated};
 use crate::app::{now_ms, open_existing_store};
 use crate::config::Config;
 use crate::store::{Gap, GapState, Interval, Store};
@@ -186,8 +186,7 @@ fn print(coverage: &Coverage, in_full: bool) {
     let percent = (percent * 10.0).floor() / 10.0;
     let gaps = match coverage.gaps() {
         0 => "no gap".to_owned(),
-        1 => "1 gap".to_owned(),
-        gaps => format!("{gaps} gaps"),
+        gaps => counted(gaps as u64, "gap"),
     };
     print_line!(
         "r/{}: {percent:.1} % of {} proven, {gaps}",

@@ -1,6 +1,6 @@
 //! Backfills beside a database that is full, and from an archive that lags or has stopped to follow.
 
-use super::support::binary::PATIENCE;
+use super::support::binary::{PATIENCE, Process};
 use super::support::past::{DAY, HOUR, NAME, On, Past, options, time};
 use super::support::postgres::PostgresServer;
 use freshet::simulator::SimulatorOptions;
@@ -18,29 +18,44 @@ const FULL: &str = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql
     END $$;
     CREATE TRIGGER full_disk BEFORE INSERT ON submissions FOR EACH ROW EXECUTE FUNCTION full_disk();";
 
+/// A range that ends a day ago.
+fn forty_hours(past: &Past) -> (i64, i64) {
+    let end = past.now() - DAY;
+    (end - 40 * HOUR, end)
+}
+
+async fn fails_saying(process: &mut Process, words: &[&str]) {
+    let ended = process.end(2 * PATIENCE).await;
+    let said = process.stderr();
+    assert_eq!(ended.code(), Some(1), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+}
+
+async fn it_is_whole(past: &Past, start: i64, end: i64) {
+    assert_eq!(past.stored().await, past.truth(start, end));
+    assert_eq!(past.proven(start, end).await, end - start);
+}
+
 #[tokio::test]
 async fn a_full_disk_ends_the_command_with_advice_and_it_goes_on_once_there_is_room() {
     let past = Past::start(options(7, 30.0), On::Postgres).await;
     drop(past.store().await);
     let mut connection = PgConnection::connect(&past.database).await.unwrap();
     connection.execute(FULL).await.unwrap();
-    let end = past.now() - DAY;
-    let start = end - 40 * HOUR;
+    let (start, end) = forty_hours(&past);
     let (since, until) = (time(start), time(end));
     let line = ["backfill", NAME, "--since", &since, "--until", &until];
     let mut process = past.begin(&line);
-    let ended = process.end(2 * PATIENCE).await;
-    let said = process.stderr();
-    assert_eq!(ended.code(), Some(1), "{said}");
-    for words in [
+    let words = [
         "Waiting: the database cannot serve at the moment",
         "for 30 s the database takes nothing",
         "No space left on device",
         "The server's disk is full.",
         "the same command goes on",
-    ] {
-        assert!(said.contains(words), "{words}: {said}");
-    }
+    ];
+    fails_saying(&mut process, &words).await;
     let before = past.stored().await.len();
     assert!((1..=400).contains(&before), "{before}");
     let status = past.status(1).await;
@@ -50,8 +65,7 @@ async fn a_full_disk_ends_the_command_with_advice_and_it_goes_on_once_there_is_r
     connection.execute(room).await.unwrap();
     let again = [&line[..], &["--order", "oldest", "--max-active", "2"]].concat();
     past.run(&again).await.says(&["Resuming backfill 1"]);
-    assert_eq!(past.stored().await, past.truth(start, end));
-    assert_eq!(past.proven(start, end).await, end - start);
+    it_is_whole(&past, start, end).await;
     let status = past.status(1).await;
     assert_eq!(
         (&status["newest_first"], &status["max_active"]),
@@ -67,8 +81,7 @@ async fn a_database_that_goes_away_ends_the_command_with_advice_and_it_goes_on_o
     let mut past = Past::start(options, On::Sqlite).await;
     let mut server = block_in_place(|| PostgresServer::start_with(""));
     past.database = server.url("postgres");
-    let end = past.now() - DAY;
-    let start = end - 40 * HOUR;
+    let (start, end) = forty_hours(&past);
     let (since, until) = (time(start), time(end));
     let line = ["backfill", NAME, "--since", &since, "--until", &until];
     let mut process = past.begin(&line);
@@ -76,20 +89,15 @@ async fn a_database_that_goes_away_ends_the_command_with_advice_and_it_goes_on_o
     let asked = past.asked();
     past.until_asked(asked + 3, &mut process).await;
     block_in_place(|| server.kill());
-    let ended = process.end(2 * PATIENCE).await;
-    let said = process.stderr();
-    assert_eq!(ended.code(), Some(1), "{said}");
-    for words in [
+    let words = [
         "for 30 s the database",
         "Is the server running",
         "the same command goes on",
-    ] {
-        assert!(said.contains(words), "{words}: {said}");
-    }
+    ];
+    fails_saying(&mut process, &words).await;
     block_in_place(|| server.restart());
     past.run(&line).await.says(&["Resuming backfill 1"]);
-    assert_eq!(past.stored().await, past.truth(start, end));
-    assert_eq!(past.proven(start, end).await, end - start);
+    it_is_whole(&past, start, end).await;
 }
 
 /// A past in which hours pass between two submissions, beside one in which somebody always posts.

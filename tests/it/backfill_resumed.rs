@@ -1,7 +1,6 @@
 //! What a backfill from files may believe: that a file is the one that it was, and no name of one.
 
-use super::support::past::{NAME, On, Past, options};
-use std::io::Write;
+use super::support::past::{NAME, On, Past, cut_zst, options};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -21,23 +20,11 @@ async fn nothing() -> Past {
     Past::start(options(1, 0.0), On::Sqlite).await
 }
 
-/// A file of frames of which the last is cut.
-fn cut(text: &str) -> Vec<u8> {
-    let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
-    for piece in text.as_bytes().chunks(40_000) {
-        encoder.write_all(piece).unwrap();
-        encoder.flush().unwrap();
-    }
-    let mut bytes = encoder.finish().unwrap();
-    bytes.truncate(bytes.len() - 20);
-    bytes
-}
-
 #[tokio::test]
 async fn another_file_of_the_same_name_is_read_from_its_start() {
     let past = nothing().await;
     let path = past.home.path().join("a.zst");
-    std::fs::write(&path, cut(&lines(0..5_000))).unwrap();
+    std::fs::write(&path, cut_zst(&lines(0..5_000))).unwrap();
     let line = ["backfill", NAME, "--source", &path.display().to_string()];
     past.try_run(&line).await.ended_with(1);
     assert!(past.stored().await.len() >= 2_000);
@@ -59,7 +46,7 @@ async fn a_damaged_file_does_not_keep_the_others_from_being_loaded() {
         past.home.path().join("bad.zst"),
         past.home.path().join("good.ndjson"),
     );
-    std::fs::write(&bad, cut(&lines(0..3_000))).unwrap();
+    std::fs::write(&bad, cut_zst(&lines(0..3_000))).unwrap();
     std::fs::write(&good, lines(7_000..7_100)).unwrap();
     let (bad, good) = (bad.display().to_string(), good.display().to_string());
     let line = ["backfill", NAME, "--source", &bad, "--source", &good];

@@ -1,9 +1,8 @@
 //! The past of a subreddit, brought in by the program and held against the simulated archive's truth.
 
 use super::support::binary::Finished;
-use super::support::past::{DAY, NAME, On, Past, options, time};
+use super::support::past::{DAY, NAME, On, Past, cut_zst, options, time};
 use freshet::simulator::{ArchiveOptions, Fault};
-use std::io::Write;
 use std::time::Duration;
 
 /// A world that stands still, three days old, whose archive is slow now and then.
@@ -115,15 +114,8 @@ async fn a_damaged_dump_ends_with_an_error_and_all_before_it_stored() {
         let path = path.display().to_string();
         past.try_run(&["backfill", NAME, "--source", &path]).await
     };
-    let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
-    for piece in text.as_bytes().chunks(40_000) {
-        encoder.write_all(piece).unwrap();
-        encoder.flush().unwrap();
-    }
-    let mut bytes = encoder.finish().unwrap();
-    bytes.truncate(bytes.len() - 20);
     let cut = past.home.path().join("cut.zst");
-    std::fs::write(&cut, bytes).unwrap();
+    std::fs::write(&cut, cut_zst(&text)).unwrap();
 
     load(&cut)
         .await

@@ -8,6 +8,7 @@ use freshet::simulator::{
 use freshet::store::Store;
 use serde_json::Value;
 use sqlx::{Connection, SqliteConnection};
+use std::io::Write;
 use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
@@ -232,4 +233,16 @@ pub fn time(at: i64) -> String {
     chrono::DateTime::from_timestamp(at, 0)
         .unwrap()
         .to_rfc3339()
+}
+
+/// A `.zst` file of frames of which the last is cut.
+pub fn cut_zst(text: &str) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    for piece in text.as_bytes().chunks(40_000) {
+        encoder.write_all(piece).unwrap();
+        encoder.flush().unwrap();
+    }
+    let mut bytes = encoder.finish().unwrap();
+    bytes.truncate(bytes.len() - 20);
+    bytes
 }
