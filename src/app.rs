@@ -22,7 +22,7 @@ use crate::submission::SubredditName;
 use anyhow::{Context, anyhow, bail};
 use futures::FutureExt;
 use secrecy::ExposeSecret;
-pub use signals::Stop;
+pub use signals::{Stop, survive_file_size_limit};
 use stages::Stages;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -222,6 +222,7 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
     }
     let mut signals = Stop::listen().context("signals cannot be listened for")?;
     let metrics = Arc::new(Metrics::new());
+    crate::observe::stderr().count_lost(metrics.log_lines_lost.clone());
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen: {} cannot be listened on (--http-listen takes another address, port 0 a free one)", config.http.listen))?;
@@ -347,7 +348,10 @@ fn watch_over(
             let _ = hangs.send(stuck.clone());
         }),
         grace: config.shutdown.grace.saturating_add(LEAVING),
-        insist: Box::new(|| std::process::exit(1)),
+        insist: Box::new(|| {
+            crate::observe::flush_log();
+            std::process::exit(1)
+        }),
     };
     let watching = liveness.watch(Arc::clone(metrics), ending);
     watching.context("the watchdog cannot be started")

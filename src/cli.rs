@@ -3,6 +3,13 @@
 //! Standard output is for data, standard error for progress and logs. Exit status: 0 done, 1 failed,
 //! 2 wrong usage or configuration.
 
+/// In all of `cli`: says something on standard error as the standard library's does, but a standard
+/// error that cannot be written or that nobody reads neither ends the command nor holds it up.
+macro_rules! eprintln {
+    () => { $crate::observe::note(format_args!("")) };
+    ($($text:tt)+) => { $crate::observe::note(format_args!($($text)+)) };
+}
+
 mod arguments;
 mod backfill;
 mod coverage;
@@ -20,7 +27,7 @@ mod subreddits;
 
 use crate::app::{self, Role};
 use crate::config::{Config, ConfigError, Inputs};
-use crate::observe::{LogFormat, RecentLines, start_logging};
+use crate::observe::{LogFormat, RecentLines, flush_log, start_logging};
 use anyhow::Context;
 use arguments::{Cli, Command, flags_given, parse};
 use std::io::IsTerminal;
@@ -28,6 +35,12 @@ use std::process::ExitCode;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    let status = run();
+    flush_log();
+    status
+}
+
+fn run() -> ExitCode {
     let (cli, matches) = match parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -71,6 +84,8 @@ fn begin_logging(format: LogFormat, filter: &str, into: Option<RecentLines>) -> 
 
 async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result<()> {
     let (format, filter) = (cli.log_format, cli.log.clone());
+    // Where that is not to be had, such a write ends the process as it always did.
+    let _ = app::survive_file_size_limit();
     // Before a port is opened, and also where the command itself needs little of it.
     let inputs = || Inputs::from_process(cli.config.clone(), flags.clone());
     let config = || Config::load(inputs());

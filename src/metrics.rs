@@ -59,6 +59,8 @@ pub struct Metrics {
     pub heartbeat_seconds: GaugeVec,
     /// Seconds.
     pub clock_ahead: Gauge,
+    /// Lines that standard error did not take.
+    pub log_lines_lost: IntCounter,
     /// `folder`: bytes.
     pub disk_available: GaugeVec,
     /// `folder`: bytes.
@@ -214,6 +216,7 @@ impl Metrics {
             heartbeat: r.gauges("freshet_heartbeat_timestamp_seconds", "When the newest heartbeat was sent that came all the way: path job (feeder, queue, worker, database) or, in the demo, submission (posted, discovered, queued, fetched, stored); 0 before the first.", &["path"]),
             heartbeat_seconds: r.gauges("freshet_heartbeat_seconds", "Seconds that the newest heartbeat was under way.", &["path"]),
             clock_ahead: r.gauge("freshet_clock_ahead_seconds", "How far this machine's clock is ahead of the database server's; negative where it is behind, 0 where there is no server."),
+            log_lines_lost: r.counter("freshet_log_lines_lost_total", "Log lines of this process that were lost: standard error could not be written (full disk, reader gone) or nobody read it."),
             disk_available: r.gauges("freshet_disk_available_bytes", "Bytes that can still be written to the file system of a folder: of SQLite files, and of those in monitoring.folders.", &["folder"]),
             disk_size: r.gauges("freshet_disk_size_bytes", "Bytes that the file system of a folder holds in all.", &["folder"]),
             api: ApiMetrics {

@@ -9,6 +9,7 @@ mod http;
 mod listener;
 mod logging;
 mod status;
+mod stderr;
 
 pub use gauges::{Gauges, sample};
 pub use http::{Health, Opening, serve};
@@ -17,3 +18,4 @@ pub use status::{
     BackfillStatus, BackfillsStatus, Live, MOST_BACKFILLS, QueueStatus, RateBudget, Status,
     SubredditStatus, read as read_status,
 };
+pub use stderr::{flush_log, note, stderr};

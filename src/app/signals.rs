@@ -1,28 +1,70 @@
-//! SIGTERM and Ctrl-C.
+//! The signals that stop a process, and one that must not kill it.
 
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that stop a process: the first asks, the second insists.
+/// As Linux, macOS and the BSDs number it.
+const SIGXFSZ: i32 = 25;
+
+/// The signals that stop a process: SIGTERM, SIGINT and SIGQUIT, of which the first asks and the second
+/// insists; and SIGHUP, which only asks.
 #[derive(Debug)]
 pub struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
+    insisting: [Signal; 3],
+    /// None where whoever started the process had it ignored, as `nohup` does.
+    hangup: Option<Signal>,
 }
 
 impl Stop {
-    /// From now on both signals are ours.
+    /// From now on these signals are ours.
     ///
     /// # Errors
     /// Where the system refuses.
-    pub fn listen() -> std::io::Result<Stop> {
+    pub fn listen() -> io::Result<Stop> {
+        let hangup = SignalKind::hangup();
         Ok(Stop {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            hangup: match is_ignored(hangup) {
+                true => None,
+                false => Some(signal(hangup)?),
+            },
+            insisting: [
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::quit())?,
+            ],
         })
     }
 
-    /// The next of either.
+    /// The next of any. A terminal that closes may send several SIGHUP, and a supervisor one after its
+    /// SIGTERM: none of them counts once another signal came.
     pub async fn next(&mut self) {
-        tokio::select! { _ = self.terminate.recv() => {} _ = self.interrupt.recv() => {} }
+        poll_fn(|context| {
+            let mut signals = self.insisting.iter_mut().chain(self.hangup.as_mut());
+            match signals.any(|signal| signal.poll_recv(context).is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+        // It stays caught, and is listened to no longer.
+        self.hangup = None;
     }
+}
+
+/// Makes writing to a file beyond the limit (`ulimit -f`) an error instead of the end of the process.
+///
+/// # Errors
+/// Where the system refuses.
+pub fn survive_file_size_limit() -> io::Result<()> {
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
+}
+
+/// Whether the process was started with a signal ignored; only Linux tells without `unsafe`.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
 }

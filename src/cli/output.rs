@@ -1,8 +1,8 @@
 //! Data on standard output.
 
+use crate::observe::flush_log;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stdout};
-use std::process::exit;
 
 /// Prints a line, as `println` does; but a reader that has enough ends the program without a complaint.
 macro_rules! print_line {
@@ -20,4 +20,9 @@ pub(in crate::cli) fn write_line(text: Arguments<'_>) {
         eprintln!("freshet: standard output cannot be written: {error}");
         exit(1);
     }
+}
+
+fn exit(status: i32) -> ! {
+    flush_log();
+    std::process::exit(status)
 }

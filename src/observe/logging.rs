@@ -3,9 +3,13 @@
 //! The message reads alone and the fields can be queried; times and units are in the fields' names.
 //! Never logged: credentials, tokens, URLs with passwords, and what people wrote.
 
+use super::stderr::{Shape, Stderr, stderr};
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
+use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -64,36 +68,61 @@ impl<'a> MakeWriter<'a> for RecentLines {
 
 /// Starts logging for the process. `filter` is a level or a list such as `info,freshet=debug`.
 ///
+/// From then on panics are logged too: what prints them otherwise waits for standard error.
+///
 /// # Errors
 /// Where the filter is none, or logging was started before.
 pub fn start(format: LogFormat, filter: &str, into: Option<RecentLines>) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| anyhow::anyhow!("--log: {filter:?} is no level (error, warn, info, debug, trace) or list of them: {error}"))?;
     let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
-    let started = match (into, format) {
-        (Some(lines), _) => builder
+    let json = match format {
+        LogFormat::Json => true,
+        LogFormat::Auto => !terminal,
+        LogFormat::Text => false,
+    };
+    // Its own complaints about a line that cannot be written would panic where that cannot be written.
+    let builder = tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter);
+    let started = match into {
+        Some(lines) => builder
             .with_ansi(false)
             .with_target(false)
             .compact()
             .with_writer(lines)
             .try_init(),
-        (None, LogFormat::Json) => builder
+        None if json => builder
             .json()
             .flatten_event(true)
-            .with_writer(std::io::stderr)
+            .with_writer(stderr)
             .try_init(),
-        (None, LogFormat::Auto) if !terminal => builder
-            .json()
-            .flatten_event(true)
-            .with_writer(std::io::stderr)
-            .try_init(),
-        (None, _) => builder
+        None => builder
             .with_ansi(terminal)
             .with_target(false)
             .compact()
-            .with_writer(std::io::stderr)
+            .with_writer(stderr)
             .try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))?;
+    stderr().shape(if json { Shape::Json } else { Shape::Text });
+    std::panic::set_hook(Box::new(|panic| log_panic(stderr(), panic)));
+    Ok(())
+}
+
+fn log_panic(stderr: &Stderr, panic: &PanicHookInfo<'_>) {
+    let backtrace = Backtrace::capture();
+    let backtrace = match backtrace.status() {
+        BacktraceStatus::Captured => backtrace.to_string(),
+        _ => String::new(),
+    };
+    let thread = thread::current();
+    let mut fields = vec![
+        ("thread", thread.name().unwrap_or_default().to_owned()),
+        ("panic", panic.to_string()),
+    ];
+    if !backtrace.is_empty() {
+        fields.push(("backtrace", backtrace));
+    }
+    stderr.event("ERROR", "A thread panicked", &fields);
 }
