@@ -4,13 +4,17 @@
 //! network, no database and no clock.
 
 mod decode;
+mod entities;
+mod fields;
 mod fingerprint;
 mod lenient;
 mod names;
+mod refusal;
 
 pub use decode::{Undecodable, decode, decode_archived};
 pub use fingerprint::fingerprint;
 pub use names::{InvalidName, SubmissionId, SubredditName};
+pub use refusal::Refusal;
 
 use serde_json::value::RawValue;
 

@@ -3,7 +3,7 @@
 use super::Discover;
 use super::record::persist;
 use crate::store::{PollRecord, PollStored, StoreError};
-use crate::submission::{Observation, Undecodable, decode};
+use crate::submission::{Observation, Refusal, Undecodable, decode};
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,7 @@ impl Tried<'_> {
     fn undecodable(&self) -> impl Iterator<Item = Undecodable> {
         self.refused.iter().map(|(item, error)| Undecodable {
             raw: item.raw.clone(),
+            cause: Refusal::NotStored,
             reason: format!("it could not be stored: {error}"),
             observed_ms: item.observed_ms,
         })

@@ -7,7 +7,7 @@ use super::give_back::GIVE_BACK;
 use super::statement::{Dialects, Texts, in_transaction};
 use super::submissions::{Progress, json};
 use super::{Status, Store, StoreError, within_deadline};
-use crate::submission::{Observation, SubmissionId, Undecodable};
+use crate::submission::{Observation, Refusal, SubmissionId, Undecodable};
 use std::collections::HashSet;
 use std::time::Instant;
 
@@ -77,6 +77,7 @@ const TOO_DEEP: &str = "it is nested too deep to be stored as JSON";
 pub(super) fn refused(observation: &Observation) -> Undecodable {
     Undecodable {
         raw: observation.raw.clone(),
+        cause: Refusal::TooDeep,
         reason: TOO_DEEP.to_owned(),
         observed_ms: observation.observed_ms,
     }

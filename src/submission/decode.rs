@@ -1,7 +1,11 @@
 //! One raw object → one observation, leniently.
 
+use super::entities::{self, Source};
+use super::fields::Fields;
 use super::lenient::Scalar;
+use super::refusal::{Refusal, not_a_submission};
 use super::{Kind, Observation, Submission, SubmissionId};
+use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::ops::RangeInclusive;
@@ -10,11 +14,16 @@ use std::ops::RangeInclusive;
 /// write. Sums with it stay far from every limit.
 const TIMES: RangeInclusive<i64> = 0..=253_402_300_799;
 
-/// An object that holds no submission that we can name and date: kept as it is, counted, shown.
+/// What can only be a time in milliseconds: from 2001 on; as seconds it lies beyond the year 33,000.
+const MILLISECONDS: RangeInclusive<i64> = 1_000_000_000_000..=253_402_300_799_999;
+
+/// An object that holds no submission that we can name, date and store: kept as it is, counted, shown.
 #[derive(Debug, Clone)]
 pub struct Undecodable {
     /// The object as it came.
     pub raw: Box<RawValue>,
+    /// Why, for programs.
+    pub cause: Refusal,
     /// Why, in a few words.
     pub reason: String,
     /// When the answer that held it was asked for, milliseconds since the epoch.
@@ -26,29 +35,31 @@ const LONGEST_REASON: usize = 200;
 
 impl Undecodable {
     /// An object and why it is none, which is cut to a few words.
-    pub fn new(raw: Box<RawValue>, reason: &str, observed_ms: i64) -> Undecodable {
+    pub fn new(raw: Box<RawValue>, cause: Refusal, reason: &str, observed_ms: i64) -> Undecodable {
         Undecodable {
             raw,
+            cause,
             reason: reason.chars().take(LONGEST_REASON).collect(),
             observed_ms,
         }
     }
 }
 
-/// Reads a submission object (the `data` of a listing's child, or a line of a dump).
+/// Reads a submission object (the `data` of a listing's child), as Reddit gives it out with `raw_json=1`.
 ///
 /// Only a usable `id` and `created_utc` are needed; every other field may be of any type.
 ///
 /// # Errors
-/// The object itself, where it is no JSON object or lacks one of the two.
+/// The object itself, where it is no JSON object, lacks one of the two, or is something else than a
+/// submission (a comment, an account, …).
 pub fn decode(raw: Box<RawValue>, observed_ms: i64) -> Result<Observation, Undecodable> {
-    match read(&raw) {
+    match read(&raw, Source::Live) {
         Ok((submission, _)) => Ok(Observation {
             submission,
             raw,
             observed_ms,
         }),
-        Err(reason) => Err(Undecodable::new(raw, &reason, observed_ms)),
+        Err((cause, reason)) => Err(Undecodable::new(raw, cause, &reason, observed_ms)),
     }
 }
 
@@ -58,7 +69,7 @@ pub fn decode(raw: Box<RawValue>, observed_ms: i64) -> Result<Observation, Undec
 /// # Errors
 /// As [`decode`]; the object then counts as seen at `now_ms`.
 pub fn decode_archived(raw: Box<RawValue>, now_ms: i64) -> Result<Observation, Undecodable> {
-    match read(&raw) {
+    match read(&raw, Source::Archive) {
         Ok((submission, retrieved)) => {
             let created = submission.created_utc;
             // A retrieval before the creation is a retrieval that was never noted.
@@ -69,70 +80,8 @@ pub fn decode_archived(raw: Box<RawValue>, now_ms: i64) -> Result<Observation, U
                 observed_ms: (seen * 1000).min(now_ms),
             })
         }
-        Err(reason) => Err(Undecodable::new(raw, &reason, now_ms)),
+        Err((cause, reason)) => Err(Undecodable::new(raw, cause, &reason, now_ms)),
     }
-}
-
-#[derive(Deserialize)]
-struct Fields<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    subreddit: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    author: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    title: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    selftext: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    url: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    permalink: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    domain: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    created_utc: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    score: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    num_comments: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    upvote_ratio: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    over_18: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    spoiler: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    stickied: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    locked: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    is_self: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    link_flair_text: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    edited: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    removed_by_category: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    removed_by: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    crosspost_parent: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    poll_data: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    is_gallery: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    is_video: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    post_hint: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    retrieved_on: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    retrieved_utc: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    _meta: Option<&'a RawValue>,
 }
 
 /// What archives tell of an object beside it.
@@ -150,27 +99,55 @@ fn retrieved(fields: &Fields<'_>) -> Option<i64> {
     let again = meta.and_then(|it| it.retrieved_2nd_on);
     [fields.retrieved_on, fields.retrieved_utc, again]
         .into_iter()
-        .filter_map(|it| Scalar::read(it).integer())
+        .filter_map(time)
         // Zero is a time that was not kept.
-        .filter(|at| *at > 0 && TIMES.contains(at))
+        .filter(|at| *at > 0)
         .max()
 }
 
+/// Whole seconds since the epoch, from a number of seconds or of milliseconds, or such a number as text,
+/// or RFC 3339.
+fn time(value: Option<&RawValue>) -> Option<i64> {
+    let value = Scalar::read(value);
+    let Some(number) = value.integer() else {
+        let written = DateTime::parse_from_rfc3339(value.text()?.trim()).ok()?;
+        return Some(written.timestamp()).filter(|at| TIMES.contains(at));
+    };
+    if MILLISECONDS.contains(&number) {
+        return Some(number / 1000);
+    }
+    TIMES.contains(&number).then_some(number)
+}
+
 /// The typed fields, and when an archive retrieved them.
-fn read(raw: &RawValue) -> Result<(Submission, Option<i64>), String> {
-    let fields: Fields<'_> = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
+fn read(raw: &RawValue, source: Source) -> Result<(Submission, Option<i64>), (Refusal, String)> {
+    let fields = Fields::read(raw).map_err(|error| (Refusal::NoObject, error))?;
+    // First: comments have ids of their own, which look like those of submissions.
+    if let Some(refusal) = not_a_submission(&fields) {
+        return Err(refusal);
+    }
+    let no_id = |reason: String| (Refusal::NoId, reason);
     let id = match Scalar::read(fields.id) {
         Scalar::Text(text) => text
             .parse::<SubmissionId>()
-            .map_err(|error| error.to_string())?,
-        Scalar::Nothing => return Err("it has no id".to_owned()),
-        _ => return Err("its id is not text".to_owned()),
+            .map_err(|error| no_id(error.to_string()))?,
+        Scalar::Nothing => return Err(no_id("it has no id".to_owned())),
+        _ => return Err(no_id("its id is not text".to_owned())),
     };
-    let created_utc = Scalar::read(fields.created_utc)
-        .integer()
-        .filter(|at| TIMES.contains(at))
-        .ok_or_else(|| format!("created_utc of {id} is not a time"))?;
-    let text = |value| Scalar::read(value).text();
+    let created_utc = time(fields.created_utc).ok_or_else(|| {
+        let reason = format!("created_utc of {id} is not a time");
+        (Refusal::NoTime, reason)
+    })?;
+    let retrieved = retrieved(&fields);
+    let escaped = entities::escaped(raw, &fields, source, retrieved.unwrap_or(created_utc));
+    let text = |value| {
+        let text = Scalar::read(value).text();
+        if escaped {
+            text.map(entities::unescape)
+        } else {
+            text
+        }
+    };
     let integer = |value| Scalar::read(value).integer();
     let boolean = |value| Scalar::read(value).boolean();
     let edited = Scalar::read(fields.edited);
@@ -178,7 +155,6 @@ fn read(raw: &RawValue) -> Result<(Submission, Option<i64>), String> {
     let url = text(fields.url);
     let domain = text(fields.domain);
     let kind = kind(&fields, is_self, url.as_deref(), domain.as_deref());
-    let retrieved = retrieved(&fields);
     let submission = Submission {
         id,
         subreddit: text(fields.subreddit),
@@ -355,6 +331,24 @@ mod tests {
             90_000,
             "never later than now"
         );
+    }
+
+    #[test]
+    fn a_time_is_read_however_it_is_written() {
+        for written in [
+            "1704067213",
+            "1704067213.9",
+            r#""1704067213""#,
+            r#""1704067213.0""#,
+            "1704067213000",
+            r#""1704067213999""#,
+            r#""2024-01-01T00:00:13Z""#,
+            r#"" 2024-01-01T01:00:13.5+01:00""#,
+        ] {
+            let json = format!(r#"{{"id":"a","created_utc":{written}}}"#);
+            let seen = observe(&json).unwrap().submission.created_utc;
+            assert_eq!(seen, 1_704_067_213, "{written}");
+        }
     }
 
     #[test]

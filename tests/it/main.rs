@@ -45,6 +45,7 @@ mod liveness;
 mod monitoring;
 mod monitoring_alerts;
 mod monitoring_live;
+mod odd_fields;
 mod pipeline_fetching;
 mod pipeline_panics;
 mod pipeline_polls;

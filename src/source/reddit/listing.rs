@@ -6,7 +6,7 @@ mod count;
 
 use crate::source::error::{SourceError, WaitCause};
 use crate::source::transport::{Answer, below};
-use crate::submission::{Observation, SubredditName, Undecodable, decode};
+use crate::submission::{Observation, Refusal, SubredditName, Undecodable, decode};
 use reqwest::Url;
 use roux::response::{BasicThing, Listing};
 use roux::util::FeedOption;
@@ -121,18 +121,19 @@ fn read_child(
         Ok(thing) => thing,
         Err(error) => {
             let reason = format!("it is no thing with a kind and data: {error}");
-            return (None, Err(Undecodable::new(child, &reason, asked_ms)));
+            let refused = Undecodable::new(child, Refusal::OtherThing, &reason, asked_ms);
+            return (None, Err(refused));
         }
     };
     let name = fullname(thing.kind.as_deref(), &thing.data);
-    let decoded = match thing.kind.as_deref() {
-        Some("t3") => decode(thing.data, asked_ms),
-        kind => {
-            let reason = match kind {
+    let decoded = match Refusal::of_kind(thing.kind.as_deref()) {
+        None => decode(thing.data, asked_ms),
+        Some(refusal) => {
+            let reason = match &thing.kind {
                 Some(kind) => format!("its kind is {kind:?}, not t3"),
                 None => "it has no kind".to_owned(),
             };
-            Err(Undecodable::new(thing.data, &reason, asked_ms))
+            Err(Undecodable::new(thing.data, refusal, &reason, asked_ms))
         }
     };
     let name = match &decoded {

@@ -5,7 +5,7 @@ use super::contents::same;
 use super::fixtures::{NOW, World, id, ids, member, name, raw, seen, seen_with};
 use super::random::check;
 use freshet::store::{ArchiveRecord, ArchiveStored, PollRecord, Status, Totals};
-use freshet::submission::{Observation, Undecodable};
+use freshet::submission::{Observation, Refusal, Undecodable};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -216,6 +216,7 @@ async fn what_is_no_submission_or_too_deep_is_kept_apart(world: World) {
     let kept = [seen("a1", NOW), seen_with("a2", NOW, &deep)];
     let odd = Undecodable {
         raw: raw("{}"),
+        cause: Refusal::NoId,
         reason: "it has no id".to_owned(),
         observed_ms: NOW,
     };

@@ -280,6 +280,7 @@ async fn a_record_repeated_after_a_lost_answer_changes_nothing(world: World) {
         .await;
     let odd = Undecodable {
         raw: raw("[]"),
+        cause: freshet::submission::Refusal::NoId,
         reason: "odd".to_owned(),
         observed_ms: NOW,
     };

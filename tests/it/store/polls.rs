@@ -86,6 +86,7 @@ async fn a_poll_repeated_after_a_lost_answer_changes_nothing(world: World) {
     record.gap = super::fixtures::gap(50, 100, freshet::store::GapCause::Cap);
     let odd = Undecodable {
         raw: raw("{}"),
+        cause: freshet::submission::Refusal::NoId,
         reason: "it has no id".to_owned(),
         observed_ms: NOW,
     };
@@ -230,6 +231,7 @@ async fn the_watermark_never_moves_back(world: World) {
 async fn what_is_no_submission_is_kept_once_and_counted(world: World) {
     let odd = |json: &str, observed_ms: i64| Undecodable {
         raw: raw(json),
+        cause: freshet::submission::Refusal::NoId,
         reason: "odd\0".to_owned(),
         observed_ms,
     };
