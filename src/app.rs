@@ -105,9 +105,9 @@ pub async fn open_existing_store(config: &Config) -> anyhow::Result<Store> {
 /// Where the database is not to be had within half a minute.
 pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let url = config.database.url.expose_secret();
-    let shown = display_url(url);
+    let (shown, address) = (display_url(url), config.database_address());
     let connect = async || {
-        let store = Store::connect(url, CONNECTIONS).await?;
+        let store = Store::connect(&address, CONNECTIONS).await?;
         store.migrate().await?;
         Ok(store)
     };
@@ -129,8 +129,8 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
 /// Where the queue is not to be had within half a minute.
 pub async fn open_queue(config: &Config) -> anyhow::Result<Queue> {
     let url = config.queue.url.expose_secret();
-    let shown = display_url(url);
-    let connect = async || Queue::connect(url, QUEUE_NAME).await;
+    let (shown, address) = (display_url(url), config.queue_address());
+    let connect = async || Queue::connect(&address, QUEUE_NAME).await;
     let waits = |error: &QueueError| error.is_unavailable();
     patiently(&format!("The queue at {shown}"), connect, waits)
         .await
@@ -150,7 +150,7 @@ pub async fn try_queue(config: &Config) -> Option<Queue> {
     if Queue::missing(url) {
         return None;
     }
-    let connect = Queue::connect(url, QUEUE_NAME);
+    let connect = Queue::connect(config.queue_address(), QUEUE_NAME);
     let answer = tokio::time::timeout(QUEUE_LIMIT, connect).await;
     answer.ok()?.ok()
 }
@@ -213,7 +213,7 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
         roles,
         subreddits,
     } = plan;
-    let shares_budget = config.queue.url.expose_secret().starts_with("redis");
+    let shares_budget = config.shares_queue();
     let asking = roles.iter().filter(|role| role.asks_reddit()).count();
     if !shares_budget && asking == 1 {
         tracing::warn!(
@@ -225,7 +225,8 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
     crate::observe::stderr().count_lost(metrics.log_lines_lost.clone());
     let listener = TcpListener::bind(config.http.listen)
         .await
-        .with_context(|| format!("http.listen: {} cannot be listened on (--http-listen takes another address, port 0 a free one)", config.http.listen))?;
+        .with_context(|| format!("http.listen: {} cannot be listened on. Each process of one machine needs an address of its own: \
+             --http-listen 127.0.0.1:8081 takes another, port 0 a free one", config.http.listen))?;
     let listen = listener
         .local_addr()
         .context("the listener has no address")?;
@@ -388,10 +389,9 @@ async fn connect_reddit(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Resu
     };
     let settings = &config.reddit;
     let per_minute = settings.requests_per_minute;
-    let url = config.queue.url.expose_secret();
     // All processes that share a queue share the budget too.
-    let budget = if url.starts_with("redis") {
-        Budget::shared(url, &client.id, per_minute)
+    let budget = if config.shares_queue() {
+        Budget::shared(&config.queue_address(), &client.id, per_minute)
             .context("the rate budget cannot be shared through Redis (queue.url)")?
     } else {
         Budget::local(per_minute)
@@ -402,6 +402,7 @@ async fn connect_reddit(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Resu
             username: login.username.clone(),
             password: login.password.clone(),
         }),
+        network: config.network.clone(),
         ..RedditOptions::new(
             settings.api_url.clone(),
             settings.auth_url.clone(),

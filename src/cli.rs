@@ -89,6 +89,11 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
     // Before a port is opened, and also where the command itself needs little of it.
     let inputs = || Inputs::from_process(cli.config.clone(), flags.clone());
     let config = || Config::load(inputs());
+    let begin_logging = |format, filter: &str, into| {
+        begin_logging(format, filter, into)?;
+        warn_of_ignored(&inputs());
+        Ok::<_, Usage>(())
+    };
     let chosen = |key: &str| flags.iter().any(|(name, _)| *name == key);
     match cli.command {
         Command::Run { subreddits, roles } => {
@@ -190,6 +195,18 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             eprintln!("The database is up to date.");
             Ok(())
         }
+    }
+}
+
+/// Of variables that begin like keys and are none. Their values are not shown: nobody knows what they are.
+fn warn_of_ignored(inputs: &Inputs) {
+    let ignored = inputs.ignored();
+    if !ignored.is_empty() {
+        tracing::warn!(
+            "These variables of the environment are no keys and are ignored: {}. Keys have two underscores \
+             behind their section, such as FRESHET_DATABASE__URL",
+            ignored.join(", ")
+        );
     }
 }
 

@@ -7,12 +7,13 @@ mod keys;
 mod layers;
 mod values;
 
+pub use crate::network::display as display_url;
 pub use keys::{KEYS, Key};
 pub use layers::{Inputs, Origin};
-pub use values::display_url;
 
+use crate::network::{Address, Network, Secret, is_redis};
 use layers::Settings;
-use secrecy::SecretString;
+use secrecy::ExposeSecret;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -93,20 +94,22 @@ pub struct Config {
     pub monitoring: MonitoringConfig,
     /// Stopping.
     pub shutdown: ShutdownConfig,
+    /// The proxy, and whose certificates are believed.
+    pub network: Network,
 }
 
 /// `database.…`
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
     /// `sqlite://…` or `postgres://…`; may hold a password.
-    pub url: SecretString,
+    pub url: Secret,
 }
 
 /// `queue.…`
 #[derive(Debug, Clone)]
 pub struct QueueConfig {
-    /// `sqlite://…`, `redis://…` or `rediss://…`; may hold a password.
-    pub url: SecretString,
+    /// `sqlite://…`, `redis://…`, `rediss://…` or `redis+unix:///…`; may hold a password.
+    pub url: Secret,
     /// Jobs waiting in the queue at most; the rest waits in the database.
     pub max_waiting: u32,
 }
@@ -141,7 +144,7 @@ pub struct RedditClient {
     /// Public half.
     pub id: String,
     /// Secret half; empty for installed applications.
-    pub secret: SecretString,
+    pub secret: Secret,
 }
 
 /// `reddit.username` and `reddit.password`.
@@ -150,7 +153,7 @@ pub struct RedditLogin {
     /// Account name, without `u/`.
     pub username: String,
     /// Its password.
-    pub password: SecretString,
+    pub password: Secret,
 }
 
 /// `arctic_shift.…`
@@ -213,11 +216,27 @@ pub struct ShutdownConfig {
 }
 
 impl Config {
+    /// Where the database is, and who may vouch for it.
+    pub fn database_address(&self) -> Address {
+        Address::new(self.database.url.clone(), self.network.trust.clone())
+    }
+
+    /// Where the queue is, and who may vouch for it.
+    pub fn queue_address(&self) -> Address {
+        Address::new(self.queue.url.clone(), self.network.trust.clone())
+    }
+
+    /// Whether the queue is one that processes share, and with it their budgets.
+    pub fn shares_queue(&self) -> bool {
+        is_redis(self.queue.url.expose_secret())
+    }
+
     /// Reads all layers.
     ///
     /// # Errors
     /// The first thing wrong, by key and origin.
     pub fn load(inputs: Inputs) -> Result<Config, ConfigError> {
+        let environment = inputs.environment.clone();
         let settings = Settings::gather(inputs)?;
         let username = settings.text("reddit.username")?;
         let config = Config {
@@ -225,7 +244,10 @@ impl Config {
                 url: settings.store_url("database.url", &["sqlite", "postgres", "postgresql"])?,
             },
             queue: QueueConfig {
-                url: settings.store_url("queue.url", &["sqlite", "redis", "rediss"])?,
+                url: settings.store_url(
+                    "queue.url",
+                    &["sqlite", "redis", "rediss", "redis+unix", "unix"],
+                )?,
                 // Above 7,999 due jobs the queue would stop for good: see the queue module.
                 max_waiting: settings.number("queue.max_waiting", 1, 7_000)?,
             },
@@ -309,6 +331,10 @@ impl Config {
             },
             shutdown: ShutdownConfig {
                 grace: settings.duration("shutdown.grace", Duration::ZERO)?,
+            },
+            network: Network {
+                proxy: settings.proxy("proxy.url", &environment)?,
+                trust: settings.trust("tls.ca_file")?,
             },
         };
         if config.liveness.exit_after <= config.liveness.unready_after {

@@ -4,6 +4,7 @@
 //! The folders are the pipeline: [`discover`] finds submissions, [`feed`] keeps the [`queue`]
 //! filled, [`ingest`] fetches them in company, [`store`] holds them, [`observe`] shows it all,
 //! [`liveness`] ends what makes no progress.
+//! [`network`] says how servers are reached.
 //! [`source`] talks to Reddit, [`simulator`] is one. [`app`] puts them together. ARCHITECTURE.md
 //! walks one submission through them.
 
@@ -16,6 +17,7 @@ pub mod feed;
 pub mod ingest;
 pub mod liveness;
 pub mod metrics;
+pub mod network;
 pub mod observe;
 pub mod queue;
 pub mod simulator;

@@ -37,6 +37,7 @@ pub use job::{SliceId, Work};
 pub use runs::panic_text;
 
 use crate::metrics::Metrics;
+use crate::network::Address;
 use engine::Engine;
 use job::{Job, heartbeat_task_id, task_id};
 /// How often a worker says that it lives.
@@ -68,7 +69,7 @@ pub struct Depth {
 
 impl Queue {
     /// Connects to the queue `name` at `sqlite://PATH` (a file of its own, made where missing),
-    /// `redis://…` or `rediss://…` (one server; not a Redis Cluster).
+    /// `redis://…`, `rediss://…` or `redis+unix:///SOCKET` (one server; not a Redis Cluster).
     ///
     /// Queues of different names at one URL do not touch one another. The name is the prefix of
     /// the keys in Redis: letters, digits, `_`, `-` and `.`.
@@ -76,7 +77,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Url`] where URL or name make no sense, or the file is another database's;
     /// [`QueueError::Unavailable`] while nothing answers.
-    pub async fn connect(url: &str, name: &str) -> Result<Queue, QueueError> {
+    pub async fn connect(address: impl Into<Address>, name: &str) -> Result<Queue, QueueError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
         if name.is_empty() || !name.bytes().all(allowed) {
             return Err(QueueError::Url(format!(
@@ -84,7 +85,7 @@ impl Queue {
             )));
         }
         Ok(Queue {
-            engine: Engine::connect(url, name).await?,
+            engine: Engine::connect(&address.into(), name).await?,
             name: Arc::from(name),
         })
     }

@@ -61,6 +61,7 @@ pub use subreddits::{Added, Subreddit};
 pub use sweeps::{SweepDue, SweepRecord};
 pub use windows::{PollWindow, WindowRecord};
 
+use crate::network::Address;
 use statement::{Dialects, on_engine};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -85,15 +86,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Url`] for any other text; else as the database answers.
-    pub async fn connect(url: &str, connections: u32) -> Result<Store, StoreError> {
-        let connections = connections.max(1);
+    pub async fn connect(
+        address: impl Into<Address>,
+        connections: u32,
+    ) -> Result<Store, StoreError> {
+        let (address, connections) = (address.into(), connections.max(1));
+        let url = address.first();
         let scheme = url.split_once(':').map(|(scheme, _)| scheme);
         within_deadline(async {
             match scheme {
                 Some("sqlite") => Ok(Store::Sqlite(Sqlite::connect(url, connections).await?)),
-                Some("postgres" | "postgresql") => {
-                    Ok(Store::Postgres(Postgres::connect(url, connections).await?))
-                }
+                Some("postgres" | "postgresql") => Ok(Store::Postgres(
+                    Postgres::connect(&address, connections).await?,
+                )),
                 _ => Err(StoreError::Url(
                     "a database URL starts with sqlite:// or postgres://".to_owned(),
                 )),

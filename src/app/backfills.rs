@@ -41,14 +41,19 @@ const NO_MOMENT: Duration = Duration::from_secs(2);
 /// A configuration that cannot work.
 pub fn connect_archive(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<ArcticShift> {
     let settings = &config.arctic_shift;
-    let url = config.queue.url.expose_secret();
-    let budget = if url.starts_with("redis") {
-        Budget::shared(url, BUDGET, settings.requests_per_minute)
-            .context("the archive's rate budget cannot be shared through Redis (queue.url)")?
+    let budget = if config.shares_queue() {
+        Budget::shared(
+            &config.queue_address(),
+            BUDGET,
+            settings.requests_per_minute,
+        )
+        .context("the archive's rate budget cannot be shared through Redis (queue.url)")?
     } else {
         Budget::local(settings.requests_per_minute)
     };
-    let options = ArcticShiftOptions::new(settings.url.clone(), config.reddit.user_agent.clone());
+    let mut options =
+        ArcticShiftOptions::new(settings.url.clone(), config.reddit.user_agent.clone());
+    options.network = config.network.clone();
     ArcticShift::new(options, budget, Arc::clone(metrics))
         .context("the section arctic_shift of the configuration")
 }
@@ -59,7 +64,7 @@ pub fn connect_archive(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Resul
 /// Where it does not answer.
 pub(super) async fn open_slice_queue(config: &Config) -> anyhow::Result<Queue> {
     let url = config.queue.url.expose_secret();
-    let connected = Queue::connect(url, QUEUE_NAME).await;
+    let connected = Queue::connect(&config.queue_address(), QUEUE_NAME).await;
     connected.map_err(|error| match error {
         crate::queue::QueueError::Url(problem) => unusable("queue.url", problem),
         error => anyhow!(error).context(format!(

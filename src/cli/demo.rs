@@ -66,10 +66,10 @@ pub(super) async fn run(
         Some(claim_folder()?)
     };
     if !chosen("database.url") {
-        config.database.url = start_afresh(DATABASE)?;
+        config.database.url = start_afresh(DATABASE)?.into();
     }
     if !chosen("queue.url") {
-        config.queue.url = start_afresh(QUEUE)?;
+        config.queue.url = start_afresh(QUEUE)?.into();
     }
     let simulator = Simulator::start(SimulatorOptions {
         oddities: Oddities::realistic(),
@@ -91,7 +91,7 @@ pub(super) async fn run(
     config.reddit.login = None;
     config.reddit.client = Some(RedditClient {
         id: "demo".to_owned(),
-        secret: SecretString::from("made up"),
+        secret: "made up".into(),
     });
     tracing::warn!(
         "SIMULATED: this demo shows made-up submissions of a simulated Reddit; nothing leaves this machine"

@@ -50,7 +50,7 @@ pub const KEYS: &[Key] = &[
         name: "queue.url",
         default: Some("sqlite://freshet-queue.db"),
         file: Some("queue.url_file"),
-        help: "What carries the jobs: sqlite://FILE, redis://… or rediss://…",
+        help: "What carries the jobs: sqlite://FILE, redis://…, rediss://… or redis+unix:///SOCKET",
     },
     key(
         "queue.max_waiting",
@@ -62,6 +62,18 @@ pub const KEYS: &[Key] = &[
         "127.0.0.1:8080",
         "Address of /metrics, /healthz, /readyz and /api/v1",
     ),
+    Key {
+        name: "tls.ca_file",
+        default: None,
+        file: None,
+        help: "Certificates (PEM) of authorities of your own: trusted beside the system's, by every connection",
+    },
+    Key {
+        name: "proxy.url",
+        default: None,
+        file: Some("proxy.url_file"),
+        help: "HTTP proxy to Reddit and the archive: http://HOST:PORT, or environment for HTTPS_PROXY and NO_PROXY",
+    },
     Key {
         name: "reddit.client_id",
         default: None,

@@ -1,13 +1,10 @@
 //! Flags over environment over file over defaults: which value counts, and where it came from.
 
 use super::{ConfigError, KEYS, Key};
+use crate::network::read_file;
 use std::collections::HashMap;
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-
-/// Nobody writes more by hand; a device or a dump that was named by mistake is not read to its end.
-const LONGEST_FILE: u64 = 1024 * 1024;
 
 /// Where values may come from, handed in so that tests need no real environment.
 #[derive(Debug, Default)]
@@ -16,7 +13,8 @@ pub struct Inputs {
     pub file: Option<PathBuf>,
     /// The text of that file, where it need not be read.
     pub file_text: Option<String>,
-    /// Environment variables; only those that start with `FRESHET_` are looked at.
+    /// Environment variables; only those that start with `FRESHET_` are looked at, and those that name
+    /// a proxy where the configuration says so.
     pub environment: Vec<(String, String)>,
     /// Flags that were given: key and value.
     pub flags: Vec<(&'static str, String)>,
@@ -41,6 +39,24 @@ impl Inputs {
             flags,
             defaults: &[],
         }
+    }
+}
+
+impl Inputs {
+    /// Variables that begin like keys and are none, in the order of their names; each with the key's
+    /// that it may have been meant to be.
+    pub fn ignored(&self) -> Vec<String> {
+        let names = self.environment.iter().map(|(name, _)| name);
+        let ours = names.filter(|name| {
+            // The file's own place, and the log filter, are no keys of the file.
+            let rest = name.strip_prefix("FRESHET_");
+            rest.is_some_and(|it| {
+                !it.contains("__") && !matches!(it, "CONFIG" | "LOG" | "REVISION")
+            })
+        });
+        let mut ignored: Vec<String> = ours.map(|name| ignored(name)).collect();
+        ignored.sort();
+        ignored
     }
 }
 
@@ -69,15 +85,22 @@ impl fmt::Display for Origin {
 }
 
 /// The value that counts for each key that has one.
-pub(super) struct Settings(HashMap<&'static str, (String, Origin)>);
+pub(super) struct Settings {
+    values: HashMap<&'static str, (String, Origin)>,
+    /// The files that some of them came from.
+    files: HashMap<&'static str, PathBuf>,
+}
 
 impl Settings {
     pub(super) fn gather(inputs: Inputs) -> Result<Settings, ConfigError> {
-        let mut settings = Settings(HashMap::new());
+        let mut settings = Settings {
+            values: HashMap::new(),
+            files: HashMap::new(),
+        };
         for key in KEYS {
             if let Some(default) = key.default {
                 settings
-                    .0
+                    .values
                     .insert(key.name, (default.to_owned(), Origin::Default));
             }
         }
@@ -96,9 +119,14 @@ impl Settings {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<(&str, &Origin)> {
-        self.0
+        self.values
             .get(name)
             .map(|(value, origin)| (value.as_str(), origin))
+    }
+
+    /// The file that its value came from.
+    pub(super) fn file_of(&self, name: &str) -> Option<PathBuf> {
+        self.files.get(name).cloned()
     }
 
     fn read_file(&mut self, path: &Path, text: Option<String>) -> Result<(), ConfigError> {
@@ -108,7 +136,7 @@ impl Settings {
         };
         let text = match text {
             Some(text) => text,
-            None => read_text(path).map_err(|error| wrong(error.to_string()))?,
+            None => read_file(path).map_err(|error| wrong(error.to_string()))?,
         };
         let sections: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             // The error's own text quotes the line, which may hold a secret.
@@ -157,8 +185,8 @@ impl Settings {
             let Some(name) = variable.strip_prefix("FRESHET_") else {
                 continue;
             };
-            // The file's own place, and the log filter, are no keys of the file.
-            if matches!(name, "CONFIG" | "LOG" | "REVISION") {
+            // Kubernetes sets some for each service: FRESHET_PORT, FRESHET_SERVICE_HOST, …
+            if !name.contains("__") {
                 continue;
             }
             let name = name.to_ascii_lowercase().replacen("__", ".", 1);
@@ -174,18 +202,21 @@ impl Settings {
         let Some(key) = KEYS.iter().find(|key| key.file == Some(name)) else {
             return Err(unknown(name, origin));
         };
-        let text = read_text(Path::new(&value)).map_err(|error| ConfigError::Invalid {
+        let path = Path::new(&value);
+        let text = read_file(path).map_err(|error| ConfigError::Invalid {
             key: key.name,
             problem: format!("the file {value} that should hold it cannot be read: {error}"),
             origin: origin.clone(),
         })?;
-        // Editors and `echo` end a file with a newline that is not part of the secret.
-        self.insert(key, text.trim_end_matches(['\r', '\n']).to_owned(), origin)
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.insert(key, text, origin)?;
+        self.files.insert(key.name, path);
+        Ok(())
     }
 
     /// Over a lower layer's value. One layer may set a key once, as itself or as a file.
     fn insert(&mut self, key: &Key, value: String, origin: Origin) -> Result<(), ConfigError> {
-        if let Some((_, earlier)) = self.0.get(key.name)
+        if let Some((_, earlier)) = self.values.get(key.name)
             && *earlier != Origin::Default
             && std::mem::discriminant(earlier) == std::mem::discriminant(&origin)
         {
@@ -195,20 +226,10 @@ impl Settings {
                 origin,
             });
         }
-        self.0.insert(key.name, (value, origin));
+        self.values.insert(key.name, (value, origin));
+        self.files.remove(key.name);
         Ok(())
     }
-}
-
-/// The text of a small file, which may be a pipe or a device.
-fn read_text(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path)?;
-    if file.take(LONGEST_FILE + 1).read_to_string(&mut text)? as u64 > LONGEST_FILE {
-        let problem = format!("it is longer than {LONGEST_FILE} bytes");
-        return Err(std::io::Error::other(problem));
-    }
-    Ok(text)
 }
 
 fn file_to_read(inputs: &Inputs) -> Option<PathBuf> {
@@ -228,6 +249,24 @@ fn file_to_read(inputs: &Inputs) -> Option<PathBuf> {
 
 fn known(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
+}
+
+/// A variable that is no key, and the key's that it may have been meant to be.
+fn ignored(variable: &str) -> String {
+    let squeezed = |name: &str| name.replace("__", "_").to_ascii_uppercase();
+    let files = KEYS.iter().filter_map(|key| key.file);
+    let names = KEYS.iter().map(|key| key.name).chain(files);
+    let variables = names.map(|name| {
+        let name = name.replace('.', "__").to_ascii_uppercase();
+        format!("FRESHET_{name}")
+    });
+    let near = variables
+        .map(|it| (distance(&squeezed(&it), &squeezed(variable)), it))
+        .min_by_key(|(far, _)| *far);
+    match near {
+        Some((0..=2, meant)) => format!("{variable} (did you mean {meant}?)"),
+        _ => variable.to_owned(),
+    }
 }
 
 fn unknown(name: &str, origin: Origin) -> ConfigError {

@@ -2,10 +2,11 @@
 
 use super::ConfigError;
 use super::layers::Settings;
+use crate::network::{Proxy, Secret, Trust, check};
 use secrecy::SecretString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::Url;
 
@@ -29,9 +30,62 @@ impl Settings {
     }
 
     /// The value as it is: a password may begin or end with a space.
-    pub(super) fn secret(&self, key: &'static str) -> Result<Option<SecretString>, ConfigError> {
+    pub(super) fn secret(&self, key: &'static str) -> Result<Option<Secret>, ConfigError> {
         let value = self.text(key)?.and_then(|_| self.get(key));
-        Ok(value.map(|(value, _)| SecretString::from(value.to_owned())))
+        let secret = |(value, _): (&str, _)| {
+            Secret::new(SecretString::from(value.to_owned()), self.file_of(key))
+        };
+        Ok(value.map(secret))
+    }
+
+    /// Authorities beside the system's.
+    pub(super) fn trust(&self, key: &'static str) -> Result<Trust, ConfigError> {
+        match self.text(key)? {
+            Some(file) => Trust::with(Path::new(&file)).map_err(|it| self.invalid(key, it)),
+            None => Ok(Trust::default()),
+        }
+    }
+
+    /// A proxy, or the word that has it taken from these variables.
+    pub(super) fn proxy(
+        &self,
+        key: &'static str,
+        environment: &[(String, String)],
+    ) -> Result<Option<Proxy>, ConfigError> {
+        let Some(value) = self.text(key)? else {
+            return Ok(None);
+        };
+        if value != "environment" {
+            Proxy::check(&value).map_err(|problem| self.invalid(key, problem))?;
+            return Ok(Some(Proxy::one(value.into())));
+        }
+        let of = |names: &[&'static str]| {
+            let set = |name: &&'static str| {
+                let (_, value) = environment.iter().find(|(it, _)| it == name)?;
+                Some((*name, value.trim().to_owned())).filter(|(_, value)| !value.is_empty())
+            };
+            names.iter().find_map(set)
+        };
+        let proxy = |names: &[&'static str]| match of(names) {
+            None => Ok(None),
+            Some((name, value)) => {
+                let bare = !value.contains("://");
+                let url = if bare {
+                    format!("http://{value}")
+                } else {
+                    value
+                };
+                Proxy::check(&url)
+                    .map_err(|problem| self.invalid(key, format!("{name}: {problem}")))?;
+                Ok(Some(SecretString::from(url)))
+            }
+        };
+        let except = of(&["NO_PROXY", "no_proxy"]).map(|(_, value)| value);
+        Ok(Some(Proxy {
+            https: proxy(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])?,
+            http: proxy(&["http_proxy", "ALL_PROXY", "all_proxy"])?,
+            except: except.unwrap_or_default(),
+        }))
     }
 
     /// A text that can stand in a header.
@@ -149,7 +203,7 @@ impl Settings {
         &self,
         key: &'static str,
         schemes: &[&str],
-    ) -> Result<SecretString, ConfigError> {
+    ) -> Result<Secret, ConfigError> {
         let value = self.required(key)?;
         let scheme = value.split_once("://").map(|(scheme, _)| scheme);
         let rest = value.split_once("://").map_or("", |(_, rest)| rest);
@@ -168,13 +222,8 @@ impl Settings {
                 ))
             }
             Some(scheme) if schemes.contains(&scheme) && !rest.is_empty() => {
-                if scheme != "sqlite" && Url::parse(&value).is_err() {
-                    return Err(self.invalid(
-                        key,
-                        "it is not a URL (is a character of its password not escaped?)",
-                    ));
-                }
-                Ok(SecretString::from(value))
+                check(&value).map_err(|problem| self.invalid(key, problem))?;
+                Ok(Secret::new(value.into(), self.file_of(key)))
             }
             Some(scheme) if schemes.contains(&scheme) => {
                 Err(self.invalid(key, format!("nothing follows {scheme}://")))
@@ -195,22 +244,5 @@ impl Settings {
             problem: problem.into(),
             origin,
         }
-    }
-}
-
-/// A database's or queue's URL as it may be shown: without user and password.
-pub fn display_url(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut parsed) if parsed.has_host() && !url.starts_with("sqlite:") => {
-            let cleared = parsed.set_username("").is_ok() && parsed.set_password(None).is_ok();
-            parsed.set_query(None);
-            if cleared {
-                parsed.to_string()
-            } else {
-                format!("{}://…", parsed.scheme())
-            }
-        }
-        _ if url.starts_with("sqlite:") => url.to_owned(),
-        _ => "…".to_owned(),
     }
 }

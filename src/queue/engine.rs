@@ -9,6 +9,7 @@ use apalis::prelude::{Task, WorkerContext};
 use super::redis_engine::RedisEngine;
 use super::sqlite_engine::SqliteEngine;
 use super::{Depth, QueueError};
+use crate::network::{Address, is_redis};
 
 /// Where the jobs are kept.
 #[derive(Clone)]
@@ -20,17 +21,17 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    pub(super) async fn connect(url: &str, name: &str) -> Result<Engine, QueueError> {
+    pub(super) async fn connect(address: &Address, name: &str) -> Result<Engine, QueueError> {
+        let url = address.first();
         match url.split_once("://") {
-            Some(("redis" | "rediss", _)) => {
-                Ok(Engine::Redis(RedisEngine::connect(url, name).await?))
-            }
+            _ if is_redis(url) => Ok(Engine::Redis(RedisEngine::connect(address, name).await?)),
             // A memory database would be another one for each connection, and gone with it.
             Some(("sqlite", path)) if !path.is_empty() && !path.contains(":memory:") => {
                 Ok(Engine::Sqlite(SqliteEngine::connect(url, name).await?))
             }
             _ => Err(QueueError::Url(
-                "the queue's URL must be sqlite://PATH, redis://… or rediss://…".to_owned(),
+                "the queue's URL must be sqlite://PATH, redis://…, rediss://… or redis+unix:///…"
+                    .to_owned(),
             )),
         }
     }

@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use apalis::prelude::{Task, WorkerContext};
 use apalis_redis::{Config, RedisStorage};
+use redis::Script;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Script};
 
 use super::job::Job;
 use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError, SILENCE};
+use crate::network::Address;
 
 /// Longer than a snapshot or a slow disk holds Redis up, shorter than a worker is thought dead.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,13 +64,9 @@ pub(super) struct RedisEngine {
 }
 
 impl RedisEngine {
-    pub(super) async fn connect(url: &str, name: &str) -> Result<RedisEngine, QueueError> {
-        if url.starts_with("rediss://") {
-            // Two providers are linked in, and rustls panics rather than choose. An error only says
-            // that somebody named one before.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        }
-        let client = Client::open(url)
+    pub(super) async fn connect(address: &Address, name: &str) -> Result<RedisEngine, QueueError> {
+        let client = address
+            .redis()
             .map_err(|error| QueueError::Url(format!("the queue's URL is wrong: {error}")))?;
         // One try each: waiting between tries is the caller's, who can say so in the log.
         let config = ConnectionManagerConfig::new()

@@ -103,6 +103,7 @@ impl ArcticShift {
             request_timeout: options.request_timeout,
             connect_timeout: options.connect_timeout,
             max_body_bytes: options.max_body_bytes,
+            network: &options.network,
         };
         let transport = Transport::new(&limits, metrics)?;
         transport.show_limit(&budget);

@@ -18,6 +18,7 @@ pub use pace::Pace;
 pub use quota::Quota;
 pub use state::{BudgetState, Decision};
 
+use crate::network::Address;
 use redis::RedisError;
 use shared::Shared;
 use std::fmt;
@@ -132,13 +133,13 @@ impl Budget {
     /// used; must be called inside a Tokio runtime.
     ///
     /// # Errors
-    /// [`BudgetError::Address`] where `redis_url` is no address of a Redis.
+    /// [`BudgetError::Address`] where `redis` is no address of a Redis.
     pub fn shared(
-        redis_url: &str,
+        redis: impl Into<Address>,
         client_id: &str,
         requests_per_minute: NonZeroU32,
     ) -> Result<Budget, BudgetError> {
-        let state = Shared::new(redis_url, client_id)
+        let state = Shared::new(&redis.into(), client_id)
             .map_err(|error| BudgetError::Address(Arc::new(error)))?;
         let storage = Storage::Shared {
             state: Box::new(state),

@@ -91,6 +91,7 @@ impl Reddit {
             request_timeout: options.request_timeout,
             connect_timeout: options.connect_timeout,
             max_body_bytes: options.max_body_bytes,
+            network: &options.network,
         };
         let transport = Transport::new(&limits, metrics)?;
         transport.show_limit(&budget);

@@ -7,6 +7,7 @@ use super::clock::ItsClock;
 use super::error::{SourceError, WaitCause};
 use super::options::InvalidOptions;
 use crate::metrics::Metrics;
+use crate::network::Network;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect, retry};
 use std::error::Error;
@@ -34,6 +35,8 @@ pub(super) struct TransportOptions<'a> {
     pub(super) connect_timeout: Duration,
     /// Bytes of a body after decompression; a longer one is broken.
     pub(super) max_body_bytes: usize,
+    /// The proxy, and whom to trust.
+    pub(super) network: &'a Network,
 }
 
 #[derive(Debug)]
@@ -70,13 +73,13 @@ impl Transport {
         let invalid = |option, problem: String| InvalidOptions { option, problem };
         let agent = HeaderValue::from_str(options.user_agent)
             .map_err(|error| invalid("user_agent", error.to_string()))?;
-        let client = Client::builder()
+        let mut client = Client::builder()
             .default_headers(HeaderMap::from_iter([(USER_AGENT, agent)]))
             // A redirect is an answer: that of a subreddit which does not exist leads to an empty
             // success. And the token goes to the configured host alone.
             .redirect(redirect::Policy::none())
             .referer(false)
-            // A proxy would be configuration, and that is not read from the environment here.
+            // A proxy is configuration: none is taken from the environment unasked.
             .no_proxy()
             // Every request has its own grant; a hidden repetition would have none.
             .retry(retry::never())
@@ -84,9 +87,17 @@ impl Transport {
             .timeout(options.request_timeout)
             .connect_timeout(options.connect_timeout)
             .http1_max_headers(MAX_HEADERS)
-            .http2_max_header_list_size(MAX_HEADER_BYTES)
-            .build()
-            .map_err(|error| invalid("the HTTP client", error.without_url().to_string()))?;
+            .http2_max_header_list_size(MAX_HEADER_BYTES);
+        let unusable =
+            |error: reqwest::Error| invalid("the HTTP client", error.without_url().to_string());
+        if let Some(own) = options.network.trust.own() {
+            let own = reqwest::Certificate::from_pem_bundle(own.as_bytes()).map_err(unusable)?;
+            client = client.tls_certs_merge(own);
+        }
+        if let Some(proxy) = &options.network.proxy {
+            client = proxy.apply(client).map_err(unusable)?;
+        }
+        let client = client.build().map_err(unusable)?;
         let transport = Transport {
             source: options.source,
             client,

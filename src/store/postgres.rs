@@ -4,10 +4,12 @@ pub(super) mod copying;
 pub(super) mod submissions;
 
 use super::StoreError;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Connection, Executor};
-use std::str::FromStr;
+use crate::network::Address;
+use secrecy::ExposeSecret;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions, Connection, Executor};
 use std::time::Duration;
+use url::Url;
 
 /// How long a caller waits for a connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -38,6 +40,28 @@ const MIGRATION: &str = "SET lock_timeout = '15s'; SET client_min_messages = war
 const LIVES_EVERY: Duration = Duration::from_secs(5);
 const SILENCES: u32 = 3;
 
+/// How to connect there, by its address as it is now. The driver knows only the authorities that are
+/// built in: where it is to verify the server, it is told of the others.
+fn options(address: &Address) -> Result<PgConnectOptions, StoreError> {
+    let malformed = || StoreError::Url("not a well-formed postgres:// URL".to_owned());
+    let url = address.now();
+    let url = Url::parse(url.expose_secret()).map_err(|_| malformed())?;
+    let names = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
+    let brings_its_own = url.query_pairs().any(|(name, _)| names.contains(&&*name));
+    let mut options = PgConnectOptions::from_url(&url).map_err(|_| malformed())?;
+    let verifies = matches!(
+        options.get_ssl_mode(),
+        PgSslMode::VerifyCa | PgSslMode::VerifyFull
+    );
+    if verifies
+        && !brings_its_own
+        && let Some(trusted) = address.trust().all()
+    {
+        options = options.ssl_root_cert_from_pem(trusted.into_bytes());
+    }
+    Ok(options.application_name("freshet"))
+}
+
 /// A server.
 #[derive(Debug, Clone)]
 pub struct Postgres {
@@ -45,10 +69,11 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    pub(super) async fn connect(url: &str, connections: u32) -> Result<Postgres, StoreError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|_| StoreError::Url("not a well-formed postgres:// URL".to_owned()))?
-            .application_name("freshet");
+    pub(super) async fn connect(
+        address: &Address,
+        connections: u32,
+    ) -> Result<Postgres, StoreError> {
+        let options = options(address)?;
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)

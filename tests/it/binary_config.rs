@@ -18,6 +18,8 @@ fn other(key: &Key) -> &'static str {
         "queue.url" => "sqlite://other-queue.db",
         "queue.max_waiting" => "17",
         "http.listen" => "127.0.0.1:18",
+        "tls.ca_file" => "/etc/ssl/certs/ca-certificates.crt",
+        "proxy.url" => "http://proxy.example:3128",
         "reddit.client_id" => "some-id",
         "reddit.client_secret" => "some-secret",
         "reddit.username" => "someone",
@@ -55,6 +57,15 @@ fn decided(config: &Config, key: &Key) -> String {
         "queue.url" => config.queue.url.expose_secret().to_owned(),
         "queue.max_waiting" => config.queue.max_waiting.to_string(),
         "http.listen" => config.http.listen.to_string(),
+        "tls.ca_file" => {
+            let own = config.network.trust.own().unwrap();
+            assert!(own.contains("BEGIN CERTIFICATE"));
+            other(key).to_owned()
+        }
+        "proxy.url" => {
+            let proxy = config.network.proxy.as_ref().unwrap();
+            proxy.https.as_ref().unwrap().expose_secret().to_owned()
+        }
         "reddit.client_id" => client.unwrap().id.clone(),
         "reddit.client_secret" => client.unwrap().secret.expose_secret().to_owned(),
         "reddit.username" => login.unwrap().username.clone(),
@@ -266,10 +277,107 @@ async fn an_unknown_key_is_named_with_its_place_and_what_was_meant() {
     home.write("freshet.toml", "");
     for (variable, words) in [
         ("FRESHET_DISCOVER__INTERVALL", "discover.interval?"),
-        ("FRESHET_DISCOVER_INTERVAL", "discover.interval?"),
-        ("FRESHET_CLIENT_ID", "reddit.client_id?"),
+        ("FRESHET_REDDITS__CLIENT_ID", "reddit.client_id?"),
+        ("FRESHET_X__Y", "x.y"),
     ] {
         refused(migrate(&home, &[]).env(variable, "1m"), &[variable, words]).await;
+    }
+}
+
+#[tokio::test]
+async fn variables_that_others_set_for_a_service_of_this_name_are_named_once_and_ignored() {
+    let home = Home::new();
+    let mut command = migrate(&home, &[]);
+    // As Kubernetes sets them for a service that is called freshet, and some that somebody meant.
+    let variables = [
+        ("FRESHET_PORT", "tcp://10.0.0.1:8080"),
+        ("FRESHET_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("FRESHET_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("FRESHET_SERVICE_HOST", "10.0.0.1"),
+        ("FRESHET_SERVICE_PORT_HTTP", "8080"),
+        ("FRESHET_DATABASE_URL", "postgres://me:hush@host/db"),
+        ("FRESHET_DATABASE_URL_FILE", "/run/hush"),
+        ("FRESHET_REDDIT_CLIENT_ID", "hush"),
+    ];
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    command.env("FRESHET_LOG", "info").env("FRESHET_CONFIG", "");
+    let ended = finish(&mut command).await.ended_with(0).says(&[
+        "did you mean FRESHET_DATABASE__URL?",
+        "did you mean FRESHET_DATABASE__URL_FILE?",
+        "did you mean FRESHET_REDDIT__CLIENT_ID?",
+    ]);
+    let told: Vec<&str> = ended
+        .stderr
+        .lines()
+        .filter(|it| it.contains("WARN"))
+        .collect();
+    assert_eq!(told.len(), 1, "{ended:#?}");
+    for (name, _) in variables {
+        assert!(told[0].contains(name), "{name}: {told:?}");
+    }
+    for word in [
+        "hush",
+        "10.0.0.1",
+        "FRESHET_LOG",
+        "FRESHET_CONFIG",
+        "PORT (did",
+    ] {
+        assert!(!ended.stderr.contains(word), "{word}: {ended:#?}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_with_a_parameter_that_is_not_understood_is_refused_without_its_value() {
+    let home = Home::new();
+    for (flag, url, key, name) in [
+        (
+            "--database-url",
+            "postgres://h/d?sslpassword=hush",
+            "database.url",
+            "sslpassword",
+        ),
+        (
+            "--database-url",
+            "postgres://h/d?sslmode=require&krbsrvname=hush",
+            "database.url",
+            "krbsrvname",
+        ),
+        (
+            "--queue-url",
+            "redis://h/0?password=hush",
+            "queue.url",
+            "password",
+        ),
+        (
+            "--queue-url",
+            "redis+unix:///s?passwort=hush",
+            "queue.url",
+            "passwort",
+        ),
+        (
+            "--proxy-url",
+            "socks5://me:hush@proxy:1080",
+            "proxy.url",
+            "SOCKS",
+        ),
+        (
+            "--proxy-url",
+            "http://me:hush@proxy:1080/x",
+            "proxy.url",
+            "http://host:port",
+        ),
+        (
+            "--tls-ca-file",
+            "freshet.toml",
+            "tls.ca_file",
+            "holds no certificate",
+        ),
+    ] {
+        home.write("freshet.toml", "");
+        let ended = refused(&mut migrate(&home, &[flag, url]), &[key, name]).await;
+        assert!(!ended.stderr.contains("hush"), "{ended:#?}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a client of the archive needs to be told. Reads no file and no environment.
 
+use crate::network::Network;
 use crate::source::options::{InvalidOptions, check_timeouts, check_url};
 use reqwest::Url;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct ArcticShiftOptions {
     pub connect_timeout: Duration,
     /// Bytes of a body after decompression; a longer one is broken.
     pub max_body_bytes: usize,
+    /// The proxy, and whose certificates are believed.
+    pub network: Network,
 }
 
 impl ArcticShiftOptions {
@@ -37,6 +40,7 @@ impl ArcticShiftOptions {
             request_timeout: REQUEST_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
             max_body_bytes: MAX_BODY_BYTES,
+            network: Network::default(),
         }
     }
 

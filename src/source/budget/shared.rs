@@ -5,9 +5,10 @@
 
 use super::state::{BudgetState, Decision};
 use super::{Pace, Priority, Quota};
+use crate::network::Address;
 use crate::submission::fingerprint;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisError, Script};
+use redis::{RedisError, Script};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -63,19 +64,14 @@ pub(super) struct Outcome {
 }
 
 impl Shared {
-    pub(super) fn new(url: &str, client_id: &str) -> Result<Shared, RedisError> {
-        if url.starts_with("rediss://") {
-            // Two providers are linked in, and rustls panics rather than choose. An error only says
-            // that somebody named one before.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        }
+    pub(super) fn new(address: &Address, client_id: &str) -> Result<Shared, RedisError> {
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(TIMEOUT))
             .set_response_timeout(Some(TIMEOUT))
             // Waiting and repeating is done one level up, where it is also told.
             .set_number_of_retries(0);
         Ok(Shared {
-            connection: ConnectionManager::new_lazy_with_config(Client::open(url)?, config)?,
+            connection: ConnectionManager::new_lazy_with_config(address.redis()?, config)?,
             script: Script::new(COMPARE_AND_SET),
             key: format!("freshet:budget:{:016x}", fingerprint(client_id)),
             noted: Mutex::default(),

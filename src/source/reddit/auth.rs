@@ -138,13 +138,14 @@ impl Auth {
     async fn renew(&self, transport: &Transport) -> Result<Token, SourceError> {
         let options = &self.options;
         let url = below(&options.auth_url, &["api", "v1", "access_token"])?;
-        let request = transport.request(Method::POST, url).basic_auth(
-            &options.client_id,
-            Some(options.client_secret.expose_secret()),
-        );
+        // As they are now: whoever rotates them replaces their files.
+        let client_secret = options.client_secret.now();
+        let request = transport
+            .request(Method::POST, url)
+            .basic_auth(&options.client_id, Some(client_secret.expose_secret()));
         let request = match &options.login {
             // Installed applications have no secret to prove themselves with, and a grant of their own.
-            None if options.client_secret.expose_secret().is_empty() => request.form(&[
+            None if client_secret.expose_secret().is_empty() => request.form(&[
                 ("grant_type", INSTALLED_CLIENT),
                 ("device_id", UNTRACKED_DEVICE),
             ]),
@@ -152,7 +153,7 @@ impl Auth {
             Some(login) => request.form(&[
                 ("grant_type", "password"),
                 ("username", login.username.as_str()),
-                ("password", login.password.expose_secret()),
+                ("password", login.password.now().expose_secret()),
             ]),
         };
         let asked = Instant::now();

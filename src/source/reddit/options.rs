@@ -1,8 +1,8 @@
 //! What a client of Reddit needs to be told. Reads no file and no environment.
 
+use crate::network::{Network, Secret};
 use crate::source::options::{InvalidOptions, check_timeouts, check_url, invalid};
 use reqwest::Url;
-use secrecy::SecretString;
 use std::time::Duration;
 
 /// From a request to the end of its answer; the longest answers of the recorded traffic take a few
@@ -25,7 +25,7 @@ pub struct RedditOptions {
     /// Of the registered application.
     pub client_id: String,
     /// Empty for applications that have none.
-    pub client_secret: SecretString,
+    pub client_secret: Secret,
     /// With a login the password grant is used, else the application's own.
     pub login: Option<Login>,
     /// `<platform>:<app>:<version> (by /u/<name>)`, as Reddit's rules ask for.
@@ -36,6 +36,8 @@ pub struct RedditOptions {
     pub connect_timeout: Duration,
     /// Bytes of a body after decompression; a longer one is broken.
     pub max_body_bytes: usize,
+    /// The proxy, and whose certificates are believed.
+    pub network: Network,
 }
 
 /// The account of a script application.
@@ -44,7 +46,7 @@ pub struct Login {
     /// Without `/u/`.
     pub username: String,
     /// Its password.
-    pub password: SecretString,
+    pub password: Secret,
 }
 
 impl RedditOptions {
@@ -53,7 +55,7 @@ impl RedditOptions {
         api_url: Url,
         auth_url: Url,
         client_id: String,
-        client_secret: SecretString,
+        client_secret: Secret,
         user_agent: String,
     ) -> RedditOptions {
         RedditOptions {
@@ -66,6 +68,7 @@ impl RedditOptions {
             request_timeout: REQUEST_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
             max_body_bytes: MAX_BODY_BYTES,
+            network: Network::default(),
         }
     }
 
