@@ -20,8 +20,10 @@ mod health;
 mod jobs;
 mod moment;
 mod output;
+mod pasted;
 mod progress;
 mod report;
+mod shell;
 mod simulate;
 mod subreddits;
 
@@ -112,7 +114,7 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
                 app::Plan {
                     config,
                     roles,
-                    subreddits,
+                    subreddits: pasted::all(subreddits),
                 },
                 None,
             )
@@ -187,6 +189,12 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             begin_logging(format, &filter, None)?;
             health::health(&config, url).await
         }
+        Command::Config => {
+            output::print_line!("{}", arguments::reference().trim_end());
+            Ok(())
+        }
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { command } => shell::manual(&command),
         Command::Migrate => {
             let config = config()?;
             begin_logging(format, &filter, None)?;

@@ -9,7 +9,7 @@ mod values;
 
 pub use crate::network::display as display_url;
 pub use keys::{KEYS, Key};
-pub use layers::{Inputs, Origin};
+pub use layers::{Inputs, Origin, edit_distance};
 
 use crate::network::{Address, Network, Secret, is_redis};
 use layers::Settings;

@@ -1,14 +1,17 @@
 //! Commands and flags. Every configuration key is a flag too, made from the same table.
 
+mod help;
 mod past;
 
 use super::moment::moment;
+use super::pasted::{Subreddits, one};
 use crate::app::Role;
 use crate::config::KEYS;
 use crate::observe::LogFormat;
 use crate::store::DeadFilter;
 use crate::submission::{SubmissionId, SubredditName};
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+pub(super) use help::reference;
 pub(super) use past::{BackfillAction, BackfillArguments, BackfillOrder, GapsAction, Reprocess};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -16,15 +19,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
+/// Options that every command has.
+const GLOBAL: &str = "Global options";
+
 /// Every submission of some subreddits in your database, as it appears, with proof that none was
 /// missed.
 #[derive(Debug, Parser)]
-#[command(name = "freshet", version, about, max_term_width = 100)]
+#[command(name = "freshet", version, about, max_term_width = 80)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
     /// Configuration file; else FRESHET_CONFIG, else freshet.toml where it exists
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     pub(super) config: Option<PathBuf>,
     /// What is logged: a level, or a list such as info,freshet=debug
     #[arg(
@@ -32,11 +38,18 @@ pub(super) struct Cli {
         global = true,
         value_name = "FILTER",
         env = "FRESHET_LOG",
-        default_value = "info,apalis_core=warn"
+        default_value = "info,apalis_core=warn",
+        help_heading = GLOBAL
     )]
     pub(super) log: String,
     /// How log lines look
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "auto",
+        help_heading = GLOBAL
+    )]
     pub(super) log_format: LogFormat,
 }
 
@@ -46,7 +59,7 @@ pub(super) enum Command {
     Run {
         /// Subreddits to add to the watched list
         #[arg(value_name = "SUBREDDIT")]
-        subreddits: Vec<SubredditName>,
+        subreddits: Vec<Subreddits>,
         /// Only this part of the pipeline in this process; repeatable
         #[arg(long = "role", value_name = "ROLE")]
         roles: Vec<Role>,
@@ -103,6 +116,20 @@ pub(super) enum Command {
     },
     /// Bring the database's tables to this version
     Migrate,
+    /// Explain every configuration key: its flag, environment variable and default
+    Config,
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page (roff): freshet man | man -l -
+    Man {
+        /// The page of this command, such as export, instead of the overview
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -154,12 +181,12 @@ pub(super) struct SimulateArguments {
 #[derive(Debug, clap::Args)]
 pub(super) struct CoverageArguments {
     /// This one alone, with each of its intervals; all watched ones otherwise
-    #[arg(value_name = "SUBREDDIT")]
+    #[arg(value_name = "SUBREDDIT", value_parser = one)]
     pub(super) subreddit: Option<SubredditName>,
-    /// From then on; from the first that is known otherwise. RFC 3339, a date, or how long ago (2d, 36h)
+    /// Start time: a date, a time (UTC) or how long ago (2d) [default: the first known]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) since: Option<i64>,
-    /// Until then; until now otherwise
+    /// End time [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) until: Option<i64>,
     /// For machines
@@ -178,56 +205,84 @@ pub(super) enum Format {
     Parquet,
 }
 
+/// How an export writes times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Times {
+    /// Whole seconds since 1970-01-01 UTC.
+    Seconds,
+    /// Calendar times in UTC: RFC 3339; in Parquet timestamps.
+    Utc,
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArguments {
-    /// Only of these; all that are stored otherwise
+    /// Only these subreddits [default: everything that is stored]
     #[arg(value_name = "SUBREDDIT")]
-    pub(super) subreddits: Vec<SubredditName>,
-    /// Created from then on. RFC 3339, a date, or how long ago (2d, 36h)
+    pub(super) subreddits: Vec<Subreddits>,
+    /// Only submissions created from then on: a date, a time (UTC) or how long ago (2d)
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) since: Option<i64>,
-    /// Created before then
+    /// Only submissions created before then
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) until: Option<i64>,
-    /// What is written
-    #[arg(long, value_name = "FORMAT", default_value = "ndjson")]
-    pub(super) format: Format,
-    /// For machines: as every command that prints data has it; NDJSON
+    /// Output format [default: by the output's extension (.ndjson, .jsonl, .json, .csv, .parquet),
+    /// else ndjson]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<Format>,
+    /// Print NDJSON
     #[arg(long, conflicts_with = "format")]
     pub(super) json: bool,
-    /// Which columns, separated by commas, in this order; all but raw otherwise
+    /// Columns to write, separated by commas, in this order [default: all but raw]
     #[arg(long, value_name = "LIST")]
     pub(super) columns: Option<String>,
-    /// Into this file instead of standard output; it is replaced once all is written
+    /// File to write instead of standard output; replaced once the export is complete
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+    /// How to write times [default: seconds; in Parquet utc]
+    #[arg(long, value_name = "FORM")]
+    pub(super) times: Option<Times>,
+    /// CSV for spreadsheets: put an apostrophe before text that begins like a formula (= + - @ tab)
+    #[arg(long)]
+    pub(super) csv_safe: bool,
+    /// CSV: begin with a byte order mark, by which Excel recognizes UTF-8
+    #[arg(long)]
+    pub(super) bom: bool,
+}
+
+impl ExportArguments {
+    pub(super) fn subreddits(&self) -> impl Iterator<Item = &SubredditName> {
+        self.subreddits.iter().flat_map(|given| &given.0)
+    }
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SubredditsAction {
     /// Watch these
     Add {
-        /// With or without r/
-        #[arg(required = true, value_name = "SUBREDDIT")]
-        names: Vec<SubredditName>,
+        /// Names, r/names, u/profiles or addresses; several also with + or a comma
+        #[arg(required_unless_present = "file", value_name = "SUBREDDIT")]
+        names: Vec<Subreddits>,
+        /// File with more of them (- is standard input): one or several a line, # begins a comment
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
     },
     /// Stop watching these; what is stored stays
     Remove {
-        /// With or without r/
+        /// As in `freshet subreddits add`
         #[arg(required = true, value_name = "SUBREDDIT")]
-        names: Vec<SubredditName>,
+        names: Vec<Subreddits>,
     },
     /// Keep these on the list without polling them
     Pause {
-        /// With or without r/
+        /// As in `freshet subreddits add`
         #[arg(required = true, value_name = "SUBREDDIT")]
-        names: Vec<SubredditName>,
+        names: Vec<Subreddits>,
     },
     /// Poll these again, from where they were left
     Resume {
-        /// With or without r/
+        /// As in `freshet subreddits add`
         #[arg(required = true, value_name = "SUBREDDIT")]
-        names: Vec<SubredditName>,
+        names: Vec<Subreddits>,
     },
     /// Show the watched list
     List {
@@ -270,7 +325,7 @@ pub(super) enum JobsAction {
 #[derive(Debug, clap::Args)]
 pub(super) struct DeadMatch {
     /// Only of this subreddit
-    #[arg(long)]
+    #[arg(long, value_parser = one)]
     subreddit: Option<SubredditName>,
     /// Only those whose reason contains this
     #[arg(long, value_name = "TEXT")]
@@ -311,7 +366,7 @@ pub(super) fn parse(
 }
 
 /// The commands with a flag for every key; secrets can also be read from a file.
-fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     let mut command = Cli::command();
     for key in KEYS {
         let default = key
@@ -332,7 +387,7 @@ fn command() -> clap::Command {
             ));
         }
     }
-    command
+    help::with_configuration(command)
 }
 
 fn configuration_flag(name: &'static str, flag: String, help: String) -> Arg {
@@ -343,7 +398,10 @@ fn configuration_flag(name: &'static str, flag: String, help: String) -> Arg {
         // Reddit makes ids and secrets that begin with one.
         .allow_hyphen_values(true)
         .global(true);
-    arg.help_heading("Configuration").hide_short_help(true)
+    // Dozens of lines, the same for every command: listed behind the command's own options instead.
+    arg.help_heading("Configuration")
+        .hide_short_help(true)
+        .hide_long_help(true)
 }
 
 /// The configuration flags that were given.

@@ -1,30 +1,32 @@
 //! `freshet export`: stored submissions for other programs.
 
 mod columns;
+mod format;
 mod lines;
+mod near;
+mod strict;
 mod table;
+mod target;
 
 use super::Usage;
-use super::arguments::{ExportArguments, Format};
+use super::arguments::{ExportArguments, Format, Times};
 use super::moment::in_order;
 use super::progress::{Progress, Reached};
 use super::report::warn_if_simulated;
-use crate::app::open_existing_store;
+use crate::app::{Stop, open_existing_store};
 use crate::config::Config;
-use crate::store::{Cursor, Store, StoreError};
-use crate::submission::SubredditName;
-use anyhow::Context;
-use columns::Column;
-use lines::Lines;
-use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use crate::store::{Selection, Store, StoreError};
+use anyhow::{Context, anyhow};
+use lines::{Layout, Lines};
+use std::io::{self, IsTerminal};
 use std::time::Instant;
+use target::Target;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Rows in one read: a few megabytes, however much there is.
 const ROWS: u32 = 1000;
 
-/// The output went away: whoever read it has enough.
+/// The output went away: its reader has enough.
 fn is_enough(error: &anyhow::Error) -> bool {
     // Some of the writers wrap it in an error of their own.
     let mut causes = error
@@ -33,173 +35,139 @@ fn is_enough(error: &anyhow::Error) -> bool {
     causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// The database's own words: an output error must not be taken for one, nor the other way round.
+fn database(error: StoreError) -> anyhow::Error {
+    anyhow!("the database cannot be read: {}", error.advised())
+}
+
 pub(super) async fn run(config: &Config, arguments: ExportArguments) -> anyhow::Result<()> {
-    let (since, until) = (
-        arguments.since.unwrap_or(i64::MIN),
-        arguments.until.unwrap_or(i64::MAX),
-    );
-    in_order(since, until).map_err(Usage)?;
-    if arguments.format == Format::Parquet
-        && arguments.output.is_none()
-        && io::stdout().is_terminal()
-    {
-        return Err(Usage(
-            "a terminal cannot show Parquet; give it a file: --output FILE".to_owned(),
-        )
-        .into());
-    }
-    let columns = columns::chosen(arguments.columns.as_deref()).map_err(Usage)?;
+    let (since, until) = (arguments.since, arguments.until);
+    in_order(since.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX)).map_err(Usage)?;
+    let layout = layout(&arguments)?;
     let store = open_existing_store(config).await?;
-    warn_if_simulated(&store).await?;
-    let written = match &arguments.output {
-        None => {
-            let lines = Lines::new(io::stdout(), arguments.format, columns);
-            write(&store, &arguments, since, until, lines).await
-        }
-        Some(path) => to_file(&store, &arguments, since, until, path, columns).await,
-    };
+    let exported = export(&store, &arguments, layout).await;
     store.close().await;
-    match written {
+    match exported {
         Err(error) if is_enough(&error) => Ok(()),
-        written => written,
+        exported => exported,
     }
 }
 
-/// Under another name until it is whole, so that no cut-off export is taken for one.
-async fn to_file(
-    store: &Store,
-    arguments: &ExportArguments,
-    since: i64,
-    until: i64,
-    path: &Path,
-    columns: Vec<&'static Column>,
-) -> anyhow::Result<()> {
-    // A device or a pipe is no file to be put in the place of another.
-    let special = std::fs::metadata(path).is_ok_and(|known| !known.is_file());
-    let partial = if special {
-        path.to_owned()
-    } else {
-        PathBuf::from(format!("{}.partial", path.display()))
+/// What is written, or what is wrong with the flags that say so.
+fn layout(arguments: &ExportArguments) -> Result<Layout, Usage> {
+    let output = arguments.output.as_deref();
+    let format = format::chosen(arguments.format, arguments.json, output).map_err(Usage)?;
+    if format == Format::Parquet && output.is_none() && io::stdout().is_terminal() {
+        return Err(Usage(
+            "a terminal cannot display Parquet; give it a file: --output FILE".to_owned(),
+        ));
+    }
+    for (given, flag) in [(arguments.csv_safe, "--csv-safe"), (arguments.bom, "--bom")] {
+        if given && format != Format::Csv {
+            return Err(Usage(format!("{flag} is for CSV only; add --format csv")));
+        }
+    }
+    Ok(Layout {
+        format,
+        columns: columns::chosen(arguments.columns.as_deref()).map_err(Usage)?,
+        calendar: match arguments.times {
+            Some(times) => times == Times::Utc,
+            None => format == Format::Parquet,
+        },
+        csv_safe: arguments.csv_safe,
+        bom: arguments.bom,
+    })
+}
+
+async fn export(store: &Store, arguments: &ExportArguments, layout: Layout) -> anyhow::Result<()> {
+    warn_if_simulated(store).await?;
+    let mut subreddits: Vec<String> = arguments.subreddits().map(|it| it.to_string()).collect();
+    subreddits.sort_unstable();
+    subreddits.dedup();
+    // Before the output is touched: a typo must not replace a file with nothing.
+    near::check(store, &subreddits).await?;
+    let selection = Selection {
+        columns: layout
+            .columns
+            .iter()
+            .map(|column| column.stored())
+            .collect(),
+        subreddits,
+        since: arguments.since,
+        until: arguments.until,
     };
-    let cannot = || format!("{} cannot be written", partial.display());
-    let file = std::fs::File::create(&partial).with_context(cannot)?;
-    let lines = Lines::new(&file, arguments.format, columns);
-    let written = write(store, arguments, since, until, lines).await;
-    if special {
-        return written.with_context(cannot);
+    // Between the rows of a terminal progress would only disturb.
+    let shown = arguments.output.is_some() || !io::stdout().is_terminal();
+    let target = Target::open(arguments.output.as_deref())?;
+    if !target.is_pending() {
+        return write(store, selection, layout, target, shown).await;
     }
-    let written = written.with_context(cannot).and_then(|()| {
-        file.sync_all().with_context(cannot)?;
-        std::fs::rename(&partial, path)
-            .with_context(|| format!("{} cannot be put in its place", path.display()))
-    });
-    if written.is_err() {
-        // What failed is told; that the rest of it stays is no more than untidy.
-        let _ = std::fs::remove_file(&partial);
+    let mut stop = Stop::listen().context("signals cannot be received")?;
+    let name = target.name();
+    tokio::select! {
+        biased;
+        () = stop.next() => Err(anyhow!("interrupted; {name} is as it was before")),
+        written = write(store, selection, layout, target, shown) => written,
     }
-    written
 }
 
 async fn write(
     store: &Store,
-    arguments: &ExportArguments,
-    since: i64,
-    until: i64,
-    lines: io::Result<Lines<impl Write + Send>>,
+    selection: Selection,
+    layout: Layout,
+    target: Target,
+    shown: bool,
 ) -> anyhow::Result<()> {
-    let mut lines = lines?;
-    let mut written = Written::begin(store, arguments, since, until);
-    let cursor = |subreddit| Cursor {
-        subreddit,
-        created_utc: since,
-        id: String::new(),
-        until,
-    };
-    if arguments.subreddits.is_empty() {
-        let mut name = String::new();
-        while let Some(next) = store.subreddit_after(&name).await? {
-            name.clone_from(&next);
-            each(store, cursor(Some(next)), &mut lines, &mut written).await?;
-        }
-        each(store, cursor(None), &mut lines, &mut written).await?;
-    } else {
-        let mut names: Vec<&str> = arguments.subreddits.iter().map(|it| it.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            each(
-                store,
-                cursor(Some(name.to_owned())),
-                &mut lines,
-                &mut written,
-            )
-            .await?;
-        }
-    }
-    lines.finish()?;
-    written.done();
-    Ok(())
-}
-
-async fn each(
-    store: &Store,
-    mut cursor: Cursor,
-    lines: &mut Lines<impl Write + Send>,
-    written: &mut Written,
-) -> anyhow::Result<()> {
+    let name = target.name();
+    let cannot = || format!("{name} cannot be written");
+    let mut written = Written::begin(store, &selection, shown);
+    let writer = target.writer().with_context(cannot)?;
+    let mut lines = Lines::new(writer, layout).with_context(cannot)?;
+    let mut reader = store.read_submissions(selection);
     loop {
-        let rows = store
-            .submissions(&cursor, ROWS)
-            .await
-            .context("the database cannot be read")?;
-        let Some(last) = rows.last() else {
-            return Ok(());
-        };
-        cursor.created_utc = last.created_utc;
-        cursor.id = last.id.as_str().to_owned();
+        let rows = reader.next_page(ROWS).await.map_err(database)?;
+        if rows.is_empty() {
+            break;
+        }
         for row in &rows {
-            lines.add(row)?;
+            lines.add(row).with_context(cannot)?;
         }
         written.add(rows.len()).await;
     }
+    let notes = lines.finish().with_context(cannot)?;
+    target.finish()?;
+    written.done(&notes);
+    Ok(())
 }
 
-/// How many there are of these subreddits, or of all; without those that name none.
-async fn count(
-    store: &Store,
-    names: &[SubredditName],
-    since: i64,
-    until: i64,
-) -> Result<u64, StoreError> {
+/// How many rows are selected, where counting them is cheap enough for a progress bar.
+async fn count(store: &Store, selection: &Selection) -> Result<Option<u64>, StoreError> {
+    let (since, until) = (selection.since, selection.until);
+    if selection.subreddits.is_empty() {
+        let all = store.totals().await?.submissions().unsigned_abs();
+        return Ok((since.is_none() && until.is_none()).then_some(all));
+    }
+    let (since, until) = (since.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
     let mut count = 0;
-    for name in names {
-        count += store.count_submissions(name.as_str(), since, until).await?;
+    for name in &selection.subreddits {
+        count += store.count_submissions(name, since, until).await?;
     }
-    let mut name = String::new();
-    while names.is_empty()
-        && let Some(next) = store.subreddit_after(&name).await?
-    {
-        count += store.count_submissions(&next, since, until).await?;
-        name = next;
-    }
-    Ok(count)
+    Ok(Some(count))
 }
 
 /// How much is written, of how much: that is counted meanwhile.
 struct Written {
     rows: u64,
     begun: Instant,
-    counting: Option<AbortOnDropHandle<Result<u64, StoreError>>>,
+    counting: Option<AbortOnDropHandle<Result<Option<u64>, StoreError>>>,
     all: Option<u64>,
     progress: Progress,
 }
 
 impl Written {
-    fn begin(store: &Store, arguments: &ExportArguments, since: i64, until: i64) -> Written {
-        // Between the rows of a terminal it would only disturb.
-        let shown = arguments.output.is_some() || !io::stdout().is_terminal();
-        let (store, names) = (store.clone(), arguments.subreddits.clone());
-        let count = async move { count(&store, &names, since, until).await };
+    fn begin(store: &Store, selection: &Selection, shown: bool) -> Written {
+        let (store, selection) = (store.clone(), selection.clone());
+        let count = async move { count(&store, &selection).await };
         Written {
             rows: 0,
             begun: Instant::now(),
@@ -217,7 +185,7 @@ impl Written {
         self.rows += rows as u64;
         if let Some(counted) = self.counting.take_if(|counting| counting.is_finished()) {
             // Without it the export is as good.
-            self.all = counted.await.ok().and_then(Result::ok);
+            self.all = counted.await.ok().and_then(Result::ok).flatten();
         }
         #[expect(clippy::cast_precision_loss, reason = "rows")]
         let share = self.all.map(|all| self.rows as f64 / all.max(1) as f64);
@@ -230,9 +198,12 @@ impl Written {
         });
     }
 
-    fn done(self) {
+    fn done(self, notes: &[String]) {
         self.progress.end();
         let seconds = self.begun.elapsed().as_secs_f64();
         eprintln!("{} submissions in {seconds:.1} s", self.rows);
+        for note in notes {
+            eprintln!("{note}");
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! `freshet subreddits …`: the watched list.
 
+mod list_file;
+
 use super::arguments::SubredditsAction;
 use super::output::print_line;
+use super::pasted::all;
 use super::report::{age, align_right, print_json, shown, table};
 use crate::app::{now_ms, open_existing_store, open_store};
 use crate::config::Config;
@@ -10,11 +13,23 @@ use crate::store::{Added, Store, Subreddit};
 use crate::submission::SubredditName;
 use anyhow::{Context, bail};
 
+/// As many are reported one by one.
+const LISTED: usize = 100;
+
 pub(super) async fn run(config: &Config, action: SubredditsAction) -> anyhow::Result<()> {
-    // Whoever adds the first may begin with that.
-    let store = match action {
-        SubredditsAction::Add { .. } => open_store(config).await?,
-        _ => open_existing_store(config).await?,
+    // Adding the first subreddit may be the first command of all. The list is read before anything is
+    // opened: one bad line adds nothing.
+    let (store, action) = match action {
+        SubredditsAction::Add { mut names, file } => {
+            if let Some(file) = &file {
+                names.extend(list_file::read(file)?);
+            }
+            (
+                open_store(config).await?,
+                SubredditsAction::Add { names, file },
+            )
+        }
+        action => (open_existing_store(config).await?, action),
     };
     let result = act(&store, action).await;
     store.close().await;
@@ -23,20 +38,9 @@ pub(super) async fn run(config: &Config, action: SubredditsAction) -> anyhow::Re
 
 async fn act(store: &Store, action: SubredditsAction) -> anyhow::Result<()> {
     match action {
-        SubredditsAction::Add { names } => {
-            for name in names {
-                match store
-                    .add_subreddit(&name, now_ms() / 1000)
-                    .await
-                    .context("the watched list")?
-                {
-                    Added::New => eprintln!("r/{name} is watched now."),
-                    Added::Already(state) => eprintln!("r/{name} was watched already ({state})."),
-                }
-            }
-            Ok(())
-        }
+        SubredditsAction::Add { names, .. } => add(store, &all(names)).await,
         SubredditsAction::Remove { names } => {
+            let names = all(names);
             let gone = "is no longer watched; what is stored stays.";
             each(&names, gone, async |name| {
                 store.remove_subreddit(name).await
@@ -44,6 +48,7 @@ async fn act(store: &Store, action: SubredditsAction) -> anyhow::Result<()> {
             .await
         }
         SubredditsAction::Pause { names } => {
+            let names = all(names);
             let paused = "is paused; `freshet subreddits resume` goes on from where it was left.";
             each(&names, paused, async |name| {
                 store.pause_subreddit(name).await
@@ -51,6 +56,7 @@ async fn act(store: &Store, action: SubredditsAction) -> anyhow::Result<()> {
             .await
         }
         SubredditsAction::Resume { names } => {
+            let names = all(names);
             each(&names, "is polled again.", async |name| {
                 store.resume_subreddit(name, now_ms()).await
             })
@@ -61,6 +67,32 @@ async fn act(store: &Store, action: SubredditsAction) -> anyhow::Result<()> {
             list(listed, json)
         }
     }
+}
+
+async fn add(store: &Store, names: &[SubredditName]) -> anyhow::Result<()> {
+    let (mut added, mut already) = (0_u64, 0_u64);
+    let each = names.len() <= LISTED;
+    for name in names {
+        let result = store.add_subreddit(name, now_ms() / 1000).await;
+        match result.with_context(|| format!("r/{name} cannot be added to the watched list"))? {
+            Added::New => {
+                added += 1;
+                if each {
+                    eprintln!("r/{name} is watched now.");
+                }
+            }
+            Added::Already(state) => {
+                already += 1;
+                if each {
+                    eprintln!("r/{name} was watched already ({state}).");
+                }
+            }
+        }
+    }
+    if !each {
+        eprintln!("Added {added} subreddits; {already} were watched already.");
+    }
+    Ok(())
 }
 
 /// Acts on each; one that is not watched is an error, after the others were done.

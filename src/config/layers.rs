@@ -261,7 +261,7 @@ fn ignored(variable: &str) -> String {
         format!("FRESHET_{name}")
     });
     let near = variables
-        .map(|it| (distance(&squeezed(&it), &squeezed(variable)), it))
+        .map(|it| (edit_distance(&squeezed(&it), &squeezed(variable)), it))
         .min_by_key(|(far, _)| *far);
     match near {
         Some((0..=2, meant)) => format!("{variable} (did you mean {meant}?)"),
@@ -273,7 +273,7 @@ fn unknown(name: &str, origin: Origin) -> ConfigError {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let near = KEYS
         .iter()
-        .map(|key| (distance(key.name, name), key))
+        .map(|key| (edit_distance(key.name, name), key))
         .min_by_key(|(far, _)| *far);
     let same_end = KEYS.iter().find(|key| last(key.name) == last(name));
     let hint = match (near, same_end) {
@@ -289,7 +289,7 @@ fn unknown(name: &str, origin: Origin) -> ConfigError {
 }
 
 /// Edits from one name to the other (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
+pub fn edit_distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, left) in from.chars().enumerate() {

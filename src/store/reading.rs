@@ -133,41 +133,15 @@ impl TryFrom<Row> for StoredSubmission {
     }
 }
 
-/// Where a reader of many submissions has come to, and where it ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor {
-    /// Of which subreddit, in lower case; `None` for those that name none.
-    pub subreddit: Option<String>,
-    /// Creation, seconds: from then on; behind `id` where they are of that very second.
-    pub created_utc: i64,
-    /// The last that was read, or nothing.
-    pub id: String,
-    /// Creation, seconds: until then, without it.
-    pub until: i64,
-}
-
 const SUBMISSION: Dialects = Dialects::same(
     "SELECT submissions.*, CAST(raw AS text) AS raw_text FROM submissions WHERE id = $1",
-);
-/// Along the index (lower(subreddit), created_utc).
-const OF_SUBREDDIT: Dialects = Dialects::same(
-    "SELECT submissions.*, CAST(raw AS text) AS raw_text FROM submissions
-     WHERE lower(subreddit) = $1 AND created_utc >= $2 AND created_utc < $4
-       AND (created_utc > $2 OR id > $3)
-     ORDER BY created_utc, id LIMIT $5",
-);
-const OF_NONE: Dialects = Dialects::same(
-    "SELECT submissions.*, CAST(raw AS text) AS raw_text FROM submissions
-     WHERE lower(subreddit) IS NULL AND created_utc >= $1 AND created_utc < $3
-       AND (created_utc > $1 OR id > $2)
-     ORDER BY created_utc, id LIMIT $4",
 );
 /// One look into the index for each subreddit that there is, instead of at each submission.
 const NEXT_SUBREDDIT: Dialects = Dialects::same(
     "SELECT lower(subreddit) FROM submissions WHERE lower(subreddit) > $1
      ORDER BY lower(subreddit) LIMIT 1",
 );
-/// Along the same index.
+/// Along the index (lower(subreddit), created_utc).
 const NEWEST: Dialects = Dialects::same(
     "SELECT max(created_utc) FROM submissions WHERE lower(subreddit) = $1 AND created_utc < $2",
 );
@@ -196,37 +170,6 @@ impl Store {
             Ok::<_, StoreError>(query.fetch_optional(pool).await?)
         })?;
         Ok(row.map(StoredSubmission::try_from).transpose()?)
-    }
-
-    /// The next submissions of a subreddit, by creation and then by id, at most so many; none where
-    /// that was all. Costs the same wherever the cursor stands.
-    ///
-    /// # Errors
-    /// As the database answers.
-    pub async fn submissions(
-        &self,
-        cursor: &Cursor,
-        limit: u32,
-    ) -> Result<Vec<StoredSubmission>, StoreError> {
-        let statement = if cursor.subreddit.is_some() {
-            OF_SUBREDDIT
-        } else {
-            OF_NONE
-        };
-        let rows: Vec<Row> = on_engine!(self, read, statement, |sql, pool| {
-            let mut query = sqlx::query_as(sql);
-            if let Some(subreddit) = &cursor.subreddit {
-                query = query.bind(subreddit);
-            }
-            let query = query
-                .bind(cursor.created_utc)
-                .bind(&cursor.id)
-                .bind(cursor.until)
-                .bind(i64::from(limit));
-            Ok::<_, StoreError>(query.fetch_all(pool).await?)
-        })?;
-        let read = rows.into_iter().map(StoredSubmission::try_from);
-        Ok(read.collect::<Result<_, sqlx::Error>>()?)
     }
 
     /// The subreddit after this one, in lower case, of those whose submissions are stored; whether

@@ -11,6 +11,7 @@ pub mod exposition;
 pub mod faketime;
 pub mod jobs;
 pub mod mutate;
+pub mod odd_rows;
 pub mod past;
 pub mod pipeline;
 pub mod postgres;

@@ -1,6 +1,7 @@
 //! The flags of `freshet backfill` and `freshet gaps`.
 
 use crate::cli::moment::Moment;
+use crate::cli::pasted::one;
 use crate::submission::SubredditName;
 use clap::Subcommand;
 use std::path::PathBuf;
@@ -12,12 +13,12 @@ pub(in crate::cli) struct BackfillArguments {
     #[command(subcommand)]
     pub(in crate::cli) action: Option<BackfillAction>,
     /// Whose past; with files, `all` takes everything that they hold
-    #[arg(value_name = "SUBREDDIT", required = true)]
+    #[arg(value_name = "SUBREDDIT", required = true, value_parser = one)]
     pub(in crate::cli) subreddit: Option<SubredditName>,
-    /// From then on. RFC 3339, a date, or how long ago (30d). Files: all that they hold otherwise
+    /// Start time: a date, a time (UTC) or how long ago (30d) [default for files: all they hold]
     #[arg(long, value_name = "TIME")]
     pub(in crate::cli) since: Option<Moment>,
-    /// Until then; until now otherwise
+    /// End time [default: now]
     #[arg(long, value_name = "TIME")]
     pub(in crate::cli) until: Option<Moment>,
     /// reddit, arctic-shift, or dump files (.zst, .gz, .ndjson; - is standard input); repeatable
@@ -117,7 +118,7 @@ pub(in crate::cli) enum GapsAction {
     /// Those that are open, with their causes
     List {
         /// Only of this subreddit
-        #[arg(value_name = "SUBREDDIT")]
+        #[arg(value_name = "SUBREDDIT", value_parser = one)]
         subreddit: Option<SubredditName>,
         /// For machines
         #[arg(long)]
@@ -126,7 +127,7 @@ pub(in crate::cli) enum GapsAction {
     /// Begin a backfill from the archive for each subreddit that has some
     Repair {
         /// Only of this subreddit
-        #[arg(value_name = "SUBREDDIT")]
+        #[arg(value_name = "SUBREDDIT", value_parser = one)]
         subreddit: Option<SubredditName>,
         /// Leave it to the workers that run (freshet run) instead of doing it here
         #[arg(long)]

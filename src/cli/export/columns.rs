@@ -1,86 +1,81 @@
-//! What an export holds: the columns of `submissions`, by their names there.
+//! The columns of an export: those of `submissions`, by their names there.
 
-use crate::store::StoredSubmission;
+use crate::store::{Cell, CellType};
 
-/// A value on its way into a line.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Value<'a> {
-    Null,
-    Text(&'a str),
-    Integer(i64),
-    Real(f64),
-    Truth(bool),
-    /// JSON already, as Reddit sent it.
-    Json(&'a str),
-}
-
-/// What a column's values are, where they are something.
+/// What a column's values mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
     Integer,
+    /// Whole seconds since the epoch.
+    Time,
     Real,
     Truth,
+    /// JSON already, as Reddit sent it.
     Json,
 }
 
 /// A column by its name.
+#[derive(Debug)]
 pub(super) struct Column {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
-    pub(super) value: fn(&StoredSubmission) -> Value<'_>,
 }
 
-fn text(value: &Option<String>) -> Value<'_> {
-    value.as_deref().map_or(Value::Null, Value::Text)
+impl Column {
+    /// How it is read from the database.
+    pub(super) fn stored(&self) -> (&'static str, CellType) {
+        let of = match self.kind {
+            Kind::Text | Kind::Json => CellType::Text,
+            Kind::Integer | Kind::Time => CellType::Integer,
+            Kind::Real => CellType::Real,
+            Kind::Truth => CellType::Truth,
+        };
+        (self.name, of)
+    }
 }
 
-fn integer(value: Option<i64>) -> Value<'static> {
-    value.map_or(Value::Null, Value::Integer)
-}
-
-fn truth(value: Option<bool>) -> Value<'static> {
-    value.map_or(Value::Null, Value::Truth)
-}
+/// A row: a cell for each of the chosen columns.
+pub(super) type Cells = [Cell];
 
 macro_rules! columns {
-    ($($name:ident: $kind:ident = |$row:ident| $value:expr;)+) => {
+    ($($name:ident: $kind:ident;)+) => {
         /// All of them, in the order of the table.
         pub(super) const COLUMNS: &[Column] =
-            &[$(Column { name: stringify!($name), kind: Kind::$kind, value: |$row| $value },)+];
+            &[$(Column { name: stringify!($name), kind: Kind::$kind },)+];
     };
 }
 
 columns! {
-    id: Text = |row| Value::Text(row.id.as_str());
-    subreddit: Text = |row| text(&row.subreddit);
-    author: Text = |row| text(&row.author);
-    title: Text = |row| text(&row.title);
-    selftext: Text = |row| text(&row.selftext);
-    url: Text = |row| text(&row.url);
-    permalink: Text = |row| text(&row.permalink);
-    domain: Text = |row| text(&row.domain);
-    created_utc: Integer = |row| Value::Integer(row.created_utc);
-    score: Integer = |row| integer(row.score);
-    num_comments: Integer = |row| integer(row.num_comments);
-    upvote_ratio: Real = |row| row.upvote_ratio.map_or(Value::Null, Value::Real);
-    over_18: Truth = |row| truth(row.over_18);
-    spoiler: Truth = |row| truth(row.spoiler);
-    stickied: Truth = |row| truth(row.stickied);
-    locked: Truth = |row| truth(row.locked);
-    is_self: Truth = |row| truth(row.is_self);
-    link_flair_text: Text = |row| text(&row.link_flair_text);
-    edited: Truth = |row| truth(row.edited);
-    edited_at: Integer = |row| integer(row.edited_at);
-    removed_by: Text = |row| text(&row.removed_by);
-    kind: Text = |row| Value::Text(&row.kind);
-    discovered_at: Integer = |row| Value::Integer(row.discovered_at);
-    fetched_at: Integer = |row| integer(row.fetched_at);
-    status: Text = |row| Value::Text(row.status.as_str());
-    raw: Json = |row| Value::Json(&row.raw);
+    id: Text;
+    subreddit: Text;
+    author: Text;
+    title: Text;
+    selftext: Text;
+    url: Text;
+    permalink: Text;
+    domain: Text;
+    created_utc: Time;
+    score: Integer;
+    num_comments: Integer;
+    upvote_ratio: Real;
+    over_18: Truth;
+    spoiler: Truth;
+    stickied: Truth;
+    locked: Truth;
+    is_self: Truth;
+    link_flair_text: Text;
+    edited: Truth;
+    edited_at: Time;
+    removed_by: Text;
+    kind: Text;
+    discovered_at: Time;
+    fetched_at: Time;
+    status: Text;
+    raw: Json;
 }
 
-/// The columns of a list, in its order; without one all but `raw`, which says the same again and more.
+/// The columns of a list, in its order; without one all but `raw`, which repeats the others and more.
 pub(super) fn chosen(list: Option<&str>) -> Result<Vec<&'static Column>, String> {
     let Some(list) = list else {
         return Ok(COLUMNS

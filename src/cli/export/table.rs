@@ -1,8 +1,9 @@
 //! Rows as a Parquet file: columns of some thousand rows at a time.
 
-use super::columns::{Column, Kind, Value};
-use crate::store::StoredSubmission;
-use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
+use super::columns::{Cells, Column, Kind};
+use crate::cli::moment::has_date;
+use crate::store::Cell;
+use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
@@ -20,6 +21,8 @@ const GROUP_BYTES: usize = 32 << 20;
 pub(super) struct Table<W: Write + Send> {
     writer: SerializedFileWriter<W>,
     columns: Vec<&'static Column>,
+    /// Times as timestamps instead of seconds.
+    calendar: bool,
     group: Vec<Values>,
     rows: usize,
     bytes: usize,
@@ -39,8 +42,12 @@ enum OfKind {
 }
 
 impl<W: Write + Send> Table<W> {
-    pub(super) fn new(writer: W, columns: Vec<&'static Column>) -> Result<Self, ParquetError> {
-        let fields = columns.iter().map(|column| field(column));
+    pub(super) fn new(
+        writer: W,
+        columns: Vec<&'static Column>,
+        calendar: bool,
+    ) -> Result<Self, ParquetError> {
+        let fields = columns.iter().map(|column| field(column, calendar));
         let fields = fields.collect::<Result<Vec<_>, _>>()?;
         let schema = Type::group_type_builder("submission").with_fields(fields);
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
@@ -49,37 +56,50 @@ impl<W: Write + Send> Table<W> {
             writer: SerializedFileWriter::new(writer, schema, properties)?,
             group: empty(&columns),
             columns,
+            calendar,
             rows: 0,
             bytes: 0,
         })
     }
 
-    pub(super) fn add(&mut self, row: &StoredSubmission) -> Result<(), ParquetError> {
-        for (column, values) in self.columns.iter().zip(&mut self.group) {
-            let value = (column.value)(row);
-            values.there.push(i16::from(value != Value::Null));
-            match (value, &mut values.values) {
-                (Value::Text(text) | Value::Json(text), OfKind::Bytes(texts)) => {
+    /// Adds a row; returns how many of its times no timestamp can hold.
+    pub(super) fn add(&mut self, row: &Cells) -> Result<u64, ParquetError> {
+        let mut lost = 0;
+        for ((column, cell), values) in self.columns.iter().zip(row).zip(&mut self.group) {
+            let timestamp = self.calendar && column.kind == Kind::Time;
+            let mut there = *cell != Cell::Null;
+            match (cell, &mut values.values) {
+                (Cell::Null, _) => {}
+                (Cell::Text(text), OfKind::Bytes(texts)) => {
                     self.bytes += text.len();
-                    texts.push(ByteArray::from(text));
+                    texts.push(ByteArray::from(text.as_str()));
                 }
-                (Value::Integer(number), OfKind::Integers(numbers)) => numbers.push(number),
-                (Value::Real(number), OfKind::Reals(numbers)) => numbers.push(number),
-                (Value::Truth(truth), OfKind::Truths(truths)) => truths.push(truth),
-                (Value::Null, _) => {}
-                (value, _) => {
+                (Cell::Integer(at), OfKind::Integers(numbers)) if timestamp => {
+                    // What calendars can write, milliseconds and microseconds can count.
+                    there = has_date(*at);
+                    if there {
+                        numbers.push(at * 1000);
+                    } else {
+                        lost += 1;
+                    }
+                }
+                (Cell::Integer(number), OfKind::Integers(numbers)) => numbers.push(*number),
+                (Cell::Real(number), OfKind::Reals(numbers)) => numbers.push(*number),
+                (Cell::Truth(truth), OfKind::Truths(truths)) => truths.push(*truth),
+                (cell, _) => {
                     let name = column.name;
                     return Err(ParquetError::General(format!(
-                        "{name} cannot hold {value:?}"
+                        "{name} cannot hold {cell:?}"
                     )));
                 }
             }
+            values.there.push(i16::from(there));
         }
         self.rows += 1;
         if self.rows >= GROUP_ROWS || self.bytes >= GROUP_BYTES {
             self.end_group()?;
         }
-        Ok(())
+        Ok(lost)
     }
 
     fn end_group(&mut self) -> Result<(), ParquetError> {
@@ -129,11 +149,15 @@ impl Values {
     }
 }
 
-fn field(column: &Column) -> Result<Arc<Type>, ParquetError> {
+fn field(column: &Column, calendar: bool) -> Result<Arc<Type>, ParquetError> {
     let (physical, logical) = match column.kind {
         Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
         Kind::Json => (Physical::BYTE_ARRAY, Some(LogicalType::Json)),
-        Kind::Integer => (Physical::INT64, None),
+        Kind::Time if calendar => {
+            let of = LogicalType::timestamp(true, TimeUnit::MILLIS);
+            (Physical::INT64, Some(of))
+        }
+        Kind::Integer | Kind::Time => (Physical::INT64, None),
         Kind::Real => (Physical::DOUBLE, None),
         Kind::Truth => (Physical::BOOLEAN, None),
     };
@@ -148,7 +172,7 @@ fn empty(columns: &[&Column]) -> Vec<Values> {
         there: Vec::new(),
         values: match column.kind {
             Kind::Text | Kind::Json => OfKind::Bytes(Vec::new()),
-            Kind::Integer => OfKind::Integers(Vec::new()),
+            Kind::Integer | Kind::Time => OfKind::Integers(Vec::new()),
             Kind::Real => OfKind::Reals(Vec::new()),
             Kind::Truth => OfKind::Truths(Vec::new()),
         },

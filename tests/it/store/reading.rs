@@ -1,8 +1,9 @@
-//! Many submissions, read a page at a time.
+//! Many submissions, read a page at a time, whatever their columns contain.
 
 use super::conformance;
 use super::fixtures::{NOW, World, seen_with};
-use freshet::store::Cursor;
+use crate::support::odd_rows::{insert_odd_rows, stored_ids};
+use freshet::store::{Cell, CellType, Selection};
 use freshet::submission::{Observation, decode};
 
 conformance!(
@@ -10,6 +11,7 @@ conformance!(
     a_range_holds_its_first_second_and_not_its_last,
     a_count_is_of_what_would_be_read,
     subreddits_are_told_one_after_the_other_whatever_their_spelling,
+    whatever_any_column_contains_each_stored_id_is_read_once,
 );
 
 fn at(id: &str, created_utc: i64, subreddit: Option<&str>) -> Observation {
@@ -18,26 +20,28 @@ fn at(id: &str, created_utc: i64, subreddit: Option<&str>) -> Observation {
     decode(serde_json::value::RawValue::from_string(json).unwrap(), NOW).unwrap()
 }
 
-async fn read(world: &World, mut cursor: Cursor, limit: u32) -> Vec<String> {
-    let mut read = Vec::new();
-    loop {
-        let rows = world.store.submissions(&cursor, limit).await.unwrap();
-        let Some(last) = rows.last() else {
-            return read;
-        };
-        assert!(rows.len() <= limit as usize);
-        cursor.created_utc = last.created_utc;
-        cursor.id = last.id.as_str().to_owned();
-        read.extend(rows.into_iter().map(|row| row.id.as_str().to_owned()));
+fn selection(subreddit: Option<&str>) -> Selection {
+    Selection {
+        columns: vec![("id", CellType::Text)],
+        subreddits: subreddit.into_iter().map(str::to_owned).collect(),
+        since: None,
+        until: None,
     }
 }
 
-fn cursor(subreddit: Option<&str>) -> Cursor {
-    Cursor {
-        subreddit: subreddit.map(str::to_owned),
-        created_utc: i64::MIN,
-        id: String::new(),
-        until: i64::MAX,
+async fn read(world: &World, selection: Selection, limit: u32) -> Vec<String> {
+    let mut reader = world.store.read_submissions(selection);
+    let mut read = Vec::new();
+    loop {
+        let rows = reader.next_page(limit).await.unwrap();
+        if rows.is_empty() {
+            return read;
+        }
+        assert!(rows.len() <= limit as usize);
+        read.extend(rows.into_iter().map(|row| match &row[0] {
+            Cell::Text(id) => id.clone(),
+            other => panic!("the id is {other:?}"),
+        }));
     }
 }
 
@@ -54,20 +58,22 @@ async fn each_submission_of_a_subreddit_is_read_once_and_in_order_whatever_the_p
     ];
     world.list(&listed).await;
     for limit in 1..=6 {
-        let rust = read(&world, cursor(Some("rust")), limit).await;
+        let rust = read(&world, selection(Some("rust")), limit).await;
         assert_eq!(rust, ["c", "10", "b", "z", "a"], "pages of {limit}");
-        assert_eq!(read(&world, cursor(None), limit).await, ["none1", "none2"]);
+        let all = read(&world, selection(None), limit).await;
+        let expected = ["c", "10", "b", "z", "a", "other", "none1", "none2"];
+        assert_eq!(all, expected, "pages of {limit}");
     }
-    assert!(read(&world, cursor(Some("nosuch")), 5).await.is_empty());
+    assert!(read(&world, selection(Some("nosuch")), 5).await.is_empty());
 }
 
 async fn a_range_holds_its_first_second_and_not_its_last(world: World) {
     let listed = [1, 2, 3, 4].map(|second| at(&second.to_string(), second, Some("rust")));
     world.list(&listed).await;
-    let range = Cursor {
-        created_utc: 2,
-        until: 4,
-        ..cursor(Some("rust"))
+    let range = Selection {
+        since: Some(2),
+        until: Some(4),
+        ..selection(Some("rust"))
     };
     assert_eq!(read(&world, range, 10).await, ["2", "3"]);
 }
@@ -104,4 +110,14 @@ async fn subreddits_are_told_one_after_the_other_whatever_their_spelling(world: 
         names.push(next);
     }
     assert_eq!(names, ["a_b", "askreddit", "rust", "zig"]);
+}
+
+async fn whatever_any_column_contains_each_stored_id_is_read_once(world: World) {
+    insert_odd_rows(&world, 1).await;
+    let stored = stored_ids(&world).await;
+    for limit in [1, 7, 1000] {
+        let mut read = read(&world, selection(None), limit).await;
+        read.sort_unstable();
+        assert_eq!(read, stored, "pages of {limit}");
+    }
 }
