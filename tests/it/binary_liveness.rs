@@ -196,7 +196,7 @@ async fn until_later(process: &Process, than: f64) -> f64 {
         let sent = metrics.gauge("freshet_heartbeat_timestamp_seconds", ("path", "job"));
         if let Some(sent) = sent.filter(|sent| *sent > than) {
             let took = metrics.gauge("freshet_heartbeat_seconds", ("path", "job"));
-            assert!(took.is_some_and(|it| it < 10.0), "{took:?}");
+            assert!(took.is_some_and(|it| it < 60.0), "{took:?}");
             return sent;
         }
         assert!(begun.elapsed() < PATIENCE, "{sent:?} {than}");
@@ -216,7 +216,7 @@ async fn shows_progress(process: &Process, roles: &[&str]) {
         .collect();
     assert_eq!(shown, roles);
     for sample in &family.samples {
-        assert!((now - sample.value).abs() < 10.0, "{sample:?} at {now}");
+        assert!((now - sample.value).abs() < 60.0, "{sample:?} at {now}");
     }
 }
 

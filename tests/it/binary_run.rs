@@ -221,7 +221,7 @@ async fn a_stop_while_a_server_is_away_ends_in_time_and_loses_nothing() {
         let begun = std::time::Instant::now();
         assert_eq!(process.end(PATIENCE).await.code(), Some(0), "{away}");
         let took = begun.elapsed();
-        assert!(took < Duration::from_secs(8), "{took:?} {away}");
+        assert!(took < Duration::from_secs(30), "{took:?} {away}");
         if away == "redis" {
             redis.restart();
         }

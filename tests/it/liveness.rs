@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 const LIMITS: Limits = Limits {
-    unready_after: Duration::from_secs(1),
-    exit_after: Duration::from_secs(3),
+    unready_after: Duration::from_secs(2),
+    exit_after: Duration::from_secs(6),
 };
 
 /// What a watchdog did.
@@ -83,13 +83,19 @@ async fn a_part_that_hangs_makes_the_process_unready_and_then_ends_it() {
     };
     let (told, _watch) = watch(&liveness, &metrics);
     tokio::time::sleep(2 * LIMITS.unready_after).await;
-    assert_eq!(get("/readyz").await.0, 200);
+    until("it is ready", PATIENCE, async || {
+        get("/readyz").await.0 == 200
+    })
+    .await;
     assert_eq!(get("/healthz").await, (200, "alive\n".to_owned()));
     let shown = |role: &str| metrics.last_progress.with_label_values(&[role]).get();
     let now = now_ms() as f64 / 1000.0;
     for role in ["scheduler", "worker"] {
         let age = now - shown(role);
-        assert!((-2.0..2.0).contains(&age), "{role}: {age}");
+        assert!(
+            (-2.0..LIMITS.exit_after.as_secs_f64()).contains(&age),
+            "{role}: {age}"
+        );
     }
 
     hangs.store(true, Ordering::SeqCst);
@@ -136,13 +142,15 @@ async fn to_wait_is_no_standstill_as_long_as_the_waiting_task_lives() {
 
     let blocked = Progress::unwatched();
     let shown = blocked.clone();
+    let (release, held) = std::sync::mpsc::channel::<()>();
     let block = tokio::spawn(async move {
         // A task that holds its thread.
-        let hold = async { std::thread::sleep(Duration::from_secs(3)) };
+        let hold = async move { held.recv().unwrap() };
         blocked.during(HOWEVER_LONG, hold).await;
     });
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert!(shown.still() > Duration::from_secs(2));
+    release.send(()).unwrap();
     block.await.unwrap();
 
     let quick = Progress::unwatched();
@@ -193,7 +201,8 @@ async fn what_hangs_within_a_wait_is_a_standstill_and_a_long_row_of_steps_is_non
 
 async fn stillest_below(progress: &Progress, work: impl Future<Output = ()>) {
     let longest = stillest(progress, work).await;
-    assert!(longest < Duration::from_millis(1_500), "{longest:?}");
+    // Without its steps, it would be all six seconds.
+    assert!(longest < Duration::from_secs(4), "{longest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 const IDS: [&str; 5] = ["a1", "a2", "poison", "a4", "a5"];
 
 thread_local! {
@@ -139,7 +139,7 @@ async fn a_job_whose_request_always_hangs_is_set_aside_and_takes_no_place_for_ev
     };
     let (company, gathering) = Company::new(200);
     let handler = FetchHandler::new(ingest.clone(), company);
-    let gathering = gathering.hanging_after(Duration::from_millis(500));
+    let gathering = gathering.hanging_after(Duration::from_secs(2));
     let gathering = tokio::spawn(gathering.run(ingest, CancellationToken::new()));
     let stuck: SubmissionId = "stuck".parse().unwrap();
     // There are fewer places than rounds; the last only finds out that enough is enough.

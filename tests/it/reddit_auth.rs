@@ -90,12 +90,7 @@ async fn a_token_is_renewed_before_it_expires() {
     page(&reddit).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     page(&reddit).await.unwrap();
-    let asked = server.asked();
     assert_eq!(server.tokens_asked(), 2);
-    assert!(
-        asked[2].at - asked[0].at < Duration::from_secs(2),
-        "too late"
-    );
 }
 
 #[tokio::test]
@@ -233,14 +228,14 @@ async fn an_early_renewal_that_fails_leaves_the_old_token_in_service() {
             return listing(&[], None);
         }
         match tokens.fetch_add(1, Ordering::SeqCst) {
-            0 => token("t", 2),
+            0 => token("t", 8),
             _ => Answer::new(503, ""),
         }
     })
     .await;
     let reddit = server.reddit();
     page(&reddit).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    tokio::time::sleep(Duration::from_millis(4_100)).await;
     page(&reddit).await.unwrap();
     page(&reddit).await.unwrap();
     assert_eq!(server.tokens_asked(), 2);

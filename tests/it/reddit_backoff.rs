@@ -29,12 +29,15 @@ async fn after_a_failure_the_next_request_holds_for_about_a_second() {
     let reddit = server.reddit();
     page(&reddit).await.unwrap_err();
     down.store(false, Ordering::SeqCst);
-    page(&reddit).await.unwrap();
-    page(&reddit).await.unwrap();
+    for _ in 0..6 {
+        page(&reddit).await.unwrap();
+    }
     let asked = server.asked_api();
     let held = asked[1].at - asked[0].at;
     assert!(held >= Duration::from_millis(740), "{held:?}");
-    assert!(asked[2].at - asked[1].at < Duration::from_millis(500));
+    // The others are not held, though a busy machine may take its time for some of them.
+    let others = asked[1..].windows(2).map(|pair| pair[1].at - pair[0].at);
+    assert!(others.min().unwrap() < Duration::from_millis(500));
 }
 
 #[tokio::test]
@@ -44,18 +47,19 @@ async fn an_outage_is_probed_by_one_caller_at_a_time() {
     let reddit = server.reddit();
     // The first shuts the gate; thirty more come while it is shut.
     page(&reddit).await.unwrap_err();
-    let started = Instant::now();
     let callers =
         join_all((0..30).map(|_| timeout(Duration::from_millis(2_500), page(&reddit)))).await;
-    assert!(started.elapsed() < Duration::from_secs(4));
     let failed = callers.iter().filter(|it| matches!(it, Ok(Err(_)))).count();
-    // One probe after a second, the next two seconds later at the earliest 2.25 s from the start.
-    assert!((1..=2).contains(&failed), "{failed}");
-    assert_eq!(server.asked_api().len(), 1 + failed);
+    // One probe after a second, the next two seconds later at the earliest 2.25 s from the start. The
+    // last may have been given up while it was under way.
+    assert!(failed <= 2, "{failed}");
+    let asked = server.asked_api().len() - 1;
+    assert!((failed..=failed + 1).contains(&asked), "{asked} {failed}");
+    assert!(asked >= 1);
     down.store(false, Ordering::SeqCst);
     // The callers above were cancelled while they held; nothing of them remains.
     let pages = timeout(
-        Duration::from_secs(10),
+        Duration::from_secs(120),
         join_all((0..30).map(|_| page(&reddit))),
     )
     .await;
@@ -94,10 +98,12 @@ async fn many_that_fail_together_are_one_failure() {
     let failed = join_all((0..20).map(|_| page(&reddit))).await;
     let failed = failed.iter().filter(|it| it.is_err()).count();
     down.store(false, Ordering::SeqCst);
-    // Twenty doublings would be a minute.
-    let next = timeout(Duration::from_secs(8), page(&reddit)).await;
-    assert!(next.unwrap().is_ok());
+    page(&reddit).await.unwrap();
     assert!(failed >= 1);
+    // Twenty doublings would be ten seconds.
+    let asked = server.asked_api();
+    let held = asked[asked.len() - 1].at - asked[asked.len() - 2].at;
+    assert!(held < Duration::from_secs(7), "{held:?}");
 }
 
 #[tokio::test]
@@ -108,7 +114,8 @@ async fn an_answer_that_refuses_holds_nobody_back() {
     for _ in 0..5 {
         page(&reddit).await.unwrap_err();
     }
-    assert!(started.elapsed() < Duration::from_millis(700));
+    // As failures they would take more than eleven seconds.
+    assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 /// Answers everything, once for each permit of the gate.
@@ -140,10 +147,10 @@ async fn a_deadline_bounds_the_wait_for_a_turn_and_not_a_request_that_was_sent()
     (options.api_url, options.auth_url) = (url.clone(), url);
     let reddit = server.reddit_with(options);
     let ids = ["a".parse().unwrap()];
-    let soon = || tokio::time::Instant::now() + Duration::from_millis(300);
+    let soon = || tokio::time::Instant::now() + Duration::from_millis(2_000);
     // Sent at once, answered long after the deadline.
     let (answer, ()) = tokio::join!(reddit.info_before(&ids, Priority::Fetch, soon()), async {
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        tokio::time::sleep(Duration::from_millis(2_200)).await;
         gate.add_permits(1);
     });
     assert!(answer.is_ok(), "{answer:?}");
@@ -151,13 +158,12 @@ async fn a_deadline_bounds_the_wait_for_a_turn_and_not_a_request_that_was_sent()
     // While Reddit is out there is no turn.
     let reddit = server.reddit();
     reddit.info(&ids, Priority::Fetch).await.unwrap_err();
-    let begun = Instant::now();
-    let answer = reddit.info_before(&ids, Priority::Fetch, soon()).await;
+    let now = tokio::time::Instant::now();
+    let answer = reddit.info_before(&ids, Priority::Fetch, now).await;
     let Err(SourceError::Wait { cause, .. }) = answer else {
         panic!("there was a turn: {answer:?}");
     };
     assert_eq!(cause, WaitCause::Budget);
-    assert!(begun.elapsed() < Duration::from_millis(700));
     assert_eq!(server.asked_api().len(), 1);
 }
 
@@ -170,7 +176,7 @@ async fn a_request_that_nobody_waits_for_any_more_is_counted() {
     (options.api_url, options.auth_url) = (url.clone(), url);
     let metrics = Arc::new(Metrics::new());
     let reddit = Reddit::new(options, plenty(), metrics.clone()).unwrap();
-    let call = timeout(Duration::from_millis(500), page(&reddit)).await;
+    let call = timeout(Duration::from_secs(3), page(&reddit)).await;
     assert!(call.is_err());
     let counted = |endpoint, status| {
         let requests = &metrics.api.requests;
@@ -206,7 +212,7 @@ async fn a_call_may_be_cancelled_at_any_point_and_leaves_nothing_behind() {
     let calls = join_all((0..5).map(|_| timeout(Duration::from_millis(20), page(&reddit)))).await;
     assert!(calls.iter().all(Result::is_err));
     gate.add_permits(100);
-    timeout(Duration::from_secs(5), page(&reddit))
+    timeout(Duration::from_secs(120), page(&reddit))
         .await
         .unwrap()
         .unwrap();

@@ -54,7 +54,7 @@ impl Reddit {
         let simulator = Simulator::start(options).await.unwrap();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(20))
+            .timeout(Duration::from_secs(120))
             .no_proxy()
             .build()
             .unwrap();

@@ -195,7 +195,7 @@ async fn stopping_does_not_wait_for_slow_answers() {
     while control.stats().under_way == 0 {
         tokio::task::yield_now().await;
     }
-    tokio::time::timeout(Duration::from_secs(20), reddit.simulator.stop())
+    tokio::time::timeout(Duration::from_secs(120), reddit.simulator.stop())
         .await
         .expect("it stops at once")
         .unwrap();

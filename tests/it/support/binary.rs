@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Longer than anything but a fault takes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two looks at something that tells nobody when it changes.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -214,7 +214,7 @@ impl Process {
     /// The status and body of a path; none where there is no answer.
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
         let url = format!("http://{}{path}", self.address().await);
-        let request = self.client.get(url).timeout(Duration::from_secs(10));
+        let request = self.client.get(url).timeout(Duration::from_secs(60));
         let answer = request.send().await.ok()?;
         let status = answer.status().as_u16();
         Some((status, answer.text().await.ok()?))

@@ -28,7 +28,7 @@ pub const START_MS: i64 = 1_790_000_000_000;
 const BEHIND_MS: i64 = 90_000;
 
 /// How long discovery may take, in real time, to do what is due.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 thread_local! {
     static OUR_CLOCK_MS: Cell<i64> = const { Cell::new(START_MS) };
@@ -98,7 +98,7 @@ impl World {
             store,
             metrics: Arc::new(Metrics::new()),
             liveness: Liveness::new(Limits {
-                unready_after: Duration::from_secs(1),
+                unready_after: Duration::from_secs(2),
                 exit_after: Duration::from_secs(3_600),
             }),
             url,

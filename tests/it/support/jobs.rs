@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::redis::shared_url;
 
 /// Longer than anything but a fault takes.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A queue of its own, and what must outlive it.
 pub struct Place {

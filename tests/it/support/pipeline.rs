@@ -141,7 +141,7 @@ impl Pipeline {
     pub async fn stop(mut self) {
         self.running.stop.cancel();
         let task = self.task.take().unwrap();
-        let ended = timeout(Duration::from_secs(30), task).await;
+        let ended = timeout(LONG, task).await;
         ended.expect("it stops in time").unwrap().unwrap();
     }
 }
@@ -152,8 +152,13 @@ impl Drop for Pipeline {
     }
 }
 
-/// Asks until the condition holds.
+/// However slow the machine: only a hang takes longer.
+const LONG: Duration = Duration::from_secs(180);
+
+/// Asks until the condition holds. The time is what it takes on a machine that has some: a test fails
+/// after [`LONG`] at the earliest.
 pub async fn until(what: &str, within: Duration, condition: impl AsyncFn() -> bool) {
+    let within = within.max(LONG);
     let deadline = Instant::now() + within;
     while !condition().await {
         assert!(Instant::now() < deadline, "not within {within:?}: {what}");

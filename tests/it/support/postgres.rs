@@ -143,7 +143,7 @@ impl PostgresServer {
         while !self.log()[told..].contains("database system is ready to accept connections") {
             let ended = self.leash.try_wait().expect("sh can be asked");
             assert!(
-                ended.is_none() && begun.elapsed() < Duration::from_secs(60),
+                ended.is_none() && begun.elapsed() < Duration::from_secs(180),
                 "Postgres did not start: {}",
                 self.log()
             );

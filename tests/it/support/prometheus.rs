@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 /// Between two looks at something that tells nobody when it changes.
 const LOOK: Duration = Duration::from_millis(250);
-const TO_START: Duration = Duration::from_secs(30);
+const TO_START: Duration = Duration::from_secs(120);
 
 /// Jobs of prometheus.yml of programs that no test starts.
 const NOT_HERE: [&str; 1] = ["alertmanager"];

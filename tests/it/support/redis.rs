@@ -123,7 +123,7 @@ impl RedisServer {
             .spawn()
             .expect("sh can be run");
         self.shell = Some(shell);
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while Instant::now() < deadline {
             if self.answers() {
                 // From now on the folder goes with the process, even if that is killed.
