@@ -13,6 +13,7 @@
 //! | `listing` | one slice out of Reddit's listing |
 //! | `files` | what files hold |
 //! | `handler` | a slice's claim, its attempts, its end |
+//! | `parts` | what of a page the database refuses |
 //! | `repair` | open gaps as backfills |
 //! | `unstored` | since when the database takes nothing |
 
@@ -21,6 +22,7 @@ mod files;
 mod handler;
 mod horizon;
 mod listing;
+mod parts;
 mod plan;
 mod repair;
 mod unstored;

@@ -12,15 +12,17 @@ mod group;
 mod member;
 mod overlaps;
 mod pages;
+mod parts;
 mod past;
 mod poll;
 mod prove;
 mod record;
 mod schedule;
-mod singly;
+mod suspects;
 mod sweep;
 mod walk;
 
+pub use parts::made_up;
 pub use past::{Past, PastEnd, past};
 pub use prove::ALONE_EVERY;
 pub use schedule::run;

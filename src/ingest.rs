@@ -4,8 +4,12 @@
 //! its own outcome and its own place in the metrics. Owns what a failed fetch means: wait without
 //! spending an attempt, try again later, give up, set aside. Knows no queue mechanics and no SQL.
 
+mod alone;
 mod company;
+mod isolate;
 mod judge;
+mod known;
+mod parts;
 mod record;
 
 pub use company::Company;

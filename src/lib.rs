@@ -10,6 +10,7 @@
 
 pub mod app;
 pub mod backfill;
+pub mod bisect;
 pub mod cli;
 pub mod config;
 pub mod discover;

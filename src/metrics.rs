@@ -166,7 +166,7 @@ pub struct IngestMetrics {
     pub stored: IntCounterVec,
     /// `subreddit`.
     pub unavailable: IntCounterVec,
-    /// `reason`: never_ended, panicked, unreadable, not_stored, too_deep.
+    /// `reason`: never_ended, panicked, unreadable, not_stored, too_deep, request_failed.
     pub dead: IntCounterVec,
     /// Fetched objects that were equal to what was stored.
     pub unchanged: IntCounter,
@@ -261,7 +261,7 @@ impl Metrics {
                 batch_size: r.histogram("freshet_fetch_batch_size", "Submissions that shared one request.", BATCH),
                 stored: r.counters("freshet_submissions_stored_total", "Fetched submissions stored.", &["subreddit", "kind"]),
                 unavailable: r.counters("freshet_submissions_unavailable_total", "Submissions that Reddit no longer gives out; their listed copy stays.", &["subreddit"]),
-                dead: r.counters("freshet_jobs_dead_total", "Jobs set aside by this process, by how the last attempt failed: never_ended (its process was killed or cut off, or it hung), panicked, unreadable, not_stored, too_deep.", &["reason"]),
+                dead: r.counters("freshet_jobs_dead_total", "Jobs set aside by this process, by how the last attempt failed: never_ended (its process was killed or cut off, or it hung), panicked, unreadable, not_stored, too_deep, request_failed (whatever request asks for it fails, while others succeed).", &["reason"]),
                 unchanged: r.counter("freshet_submissions_unchanged_total", "Fetched submissions that were equal to the stored ones and not rewritten."),
                 nul_stripped: r.counter("freshet_nul_stripped_total", "Submissions whose text columns lost NUL characters on their way into Postgres; the raw object keeps them."),
                 lag_seconds: r.histogram("freshet_ingest_lag_seconds", "Seconds from a submission's creation until it was stored as fetched.", SECONDS_LAG),
@@ -317,6 +317,7 @@ impl Metrics {
             "unreadable",
             "not_stored",
             "too_deep",
+            "request_failed",
         ] {
             self.ingest.dead.with_label_values(&[reason]).inc_by(0);
         }

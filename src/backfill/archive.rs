@@ -74,7 +74,7 @@ pub(super) async fn bring_in(
         };
         let Interval { start, end } = ask.interval;
         let page = archive.page(&subreddit, start, end, ask.order, ask.at_least);
-        let page = progress.during(CALL, page).await?;
+        let page = progress.during(CALL, page).await.map_err(Broken::Page)?;
         progress.made();
         if !marked && backfiller.archive.simulated().load(Ordering::Relaxed) {
             // Before anything of it is stored.

@@ -1,12 +1,16 @@
 //! A job is one slice: claimed, brought in page by page, and let go however that ends.
 
+use super::parts::{refused, without};
 use super::{Backfiller, LEASE_MS, LEASE_RENEWAL, archive, listing};
 use crate::liveness::CALL;
 use crate::metrics::Metrics;
 use crate::queue::{Fault, Handler, Outcome, SliceId};
-use crate::source::SourceError;
-use crate::store::{ArchiveRecord, ArchiveStored, SliceClaim, SliceDue, SliceStep, StoreError};
+use crate::source::{Order, SourceError};
+use crate::store::{
+    ArchiveRecord, ArchiveStored, SliceClaim, SliceDue, SliceStep, Split, StoreError,
+};
 use crate::submission::{Observation, Undecodable};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -38,6 +42,8 @@ pub(super) enum Broken {
     Unanswered(String),
     /// The source refuses what was asked; what it said.
     Refused(String),
+    /// A page of the source fails, and perhaps for what it holds.
+    Page(SourceError),
     /// Another process may be able to.
     ElsewhereOnly(&'static str),
     /// The database.
@@ -66,6 +72,8 @@ impl From<SourceError> for Broken {
 pub(super) struct Step<'a> {
     backfiller: &'a Backfiller,
     begun: Instant,
+    /// Up to which second the slice is stored.
+    reached: AtomicI64,
 }
 
 impl Step<'_> {
@@ -112,6 +120,9 @@ impl Step<'_> {
                     self.may_go_on()?;
                     progress.during(CALL, sleep(STORE_PAUSE)).await;
                 }
+                Err(error) if !items.is_empty() => {
+                    return self.record_in_parts(step, items, undecodable, error).await;
+                }
                 stored => break stored?,
             }
         };
@@ -119,12 +130,63 @@ impl Step<'_> {
         let Some(stored) = stored else {
             return Err(Broken::Lost);
         };
+        self.reached.store(step.reached, Ordering::Relaxed);
         count(metrics, &step.claim.source, stored.archived);
         let by = metrics
             .discover
             .gaps_repaired
             .with_label_values(&["backfill"]);
         by.inc_by(stored.gaps_repaired);
+        Ok(())
+    }
+}
+
+impl Step<'_> {
+    /// One item spoils a page for all: ever smaller parts tell which; that one is kept raw.
+    async fn record_in_parts(
+        &self,
+        step: &SliceStep<'_>,
+        items: &[Observation],
+        undecodable: &[Undecodable],
+        error: StoreError,
+    ) -> Result<(), Broken> {
+        tracing::warn!(%error, items = items.len(), "A page of a backfill is stored in parts");
+        let Backfiller {
+            store,
+            progress,
+            now_ms,
+            ..
+        } = self.backfiller;
+        let reached = self.reached.load(Ordering::Relaxed);
+        let refused = refused(store, step.claim, reached, items, now_ms());
+        let Some(refused) = progress.during(CALL, refused).await else {
+            return Err(error.into());
+        };
+        progress.made();
+        let items = without(items, &refused);
+        let step = SliceStep {
+            refused: step.refused + refused.len() as u64,
+            ..*step
+        };
+        let kept: Vec<Undecodable> = undecodable
+            .iter()
+            .cloned()
+            .chain(refused.into_values())
+            .collect();
+        if items.is_empty() && kept.len() == undecodable.len() {
+            return Err(error.into());
+        }
+        let record = ArchiveRecord {
+            observations: &items,
+            undecodable: &kept,
+            refresh: step.claim.refresh,
+            now_ms: now_ms(),
+        };
+        let stored = progress.during(CALL, store.record_slice(&step, &record));
+        if stored.await?.is_none() {
+            return Err(Broken::Lost);
+        }
+        self.reached.store(step.reached, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -157,10 +219,14 @@ impl SliceHandler {
         let step = Step {
             backfiller: &self.0,
             begun: Instant::now(),
+            reached: AtomicI64::new(claim.reached),
         };
         let work = async {
             match claim.source.as_str() {
-                "arctic-shift" => archive::bring_in(&self.0, claim, &step).await,
+                "arctic-shift" => match archive::bring_in(&self.0, claim, &step).await {
+                    Err(Broken::Page(error)) => Err(self.doubt(claim, error).await),
+                    done => done,
+                },
                 "reddit" => listing::bring_in(&self.0, claim, &step).await,
                 _ => Err(Broken::ElsewhereOnly(
                     "this process does not know its source: a newer build began it",
@@ -183,6 +249,43 @@ impl SliceHandler {
             done = work => done,
             lost = kept => lost,
             () = sleep(LONGEST_WAIT) => Err(Broken::TurnOver),
+        }
+    }
+
+    /// Whether a page fails for what it holds: the archive is asked for a time of which it holds nothing.
+    async fn doubt(&self, claim: &SliceClaim, error: SourceError) -> Broken {
+        let name = match claim.subreddit() {
+            Ok(name) if error.may_be_the_request() => name,
+            _ => return error.into(),
+        };
+        let (archive, progress) = (&self.0.archive, &self.0.progress);
+        let other = archive.page(&name, 1, 2, Order::OldestFirst, 1);
+        let other = progress.during(CALL, other).await;
+        progress.made();
+        match other {
+            Ok(_) => Broken::Page(error),
+            Err(_) => error.into(),
+        }
+    }
+
+    /// A slice one of whose pages fails while the archive gives out others: both halves of what is left
+    /// are done by themselves, until what fails is one second.
+    async fn split(&self, claim: &SliceClaim, error: SourceError) -> Outcome {
+        let (backfill, slice) = (claim.backfill, claim.id);
+        let split = self.0.store.split_slice(claim, (self.0.now_ms)());
+        match self.0.progress.during(CALL, split).await {
+            Ok(Split::Halved) => {
+                tracing::info!(backfill, slice, %error, "A page fails while the archive gives out others; its slice is done in parts");
+                Outcome::Returned
+            }
+            Ok(Split::Alone) => {
+                let reason = format!(
+                    "whatever page holds this second fails, while the archive gives out others: {error}"
+                );
+                self.let_go(claim, Broken::Refused(reason)).await
+            }
+            Ok(Split::Lost) => Outcome::Obsolete,
+            Err(error) => self.let_go(claim, error.into()).await,
         }
     }
 
@@ -218,6 +321,7 @@ impl SliceHandler {
                     Outcome::Returned,
                 )
             }
+            Broken::Page(error) => (Some(error.to_string()), failed, Outcome::Failed),
             Broken::ElsewhereOnly(reason) => (
                 Some(reason.to_owned()),
                 again(UNANSWERED_AGAIN_MS, false),
@@ -290,6 +394,7 @@ impl Handler for SliceHandler {
         } else {
             match self.bring_in(&claim).await {
                 Ok(()) => Outcome::Stored,
+                Err(Broken::Page(error)) => self.split(&claim, error).await,
                 Err(broken) => self.let_go(&claim, broken).await,
             }
         };

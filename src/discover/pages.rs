@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long a walk stays with one outage; then it is recorded as failed, and its window stays open.
-const PATIENCE: Duration = Duration::from_secs(45);
+pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// How long an outage has kept a walk from its answer. A wait for the budget is none.
 struct Patience {
@@ -65,7 +65,23 @@ pub(super) struct Walked {
     pub(super) finished_at: i64,
     /// Reddit's clock when it answered the first page, seconds: the window's end.
     pub(super) served_at: i64,
+    /// Whether it failed for what was asked for, perhaps: nothing says that Reddit is out.
+    pub(super) doubtful: bool,
 }
+
+/// How often a walk goes on after a failure that may be due to what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tries {
+    /// As long as an outage is waited for.
+    Patient,
+    /// This often, unless the failure took long.
+    Few(u32),
+}
+
+/// How long a listing that is halved may take to be answered.
+const GROUP_LIMIT: Duration = Duration::from_secs(10);
+/// A failure that took so long is not waited for again.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// Walks a listing down to where `reach` says, which is told Reddit's time (seconds) when the first
 /// page has come.
@@ -76,6 +92,23 @@ pub(super) async fn walk(
     reach: impl Fn(i64) -> i64,
     stop: &CancellationToken,
 ) -> Walked {
+    let tries = Tries::Patient;
+    walk_with(discover, names, priority, tries, false, reach, stop).await
+}
+
+/// The same, for a walk that may fail for what it asks for; where that is known (`doubtful`), its failures
+/// hold no other request back.
+pub(super) async fn walk_with(
+    discover: &Discover,
+    names: &[SubredditName],
+    priority: Priority,
+    tries: Tries,
+    mut doubtful: bool,
+    reach: impl Fn(i64) -> i64,
+    stop: &CancellationToken,
+) -> Walked {
+    let mut failures = 0;
+    let mut in_doubt = false;
     let started_at = (discover.now_ms)() / 1000;
     // How far down to go is known with the first answer, which tells Reddit's time.
     let mut walk = Walk::new(i64::MIN);
@@ -88,6 +121,13 @@ pub(super) async fn walk(
         let request = match walk.next() {
             Ok(request) => request,
             Err(ended) => break WalkEnd::Ended(ended),
+        };
+        let begun = Instant::now();
+        let reddit = match (doubtful, names) {
+            (false, _) => reddit.clone(),
+            (true, [_]) => reddit.doubtful(),
+            // The others of a group wait for the one that is never answered.
+            (true, _) => reddit.doubtful().within(GROUP_LIMIT),
         };
         let ask = reddit.new_page(names, request.after.as_deref(), request.limit, priority);
         let answer = tokio::select! {
@@ -106,6 +146,21 @@ pub(super) async fn walk(
                 }
                 walk.take(into_page(page));
                 patience = Patience::new(PATIENCE);
+                (failures, in_doubt) = (0, false);
+            }
+            Err(error)
+                if let Tries::Few(tries) = tries
+                    && error.may_be_the_request() =>
+            {
+                in_doubt = true;
+                doubtful = true;
+                failures += 1;
+                if let SourceError::Refused { detail, .. } = error {
+                    break WalkEnd::Refused(detail);
+                }
+                if failures > tries || begun.elapsed() >= SLOW || patience.failed() {
+                    break WalkEnd::OutOfPatience;
+                }
             }
             // The source holds the next request back for as long as the answer calls for.
             Err(SourceError::Wait { .. }) if patience.failed() => break WalkEnd::OutOfPatience,
@@ -121,6 +176,7 @@ pub(super) async fn walk(
         started_at,
         finished_at,
         served_at: served_at.unwrap_or_else(|| discover.reddit.its_time()),
+        doubtful: in_doubt,
     }
 }
 

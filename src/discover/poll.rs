@@ -3,44 +3,126 @@
 use super::Discover;
 use super::claims::Claims;
 use super::overlaps::Overlaps;
-use super::pages::{WalkEnd, walk};
+use super::pages::{PATIENCE, Tries, WalkEnd, walk_with};
 use super::prove::{as_of, seconds, short_overlap, window_start};
 use super::record::record;
+use super::suspects::Answered;
+use crate::bisect::Divide;
+use crate::liveness::CALL;
 use crate::source::Priority;
 use crate::store::Claimed;
 use crate::submission::SubredditName;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Polls a group; what must be looked at alone is split off and polled after it.
+/// Tries of a shared listing before it is halved.
+const SHARED_TRIES: u32 = 1;
+
+/// Listings that are still to be walked, and what the others came to.
+struct Round {
+    /// The last is next.
+    waiting: Vec<Vec<Claimed>>,
+    /// Whether any was halved for a failure.
+    halved: bool,
+    /// Since the first of these failures an outage is waited for.
+    failing_since: Option<Instant>,
+    /// How many listings the scheduler had been given when this began.
+    answered: u64,
+}
+
+impl Round {
+    /// How a listing is asked for, and whether that is expected to fail; put off where another is better
+    /// asked for first.
+    fn how(&self, group: &[Claimed], others_answered: bool) -> (Tries, bool) {
+        match group {
+            [one] if one.suspect || (self.halved && others_answered) => (Tries::Few(0), true),
+            [_] => (Tries::Patient, false),
+            _ if self.out_of_patience() => (Tries::Few(0), true),
+            _ if self.halved => (Tries::Few(0), true),
+            _ => (Tries::Few(SHARED_TRIES), false),
+        }
+    }
+
+    fn out_of_patience(&self) -> bool {
+        self.failing_since
+            .is_some_and(|since| since.elapsed() >= PATIENCE)
+    }
+
+    fn halve(&mut self, group: Vec<Claimed>) {
+        match group.divide() {
+            Ok((left, right)) => {
+                for half in [right, left] {
+                    if half.len() == 1 {
+                        // The others tell whether it is an outage.
+                        self.waiting.insert(0, half);
+                    } else {
+                        self.waiting.push(half);
+                    }
+                }
+            }
+            Err(one) => self.waiting.insert(0, one),
+        }
+    }
+}
+
+/// Polls a group; what must be looked at alone is split off and polled after it. One that spoils the
+/// listing that it shares is found by halving it, and listed alone from then on.
 pub(super) async fn poll(
     discover: &Discover,
     claims: &Claims,
     overlaps: &Overlaps,
+    answered: &Answered,
     group: Vec<Claimed>,
     stop: &CancellationToken,
 ) {
     let guard = claims.guard(group.iter().map(|claimed| claimed.claim.clone()).collect());
-    let mut waiting = vec![group];
-    while let Some(group) = waiting.pop() {
+    let mut round = Round {
+        waiting: vec![group],
+        halved: false,
+        failing_since: None,
+        answered: answered.count(),
+    };
+    while let Some(group) = round.waiting.pop() {
         let names: Vec<SubredditName> = group
             .iter()
             .map(|claimed| claimed.claim.subreddit.clone())
             .collect();
+        let others = answered.count() > round.answered;
+        let (tries, doubtful) = round.how(&group, others);
         let reach = |served_at| reach(discover, overlaps, &group, served_at);
-        let walked = walk(discover, &names, Priority::Poll, reach, stop).await;
+        let walked = walk_with(
+            discover,
+            &names,
+            Priority::Poll,
+            tries,
+            doubtful,
+            reach,
+            stop,
+        )
+        .await;
+        if matches!(walked.end, WalkEnd::Ended(_)) {
+            answered.one_more();
+        }
         match &walked.end {
             WalkEnd::Stopped => return guard.leave(),
             // One member spoils it for all: halve until it stands alone.
-            WalkEnd::Unavailable(_) | WalkEnd::Refused(_) if group.len() > 1 => {
-                let mut left = group;
-                let right = left.split_off(left.len() / 2);
-                waiting.push(right);
-                waiting.push(left);
+            WalkEnd::Unavailable(_) | WalkEnd::Refused(_) if group.len() > 1 => round.halve(group),
+            WalkEnd::OutOfPatience
+                if group.len() > 1 && walked.doubtful && !round.out_of_patience() =>
+            {
+                round.halved = true;
+                round.failing_since.get_or_insert_with(Instant::now);
+                round.halve(group);
             }
-            _ => {
+            end => {
+                if let [one] = group.as_slice() {
+                    let failed = matches!(end, WalkEnd::OutOfPatience | WalkEnd::Refused(_));
+                    let others = answered.count() > round.answered;
+                    note_suspect(discover, one, failed, failed && others).await;
+                }
                 let alone = record(discover, claims, overlaps, &group, &walked, stop).await;
                 let by_name = |claimed: &Claimed| alone.contains(&claimed.claim.subreddit);
-                waiting.extend(
+                round.waiting.extend(
                     group
                         .into_iter()
                         .filter(by_name)
@@ -48,6 +130,22 @@ pub(super) async fn poll(
                 );
             }
         }
+    }
+}
+
+/// One whose listing fails while others are given out is a suspect until it is given out.
+async fn note_suspect(discover: &Discover, claimed: &Claimed, failed: bool, alone: bool) {
+    let suspect = alone || (claimed.suspect && failed);
+    if suspect == claimed.suspect {
+        return;
+    }
+    let name = &claimed.claim.subreddit;
+    if suspect {
+        tracing::warn!(subreddit = %name, "A subreddit's listing fails while others are given out; it is listed alone until it is given out");
+    }
+    let noted = discover.store.suspect_subreddit(name, suspect);
+    if let Err(error) = discover.progress.during(CALL, noted).await {
+        tracing::debug!(%error, subreddit = %name, "It could not be noted whether a subreddit is to be listed alone");
     }
 }
 

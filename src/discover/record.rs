@@ -6,8 +6,8 @@ use super::count::count;
 use super::member::member;
 use super::overlaps::Overlaps;
 use super::pages::{WalkEnd, Walked};
+use super::parts::write_in_parts;
 use super::prove::seconds;
-use super::singly::write_singly;
 use super::walk::Ended;
 use crate::liveness::CALL;
 use crate::store::{Claimed, MemberRecord, PollRecord, PollStored, StoreError, WindowOutcome};
@@ -71,9 +71,9 @@ pub(super) async fn write(
         Err(error) => error,
     };
     if !error.is_unavailable() && !record.listed.is_empty() {
-        // One item spoils it for all. Each by itself tells which; that one is kept raw.
-        tracing::warn!(%error, items = record.listed.len(), "What was listed is stored item by item");
-        let stored = write_singly(discover, record, stop).await;
+        // One item spoils it for all. Ever smaller parts tell which; that one is kept raw.
+        tracing::warn!(%error, items = record.listed.len(), "What was listed is stored in parts");
+        let stored = write_in_parts(discover, record, stop).await;
         if stored.is_some() {
             return stored;
         }

@@ -8,6 +8,7 @@ use super::member::longest_wait_ms;
 use super::overlaps::Overlaps;
 use super::poll::poll;
 use super::prove::alone_every;
+use super::suspects::Answered;
 use crate::liveness::{CALL, HOWEVER_LONG};
 use crate::store::{Claimed, SubredditState};
 use std::collections::VecDeque;
@@ -37,6 +38,7 @@ pub async fn run(discover: Discover, stop: CancellationToken) {
 
 async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &CancellationToken) {
     let overlaps = Arc::new(Overlaps::default());
+    let answered = Arc::new(Answered::default());
     let mut ahead = Ahead::default();
     let mut planned: VecDeque<Vec<Claimed>> = VecDeque::new();
     let mut walks = JoinSet::new();
@@ -68,7 +70,10 @@ async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &Cancellation
         {
             let (discover, claims) = (discover.for_a_walk(), Arc::clone(claims));
             let (overlaps, stop) = (Arc::clone(&overlaps), stop.clone());
-            walks.spawn(async move { poll(&discover, &claims, &overlaps, group, &stop).await });
+            let answered = Arc::clone(&answered);
+            walks.spawn(async move {
+                poll(&discover, &claims, &overlaps, &answered, group, &stop).await;
+            });
         }
         // Each walk shows its own progress.
         let next = async {
@@ -110,7 +115,8 @@ fn requests(discover: &Discover, due: Vec<Claimed>) -> Vec<Vec<Claimed>> {
         let unproven = claimed
             .covered_until
             .map(|covered| claimed.seen_until.unwrap_or(covered) - covered);
-        claimed.state != SubredditState::Active
+        claimed.suspect
+            || claimed.state != SubredditState::Active
             || unproven.is_none_or(|seconds| seconds >= alone_every(&claimed.claim.subreddit))
     })
 }

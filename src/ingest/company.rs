@@ -87,7 +87,7 @@ impl Gathering {
             concurrency,
             hangs_after,
         } = self;
-        let fetching = Fetching::new(ingest, draining, hangs_after);
+        let fetching = Fetching::new(ingest, draining, hangs_after, concurrency);
         // While all slots wait for the budget, seats gather: the tighter the budget, the fuller the
         // requests.
         let slots = Arc::new(Semaphore::new(concurrency.div_ceil(MOST_IDS).max(2)));
@@ -103,11 +103,8 @@ impl Gathering {
                 biased;
                 slot = Arc::clone(&slots).acquire_owned(), if ready => {
                     let request = std::mem::take(&mut gathered);
-                    let fetching = fetching.for_a_request();
-                    requests.spawn(async move {
-                        answer(&fetching, request).await;
-                        drop(slot);
-                    });
+                    let fetching = fetching.for_a_request(slot.ok());
+                    requests.spawn(async move { answer(&fetching, request).await });
                 }
                 came = seats.recv_many(&mut gathered, room), if !full && !closed => {
                     closed = came == 0;

@@ -1,32 +1,32 @@
 //! One request's jobs: counted, fetched, judged one by one, stored in one transaction.
 
+use super::isolate::{Isolation, is_suspect, most_suspected, speaks_of};
 use super::judge::{End, Ends, Judged};
-use super::{
-    ALONE_FROM_ATTEMPT, FAILED_RETRY_MS, Ingest, MOST_ATTEMPTS, PATIENCE, RETURN_AFTER_MS,
-};
+use super::known::Known;
+use super::{ALONE_FROM_ATTEMPT, FAILED_RETRY_MS, Ingest, MOST_IDS, PATIENCE, RETURN_AFTER_MS};
+use crate::bisect::Bisection;
 use crate::liveness::CALL;
 use crate::queue::{Outcome, panic_text};
-use crate::source::{InfoPage, Priority, SourceError};
+use crate::source::{InfoPage, Priority, Reddit, SourceError};
 use crate::store::{Attempt, Failure, FailureKind, FetchStored, StoreError};
 use crate::submission::{Observation, SubmissionId};
 use futures::FutureExt;
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const LABEL: &str = "reddit";
 /// Between two tries of the same statement while the database is away.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
+/// A request that takes so long to fail is not made again as it was.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// When jobs are run again whose request Reddit refused, or none of which the database would store.
-const REFUSED_RETRY_MS: i64 = 300_000;
-/// Why a job is set aside whose last attempt reported nothing.
-const NEVER_ENDED: &str = "its last attempt did not end: its process was killed or cut off";
-
+pub(super) const REFUSED_RETRY_MS: i64 = 300_000;
 /// Why jobs are tried again, and set aside in the end, whose request made no step any more.
 const HUNG: &str = "its request hung, and was given up";
 
@@ -45,11 +45,18 @@ pub(super) async fn or_panic(ids: &[SubmissionId], work: impl Future<Output = En
 /// Fetches and stores.
 #[derive(Debug)]
 pub(super) struct Fetching {
-    ingest: Ingest,
-    draining: CancellationToken,
+    pub(super) ingest: Ingest,
+    pub(super) draining: CancellationToken,
     /// The one place in a process for a job that was in flight whenever its process died.
-    alone: Arc<Semaphore>,
+    pub(super) alone: Arc<Semaphore>,
+    /// The one place in a process for jobs whose request failed while others succeeded, and how many of
+    /// them may be in it.
+    pub(super) isolating: Arc<Semaphore>,
+    pub(super) most_suspects: usize,
+    pub(super) known: Arc<Known>,
     hangs_after: Duration,
+    /// The place of this request among those that run at once.
+    slot: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Fetching {
@@ -57,17 +64,22 @@ impl Fetching {
         ingest: Ingest,
         draining: CancellationToken,
         hangs_after: Duration,
+        concurrency: usize,
     ) -> Fetching {
         Fetching {
             ingest,
             draining,
             alone: Arc::new(Semaphore::new(1)),
+            isolating: Arc::new(Semaphore::new(1)),
+            most_suspects: (concurrency / 2).max(1),
+            known: Arc::default(),
             hangs_after,
+            slot: Mutex::default(),
         }
     }
 
     /// For one request, which is watched by itself.
-    pub(super) fn for_a_request(&self) -> Fetching {
+    pub(super) fn for_a_request(&self, slot: Option<OwnedSemaphorePermit>) -> Fetching {
         let progress = self.ingest.progress.another();
         let waiting = progress.clone();
         Fetching {
@@ -78,8 +90,20 @@ impl Fetching {
             },
             draining: self.draining.clone(),
             alone: Arc::clone(&self.alone),
+            isolating: Arc::clone(&self.isolating),
+            most_suspects: self.most_suspects,
+            known: Arc::clone(&self.known),
             hangs_after: self.hangs_after,
+            slot: Mutex::new(slot),
         }
+    }
+
+    /// Lets another request begin: what this one does now may take long.
+    pub(super) fn leave_slot(&self) {
+        self.slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 
     /// Runs the jobs of these ids; an end for each.
@@ -107,17 +131,20 @@ impl Fetching {
         let started: HashSet<&SubmissionId> = attempts.iter().map(|attempt| &attempt.id).collect();
         let obsolete = ids.iter().filter(|id| !started.contains(id));
         ends.extend(obsolete.map(|id| (id.clone(), Ok(Outcome::Obsolete))));
-        let (suspects, company): (Vec<Attempt>, Vec<Attempt>) = attempts
+        let (suspects, attempts): (Vec<Attempt>, Vec<Attempt>) =
+            attempts.into_iter().partition(is_suspect);
+        let (killers, company): (Vec<Attempt>, Vec<Attempt>) = attempts
             .into_iter()
             .partition(|attempt| attempt.attempts >= ALONE_FROM_ATTEMPT);
-        // Suspects first: whoever of the company kills the process is not to charge them.
-        ends.extend(self.run_suspects(suspects).await);
+        // These first: whoever of the company kills the process is not to charge them.
+        ends.extend(self.run_alone(killers).await);
         ends.extend(self.fetch(company).await);
+        ends.extend(self.run_suspects(suspects).await);
         ends
     }
 
     /// Counts an attempt for each job, before the work.
-    async fn start(&self, ids: &[SubmissionId]) -> Result<Vec<Attempt>, StoreError> {
+    pub(super) async fn start(&self, ids: &[SubmissionId]) -> Result<Vec<Attempt>, StoreError> {
         let Ingest {
             store,
             holder,
@@ -129,73 +156,30 @@ impl Fetching {
             .await
     }
 
-    fn count_dead(&self, kind: FailureKind, jobs: usize) {
+    pub(super) fn count_dead(&self, kind: FailureKind, jobs: usize) {
         let dead = &self.ingest.metrics.ingest.dead;
         dead.with_label_values(&[kind.as_str()]).inc_by(jobs as u64);
     }
 
-    /// Jobs that were in flight each time their process died run one after another, each counted
-    /// just before it runs; those whose turn does not come soon are handed back, uncharged.
-    async fn run_suspects(&self, suspects: Vec<Attempt>) -> Ends {
-        let (spent, suspects): (Vec<Attempt>, Vec<Attempt>) = suspects
-            .into_iter()
-            .partition(|attempt| attempt.attempts > MOST_ATTEMPTS);
-        let mut ends = Ends::new();
-        for attempt in spent {
-            let reason = attempt.reason.as_deref().unwrap_or(NEVER_ENDED);
-            tracing::error!(id = %attempt.id, reason, attempts = MOST_ATTEMPTS, "A job is set aside");
-            let (id, now) = (&attempt.id, (self.ingest.now_ms)() / 1000);
-            let noted = self
-                .persist(|| self.ingest.store.set_aside(id, reason, now))
-                .await;
-            if noted.is_ok() {
-                // That of an attempt which an older build lost is not known.
-                let kind = attempt.failed_before.unwrap_or(FailureKind::NeverEnded);
-                self.count_dead(kind, 1);
-            }
-            ends.push((
-                attempt.id.clone(),
-                Ok(noted.map_or(Outcome::Returned, |()| Outcome::Failed)),
-            ));
-        }
-        let Ok(_turn) = self.alone.try_acquire() else {
-            ends.extend(self.hand_back(&suspects, RETURN_AFTER_MS).await);
-            return ends;
-        };
-        let deadline = Instant::now() + PATIENCE;
-        let mut suspects = suspects.into_iter();
-        let first: Vec<Attempt> = suspects.by_ref().take(1).collect();
-        // Before any runs: should it kill the process, the others have their attempts back.
-        let others = self.hand_back(suspects.as_slice(), RETURN_AFTER_MS).await;
-        ends.extend(self.fetch(first).await);
-        for (id, returned) in others {
-            if Instant::now() >= deadline || self.draining.is_cancelled() {
-                ends.push((id, returned));
-                continue;
-            }
-            match self.start(std::slice::from_ref(&id)).await {
-                Ok(attempt) if attempt.is_empty() => ends.push((id, Ok(Outcome::Obsolete))),
-                Ok(attempt) => ends.extend(self.fetch(attempt).await),
-                // As it was handed back.
-                Err(_) => ends.push((id, returned)),
-            }
-        }
-        ends
-    }
-
     /// One request. What panics or hangs over it is charged to those that were in it, and to no others.
-    async fn fetch(&self, attempts: Vec<Attempt>) -> Ends {
+    pub(super) async fn fetch(&self, attempts: Vec<Attempt>) -> Ends {
         if attempts.is_empty() {
             return Ends::new();
         }
         let ids: Vec<SubmissionId> = attempts.iter().map(|attempt| attempt.id.clone()).collect();
-        let work = or_panic(&ids, Box::pin(self.fetch_together(&attempts, &ids)));
-        if let Some(ends) = self
-            .ingest
-            .progress
-            .unless_hung(self.hangs_after, work)
+        self.guarded(&ids, self.fetch_together(&attempts, &ids))
             .await
-        {
+    }
+
+    /// Work for these jobs, which are charged where it panics or hangs.
+    pub(super) async fn guarded(
+        &self,
+        ids: &[SubmissionId],
+        work: impl Future<Output = Ends>,
+    ) -> Ends {
+        let work = or_panic(ids, Box::pin(work));
+        let watched = self.ingest.progress.unless_hung(self.hangs_after, work);
+        if let Some(ends) = watched.await {
             return ends;
         }
         let kind = FailureKind::NeverEnded;
@@ -203,41 +187,87 @@ impl Fetching {
     }
 
     async fn fetch_together(&self, attempts: &[Attempt], ids: &[SubmissionId]) -> Ends {
-        let metrics = &self.ingest.metrics.ingest;
         let deadline = Instant::now() + PATIENCE;
-        let mut outage = false;
+        // What was left out before is asked for together with what is not, so that an answer that leaves
+        // it out again says something.
+        let mut known = match attempts.iter().all(|attempt| attempt.omissions > 0) {
+            true => self.known_good(ids).await,
+            false => Vec::new(),
+        };
+        known.truncate(MOST_IDS.saturating_sub(ids.len()));
+        let (mut outage, mut isolated) = (false, false);
         let page = loop {
-            let reddit = &self.ingest.reddit;
-            let answer = tokio::select! {
-                answer = reddit.info_before(ids, Priority::Fetch, deadline) => answer,
-                () = self.gives_up(outage) => return self.hand_back(attempts, RETURN_AFTER_MS).await,
+            let begun = Instant::now();
+            // Once it has failed, it may be for what is asked for.
+            let reddit = if outage && !isolated {
+                self.ingest.reddit.doubtful()
+            } else {
+                self.ingest.reddit.clone()
             };
-            self.ingest.progress.made();
-            match answer {
-                Ok(page) => break page,
-                // Ids are checked before they are asked for, so this says nothing of any one of them.
-                Err(error @ SourceError::Refused { .. }) => {
-                    tracing::error!(jobs = ids.len(), %error, "Reddit refused a fetch; it is tried again in a few minutes");
+            let Some(answer) = self.ask(&reddit, ids, &known, deadline, outage).await else {
+                return self.hand_back(attempts, RETURN_AFTER_MS).await;
+            };
+            let error = match answer {
+                Ok(page) if speaks_of(&page, ids) || speaks_of(&page, &known) || isolated => {
+                    break page;
+                }
+                Ok(page) => {
+                    let mut search = Bisection::default();
+                    search.add(attempts.to_vec());
+                    let Isolation { mut ends, left } = self.isolate(search, begun).await;
+                    if !left.is_empty() {
+                        // Nothing is given out at all, of whatever is asked for.
+                        ends.extend(self.record(&left, page).await);
+                    }
+                    return ends;
+                }
+                Err(error) => error,
+            };
+            let refused = matches!(error, SourceError::Refused { .. });
+            let again = outage || refused || begun.elapsed() >= SLOW;
+            if error.may_be_the_request() && again && !std::mem::replace(&mut isolated, again) {
+                let mut search = Bisection::default();
+                search.add_failed(attempts.to_vec(), most_suspected(attempts));
+                let Isolation { mut ends, left } = self.isolate(search, begun).await;
+                if left.len() < attempts.len() {
+                    ends.extend(self.hand_back(&left, RETURN_AFTER_MS).await);
+                    return ends;
+                }
+            }
+            outage = true;
+            match error {
+                SourceError::Refused { .. } => {
+                    tracing::error!(jobs = ids.len(), %error, "Reddit refuses whatever is fetched; it is tried again in a few minutes");
                     return self.hand_back(attempts, REFUSED_RETRY_MS).await;
                 }
                 // The source holds the next request back for as long as the answer calls for.
-                Err(SourceError::Wait { .. } | SourceError::Unavailable { .. })
-                    if Instant::now() < deadline =>
-                {
-                    outage = true;
-                }
-                Err(_) => return self.hand_back(attempts, RETURN_AFTER_MS).await,
+                _ if Instant::now() < deadline => {}
+                _ => return self.hand_back(attempts, RETURN_AFTER_MS).await,
             }
         };
-        #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
-        metrics.batch_size.observe(ids.len() as f64);
-        for _ in ids {
-            metrics
-                .fetch_seconds
-                .with_label_values(&[LABEL])
-                .observe(page.seconds);
-        }
         self.record(attempts, page).await
+    }
+
+    /// Asks once for these ids, and for others that are known to be given out; none where the process
+    /// stops and nothing is waited for.
+    pub(super) async fn ask(
+        &self,
+        reddit: &Reddit,
+        ids: &[SubmissionId],
+        known: &[SubmissionId],
+        deadline: Instant,
+        outage: bool,
+    ) -> Option<Result<InfoPage, SourceError>> {
+        let all = [ids, known].concat();
+        let answer = tokio::select! {
+            answer = reddit.info_before(&all, Priority::Fetch, deadline) => answer,
+            () = self.gives_up(outage) => return None,
+        };
+        self.ingest.progress.made();
+        if let Ok(page) = &answer {
+            self.known.note(page);
+        }
+        Some(answer)
     }
 
     /// Returns once the process stops and Reddit is out: then nothing is waited for. A slow answer is,
@@ -250,7 +280,16 @@ impl Fetching {
     }
 
     /// Judges each id by the answer, and stores it all in one transaction.
-    async fn record(&self, attempts: &[Attempt], page: InfoPage) -> Ends {
+    pub(super) async fn record(&self, attempts: &[Attempt], page: InfoPage) -> Ends {
+        let metrics = &self.ingest.metrics.ingest;
+        #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
+        metrics.batch_size.observe(attempts.len() as f64);
+        for _ in attempts {
+            metrics
+                .fetch_seconds
+                .with_label_values(&[LABEL])
+                .observe(page.seconds);
+        }
         let judged = Judged::new(attempts, page, (self.ingest.now_ms)());
         let mut ends = Ends::new();
         for id in &judged.unreadable {
@@ -276,68 +315,18 @@ impl Fetching {
             }
             Err(error) => {
                 let error = error.told();
-                ends.extend(self.record_singly(attempts, judged, error).await);
+                ends.extend(self.record_in_parts(attempts, judged, error).await);
             }
-        }
-        ends
-    }
-
-    /// The database refused them together: each by itself, so that it is known which it was. Where
-    /// every single one is refused with the same words, it is none of them, and none is charged.
-    async fn record_singly(&self, attempts: &[Attempt], judged: Judged, error: String) -> Ends {
-        let mut ends = Ends::new();
-        let pages = judged.into_single_pages(attempts);
-        let mut refused: Vec<(Attempt, String)> = Vec::new();
-        let together = pages.len();
-        if together == 1 {
-            let one = pages.into_iter().next();
-            refused.extend(one.map(|(attempt, _)| (attempt, error)));
-        } else {
-            tracing::warn!(
-                jobs = together,
-                error,
-                "Fetched submissions are stored one by one"
-            );
-            for (attempt, page) in pages {
-                let alone = std::slice::from_ref(&attempt);
-                let judged = Judged::new(alone, page, (self.ingest.now_ms)());
-                match self.write(alone, &judged).await {
-                    Ok(written) => ends.extend(written),
-                    Err(error) if error.is_unavailable() => {
-                        ends.extend(self.hand_back(alone, RETURN_AFTER_MS).await);
-                    }
-                    Err(error) => refused.push((attempt, error.told())),
-                }
-            }
-        }
-        let all_alike = refused.len() == together
-            && refused.windows(2).all(|pair| match pair {
-                [(_, one), (_, other)] => one == other,
-                _ => true,
-            });
-        if let ([(_, error), _, ..], true) = (refused.as_slice(), all_alike) {
-            tracing::error!(
-                jobs = together,
-                error,
-                "The database refuses whatever was fetched, and no job is to blame: see that it can be \
-                 written to. It is tried again in a few minutes, and no job spends an attempt"
-            );
-            let attempts: Vec<Attempt> = refused.into_iter().map(|(attempt, _)| attempt).collect();
-            ends.extend(self.hand_back(&attempts, REFUSED_RETRY_MS).await);
-            return ends;
-        }
-        for (attempt, error) in refused {
-            let reason = format!("it could not be stored: {error}");
-            ends.push(
-                self.fail(&attempt.id, FailureKind::NotStored, &reason)
-                    .await,
-            );
         }
         ends
     }
 
     /// Stores what was judged, in one transaction; what became of each.
-    async fn write(&self, attempts: &[Attempt], judged: &Judged) -> Result<Ends, StoreError> {
+    pub(super) async fn write(
+        &self,
+        attempts: &[Attempt],
+        judged: &Judged,
+    ) -> Result<Ends, StoreError> {
         let ingest = &self.ingest;
         let stored = self
             .persist(|| async move {
@@ -355,7 +344,7 @@ impl Fetching {
     }
 
     /// Notes that a job failed by its own fault; it is tried again, and set aside in the end.
-    async fn fail(
+    pub(super) async fn fail(
         &self,
         id: &SubmissionId,
         kind: FailureKind,
@@ -433,7 +422,7 @@ impl Fetching {
     }
 
     /// Gives the attempts back: what went wrong was not the jobs' fault.
-    async fn hand_back(&self, attempts: &[Attempt], after_ms: i64) -> Ends {
+    pub(super) async fn hand_back(&self, attempts: &[Attempt], after_ms: i64) -> Ends {
         if attempts.is_empty() {
             return Ends::new();
         }
@@ -456,7 +445,7 @@ impl Fetching {
     }
 
     /// Repeats a statement while the database is away, as long as a job may wait.
-    async fn persist<T, F>(&self, statement: impl Fn() -> F) -> Result<T, StoreError>
+    pub(super) async fn persist<T, F>(&self, statement: impl Fn() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {

@@ -80,6 +80,7 @@ impl Control {
             Command::FaultChance { chance } => self.fault_chance(chance)?,
             Command::Outage { fault } => self.outage_as(fault)?,
             Command::ArchiveOutage { fault } => self.archive_outage_as(fault)?,
+            Command::Poison { word, fault } => self.poison(&word, fault)?,
             Command::RevokeTokens => self.revoke_tokens(),
             Command::Advance { seconds } => {
                 let by = Duration::try_from_secs_f64(seconds)
@@ -277,6 +278,19 @@ impl Control {
             )));
         }
         self.shared.faults().plan.fail_next(count, fault, endpoint);
+        Ok(())
+    }
+
+    /// Lets every request fail that asks for this id or subreddit, and every page of the archive that
+    /// holds it; none ends it.
+    ///
+    /// # Errors
+    /// A fault with a status that HTTP does not have.
+    pub fn poison(&self, word: &str, fault: Option<Fault>) -> Result<(), ControlError> {
+        if let Some(fault) = fault {
+            check(fault)?;
+        }
+        self.shared.faults().plan.poison(word, fault);
         Ok(())
     }
 

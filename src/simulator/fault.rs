@@ -48,6 +48,8 @@ pub enum Fault {
     },
     /// The good answer without rate limit headers.
     NoRateHeaders,
+    /// 200 with a listing of nothing.
+    Nothing,
 }
 
 impl Fault {
@@ -97,6 +99,8 @@ pub(super) struct FaultPlan {
     /// Of the archive.
     pub(super) archive_outage: Option<Fault>,
     queued: VecDeque<(Option<Endpoint>, Fault, u32)>,
+    /// Ids and subreddits that spoil every request which asks for them.
+    poison: Vec<(String, Fault)>,
 }
 
 impl FaultPlan {
@@ -105,6 +109,37 @@ impl FaultPlan {
         if count > 0 {
             self.queued.push_back((endpoint, fault, count));
         }
+    }
+
+    /// Every request that asks for this id or subreddit fails so, or no longer does.
+    pub(super) fn poison(&mut self, word: &str, fault: Option<Fault>) {
+        self.poison.retain(|(known, _)| known != word);
+        self.poison
+            .extend(fault.map(|fault| (word.to_owned(), fault)));
+    }
+
+    pub(super) fn poisons_nothing(&self) -> bool {
+        self.poison.is_empty()
+    }
+
+    /// The fault of an answer by what it gives out.
+    pub(super) fn poisoned_row(&self, body: &str) -> Option<Fault> {
+        let mut poison = self.poison.iter();
+        poison.find_map(|(word, fault)| {
+            let names = [format!("\"id\":\"{word}\""), format!("\"id\": \"{word}\"")];
+            let given = names.iter().any(|name| body.contains(name.as_str()));
+            given.then_some(*fault)
+        })
+    }
+
+    /// The fault of a request by what it asks for.
+    pub(super) fn poisoned(&self, uri: &str) -> Option<Fault> {
+        let mut words = uri.split(['/', '?', '&', '=', ',', '+', '.']);
+        words.find_map(|word| {
+            let word = word.strip_prefix("t3_").unwrap_or(word);
+            let mut poison = self.poison.iter();
+            poison.find_map(|(known, fault)| (known == word).then_some(*fault))
+        })
     }
 
     /// The fault planned for a request to `endpoint`, which is thereby used up.

@@ -21,6 +21,7 @@ use super::gate::{Standing, Verdict};
 use super::requests::{RequestRecord, UnderWay};
 use answer::Submissions;
 use axum::Router;
+use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::response::Response;
@@ -98,7 +99,7 @@ async fn reddit(
     let endpoint = Endpoint::of(uri.path());
     let at_ms = shared.clock.service_ms();
     shared.requests().arrived(at_ms, endpoint);
-    let fault = choose_fault(&control, endpoint);
+    let fault = choose_fault(&control, endpoint, &uri);
     let delay_ms = match fault {
         Some(Fault::Slow { delay_ms }) => u64::from(delay_ms),
         _ => 0,
@@ -120,6 +121,10 @@ async fn reddit(
             }
         }
     };
+    let (response, fault) = match fault {
+        None if endpoint.is_archive() => poisoned_row(&control, response).await,
+        fault => (response, fault),
+    };
     let reset = fault == Some(Fault::Reset);
     shared.requests().add(RequestRecord {
         at_ms,
@@ -138,12 +143,29 @@ async fn reddit(
     response
 }
 
+/// An answer of the archive fails if a row in it is poisoned.
+async fn poisoned_row(control: &Control, response: Response) -> (Response, Option<Fault>) {
+    if control.shared.faults().plan.poisons_nothing() {
+        return (response, None);
+    }
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&body);
+    let fault = control.shared.faults().plan.poisoned_row(&text);
+    let instead = fault.and_then(broken::instead);
+    let response = instead.unwrap_or_else(|| Response::from_parts(parts, Body::from(body)));
+    (response, fault)
+}
+
 /// What is planned for a request, or what chance says.
-fn choose_fault(control: &Control, endpoint: Endpoint) -> Option<Fault> {
+fn choose_fault(control: &Control, endpoint: Endpoint, uri: &Uri) -> Option<Fault> {
     let oddities = &control.shared.oddities;
     let mut faults = control.shared.faults();
     if let Some(planned) = faults.plan.take(endpoint) {
         return Some(planned);
+    }
+    if let Some(poisoned) = faults.plan.poisoned(&uri.to_string()) {
+        return Some(poisoned);
     }
     let chance = faults.chance;
     let rng = &mut faults.rng;

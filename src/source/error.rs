@@ -121,7 +121,32 @@ impl fmt::Display for WaitCause {
     }
 }
 
+impl WaitCause {
+    /// Whether what was asked for may be the cause, rather than the moment or who asks.
+    pub(super) fn may_be_the_request(self) -> bool {
+        match self {
+            WaitCause::ServerError(_)
+            | WaitCause::Timeout
+            | WaitCause::Network
+            | WaitCause::BrokenBody => true,
+            WaitCause::RateLimited
+            | WaitCause::Blocked
+            | WaitCause::Authentication
+            | WaitCause::Budget => false,
+        }
+    }
+}
+
 impl SourceError {
+    /// Whether what was asked for may be the cause: then it is worth asking for a part of it.
+    pub fn may_be_the_request(&self) -> bool {
+        match self {
+            SourceError::Wait { cause, .. } => cause.may_be_the_request(),
+            SourceError::Unavailable { .. } => false,
+            SourceError::Refused { status, .. } => status.is_some(),
+        }
+    }
+
     pub(super) fn wait(cause: WaitCause, detail: impl Into<String>) -> SourceError {
         SourceError::Wait {
             cause,

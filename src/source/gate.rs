@@ -142,6 +142,30 @@ impl Pass<'_> {
         self.probe
     }
 
+    /// Says how a request ended that may have failed for what it asked for, while all others succeed: its
+    /// failure is none of the server's. Only where everyone else waits for it, the next waits a moment.
+    pub(super) fn settle_doubtful(self, error: Option<&SourceError>) {
+        let cause = match error {
+            Some(SourceError::Wait { cause, .. }) => *cause,
+            _ => return self.settle(error),
+        };
+        if !cause.may_be_the_request() {
+            return self.settle(error);
+        }
+        let mut pass = self;
+        if pass.probe {
+            let mut state = pass.gate.lock();
+            if state.epoch == pass.epoch {
+                // As long as after the failure before, so that an outage is no busier for it.
+                let again = pause(state.failures.saturating_sub(1), cause);
+                let until = Instant::now() + again;
+                state.phase = Phase::Shut { until };
+            }
+        }
+        pass.settled = true;
+        pass.gate.changed.notify_waiters();
+    }
+
     /// Says how the request ended. Only trouble of the server or the network shuts the gate; an
     /// answer that refuses is an answer.
     pub(super) fn settle(mut self, error: Option<&SourceError>) {
@@ -256,6 +280,37 @@ mod tests {
         assert!(next.probes());
         next.settle(None);
         assert!(!gate.pass().now_or_never().unwrap().probes());
+    }
+
+    #[tokio::test]
+    async fn a_doubtful_failure_holds_nobody_back_but_who_waits_for_it() {
+        let gate = Gate::new(Words {
+            out: "out",
+            no_access: "no access",
+            back: "back",
+        });
+        let failure = SourceError::wait(WaitCause::ServerError(500), "down");
+        for _ in 0..10 {
+            gate.pass().await.settle_doubtful(Some(&failure));
+            assert!(gate.pass().now_or_never().is_some());
+        }
+        gate.pass().await.settle(Some(&failure));
+        for _ in 0..10 {
+            gate.lock().phase = Phase::Shut {
+                until: Instant::now(),
+            };
+            let probe = gate.pass().await;
+            assert!(probe.probes());
+            probe.settle_doubtful(Some(&failure));
+            let Phase::Shut { until } = gate.lock().phase else {
+                panic!("it is shut");
+            };
+            assert!(until <= Instant::now() + FIRST.mul_f64(1.25), "no longer");
+        }
+        gate.lock().phase = Phase::Open;
+        let refusal = SourceError::wait(WaitCause::RateLimited, "too many");
+        gate.pass().await.settle_doubtful(Some(&refusal));
+        assert!(gate.pass().now_or_never().is_none());
     }
 
     #[test]

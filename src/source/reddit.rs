@@ -27,6 +27,7 @@ use auth::Auth;
 use reqwest::{Method, StatusCode, Url};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 /// The `source` label of every metric written here.
@@ -62,7 +63,14 @@ impl Endpoint {
 
 /// A client of Reddit's API; cheap to clone, all clones share token, budget and back-off.
 #[derive(Clone, Debug)]
-pub struct Reddit(Arc<Inner>, Moved);
+pub struct Reddit {
+    inner: Arc<Inner>,
+    moved: Moved,
+    /// Whether its requests may fail for what they ask for.
+    doubtful: bool,
+    /// How long one of them may take, where that is less than usual.
+    limit: Option<Duration>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -103,13 +111,38 @@ impl Reddit {
             gate: Gate::new(WORDS),
             budget,
         };
-        Ok(Reddit(Arc::new(inner), Moved::nobody()))
+        Ok(Reddit {
+            inner: Arc::new(inner),
+            moved: Moved::nobody(),
+            doubtful: false,
+            limit: None,
+        })
     }
 
     /// The same client, which calls `moved` now and then while a request of its own waits for the
     /// budget, however long, as long as the budget moves.
     pub fn telling(&self, moved: impl Fn() + Send + Sync + 'static) -> Reddit {
-        Reddit(Arc::clone(&self.0), Moved::new(moved))
+        Reddit {
+            moved: Moved::new(moved),
+            ..self.clone()
+        }
+    }
+
+    /// The same client for requests that may fail for what they ask for, while all others succeed: their
+    /// failures hold no other request back.
+    pub fn doubtful(&self) -> Reddit {
+        Reddit {
+            doubtful: true,
+            ..self.clone()
+        }
+    }
+
+    /// The same client for requests that are not to wait for their answers as long as usual.
+    pub fn within(&self, limit: Duration) -> Reddit {
+        Reddit {
+            limit: Some(limit),
+            ..self.clone()
+        }
     }
 
     /// One page of `/r/a+b+c/new`, newest first as far as Reddit keeps that order. `after` is the
@@ -126,7 +159,7 @@ impl Reddit {
         limit: u32,
         priority: Priority,
     ) -> Result<ListingPage, SourceError> {
-        let url = listing::new_url(&self.0.api_url, names, after, limit)?;
+        let url = listing::new_url(&self.inner.api_url, names, after, limit)?;
         let answer = self
             .ask(Endpoint::New, url, priority, None, listing::read)
             .await?;
@@ -170,7 +203,7 @@ impl Reddit {
         if ids.is_empty() {
             return Ok(InfoPage::nothing(transport::now_ms()));
         }
-        let url = info::info_url(&self.0.api_url, ids)?;
+        let url = info::info_url(&self.inner.api_url, ids)?;
         self.ask(Endpoint::Info, url, priority, deadline, |answer| {
             listing::read(answer).map(InfoPage::from)
         })
@@ -179,17 +212,17 @@ impl Reddit {
 
     /// Whether an answer so far said of itself that it comes from the simulated Reddit.
     pub fn simulated(&self) -> Arc<AtomicBool> {
-        self.0.transport.simulated()
+        self.inner.transport.simulated()
     }
 
     /// Reddit's clock, seconds since the epoch: ours, corrected by the `Date` of its last answer.
     pub fn its_time(&self) -> i64 {
-        self.0.transport.its_time()
+        self.inner.transport.its_time()
     }
 
     /// Returns once requests are held back because the last ones failed; at once while they are.
     pub async fn held_back(&self) {
-        self.0.gate.shut().await;
+        self.inner.gate.shut().await;
     }
 
     async fn ask<T>(
@@ -200,16 +233,20 @@ impl Reddit {
         deadline: Option<Instant>,
         read: impl Fn(&Answer) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
-        let mut pass = turn(deadline, self.0.gate.pass()).await?;
+        let mut pass = turn(deadline, self.inner.gate.pass()).await?;
         let result = loop {
             let attempt = self.attempt(endpoint, &url, priority, deadline, &pass);
             match attempt.await {
-                Err(Held::Shut) => pass = turn(deadline, self.0.gate.pass()).await?,
+                Err(Held::Shut) => pass = turn(deadline, self.inner.gate.pass()).await?,
                 Err(Held::Failed(error)) => break Err(error),
                 Ok(answer) => break read(&answer),
             }
         };
-        pass.settle(result.as_ref().err());
+        if self.doubtful {
+            pass.settle_doubtful(result.as_ref().err());
+        } else {
+            pass.settle(result.as_ref().err());
+        }
         result
     }
 
@@ -221,7 +258,7 @@ impl Reddit {
         deadline: Option<Instant>,
         pass: &gate::Pass<'_>,
     ) -> Result<Answer, Held> {
-        let inner = &*self.0;
+        let inner = &*self.inner;
         let mut renewed = false;
         // All the others wait for a probe, the most urgent among them.
         let priority = if pass.probes() {
@@ -236,7 +273,7 @@ impl Reddit {
                 let grant = turn(deadline, inner.budget.acquire(priority)).await??;
                 Ok::<_, Held>((token, grant))
             };
-            let (token, grant) = inner.budget.watched(self.1.tell(), wait).await?;
+            let (token, grant) = inner.budget.watched(self.moved.tell(), wait).await?;
             // The wait for the budget may have been long.
             if token.expired() {
                 continue;
@@ -248,6 +285,10 @@ impl Reddit {
                 .transport
                 .request(Method::GET, url.clone())
                 .header(reqwest::header::AUTHORIZATION, token.header());
+            let request = match self.limit {
+                Some(limit) => request.timeout(limit),
+                None => request,
+            };
             let answer = inner.transport.exchange(endpoint.as_str(), request).await?;
             inner
                 .transport
@@ -255,7 +296,7 @@ impl Reddit {
             if answer.status == StatusCode::UNAUTHORIZED && !renewed {
                 // Another's renewal is waited for like a renewal of one's own.
                 let forget = turn(deadline, inner.auth.forget(&token, &inner.transport));
-                inner.budget.watched(self.1.tell(), forget).await?;
+                inner.budget.watched(self.moved.tell(), forget).await?;
                 renewed = true;
                 continue;
             }

@@ -6,6 +6,7 @@
 
 use super::codes::FailureKind;
 use super::statement::{Dialects, on_engine};
+use super::submissions::json;
 use super::{Store, StoreError};
 use crate::submission::SubmissionId;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct Attempt {
     pub reason: Option<String>,
     /// How the one before this failed, if any did.
     pub failed_before: Option<FailureKind>,
+    /// How often the request that it was in was halved, since it failed while others succeeded.
+    pub suspicion: u32,
 }
 
 /// The row of an [`Attempt`], its fields in their order.
@@ -38,6 +41,7 @@ type Started = (
     Option<String>,
     Option<String>,
     Option<String>,
+    i32,
 );
 
 /// An attempt that failed. One that cannot be read is as `default` says: nothing is known of it.
@@ -113,7 +117,7 @@ const START: Dialects = Dialects {
              'reason', NULL"
             "AND started_by IS DISTINCT FROM $2 "),
         " WHERE id = ANY($1) AND dead_at IS NULL
-         RETURNING id, attempts, omissions, subreddit, reason, history ->> -1"
+         RETURNING id, attempts, omissions, subreddit, reason, history ->> -1, suspicion"
     ),
     sqlite: concat!(
         "UPDATE fetches SET
@@ -124,7 +128,8 @@ const START: Dialects = Dialects {
              'reason', NULL"
             "AND started_by IS NOT $2 "),
         " WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL
-         RETURNING id, attempts, omissions, subreddit, reason, history ->> '$[#-1]'"
+         RETURNING id, attempts, omissions, subreddit, reason, history ->> '$[#-1]',
+                   suspicion"
     ),
 };
 /// Not where somebody else has begun since: that attempt goes on, and of this one its history says
@@ -151,7 +156,41 @@ const SET_ASIDE: Dialects = Dialects::same(
      WHERE id = $1 AND dead_at IS NULL",
 );
 
+const SUSPECT: Dialects = Dialects {
+    postgres: "UPDATE fetches AS f SET suspicion = n.halvings
+     FROM (SELECT value->>0 AS id, (value->>1)::integer AS halvings
+           FROM json_array_elements($1::text::json)) AS n
+     WHERE f.id = n.id AND f.suspicion <> n.halvings",
+    sqlite: "UPDATE fetches AS f SET suspicion = n.halvings
+     FROM (SELECT value->>0 AS id, value->>1 AS halvings FROM json_each($1)) AS n
+     WHERE f.id = n.id AND f.suspicion <> n.halvings",
+};
+
 impl Store {
+    /// Notes how often the request that each of these was in has been halved, so that a process that
+    /// takes over goes on from there.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn suspect_fetches(
+        &self,
+        suspects: &[(SubmissionId, u32)],
+    ) -> Result<(), StoreError> {
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        let mut rows: Vec<(&str, u32)> = suspects
+            .iter()
+            .map(|(id, halvings)| (id.as_str(), *halvings))
+            .collect();
+        rows.sort_unstable();
+        let rows = &json(&rows)?;
+        on_engine!(self, write, SUSPECT, |sql, pool| {
+            sqlx::query(sql).bind(rows).execute(pool).await?;
+            Ok(())
+        })
+    }
+
     /// Counts one more attempt for each of these, before the work, so that a fetch that kills its
     /// process is found out; notes who tries, and of each attempt that never ended that it did not.
     /// Those that are done or set aside are not returned. What the same one begins again before its end
@@ -173,21 +212,22 @@ impl Store {
             let query = sqlx::query_as(sql).bind(texts).bind(by).bind(now_ms);
             Ok::<_, StoreError>(query.fetch_all(pool).await?)
         })?;
-        let attempts =
-            rows.into_iter()
-                .map(|(id, attempts, omissions, subreddit, reason, last)| {
-                    let last: Option<PastAttempt> =
-                        last.and_then(|text| serde_json::from_str(&text).ok());
-                    Ok(Attempt {
-                        id: id.parse().map_err(StoreError::unreadable)?,
-                        attempts: attempts.unsigned_abs(),
-                        omissions: omissions.unsigned_abs(),
-                        subreddit,
-                        failed_before: last.as_ref().and_then(|last| last.kind.parse().ok()),
-                        // An older build kept no history.
-                        reason: last.map_or(reason, |last| last.reason),
-                    })
-                });
+        let attempts = rows.into_iter().map(
+            |(id, attempts, omissions, subreddit, reason, last, suspicion)| {
+                let last: Option<PastAttempt> =
+                    last.and_then(|text| serde_json::from_str(&text).ok());
+                Ok(Attempt {
+                    id: id.parse().map_err(StoreError::unreadable)?,
+                    attempts: attempts.unsigned_abs(),
+                    omissions: omissions.unsigned_abs(),
+                    subreddit,
+                    suspicion: suspicion.unsigned_abs(),
+                    failed_before: last.as_ref().and_then(|last| last.kind.parse().ok()),
+                    // An older build kept no history.
+                    reason: last.map_or(reason, |last| last.reason),
+                })
+            },
+        );
         Ok(attempts.collect::<Result<_, sqlx::Error>>()?)
     }
 

@@ -41,6 +41,8 @@ pub struct Claimed {
     pub failures: u32,
     /// Milliseconds; when it became due.
     pub next_poll_ms: i64,
+    /// Its listing failed while others were given out, and it is to be listed alone.
+    pub suspect: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -56,6 +58,7 @@ struct Row {
     last_submission_at: Option<i64>,
     failures: i32,
     next_poll_ms: i64,
+    suspect: bool,
 }
 
 /// A subreddit that was timed by a clock ahead of ours.
@@ -84,7 +87,7 @@ const CLAIM: Dialects = Dialects {
            AND (claimed_until_ms IS NULL OR claimed_until_ms <= $2 OR claimed_until_ms > $4)
          ORDER BY next_poll_ms LIMIT $5 FOR UPDATE SKIP LOCKED))
      RETURNING name, claim_token, state, reason, added_at, covered_until, seen_until, posts_per_hour,
-               last_submission_at, failures, next_poll_ms",
+               last_submission_at, failures, next_poll_ms, suspect",
     sqlite: "UPDATE subreddits
      SET claim_token = claim_token + 1, claimed_by = $1, claimed_until_ms = $3
      WHERE name IN (
@@ -93,7 +96,7 @@ const CLAIM: Dialects = Dialects {
            AND (claimed_until_ms IS NULL OR claimed_until_ms <= $2 OR claimed_until_ms > $4)
          ORDER BY next_poll_ms LIMIT $5)
      RETURNING name, claim_token, state, reason, added_at, covered_until, seen_until, posts_per_hour,
-               last_submission_at, failures, next_poll_ms",
+               last_submission_at, failures, next_poll_ms, suspect",
 };
 /// `$1` the latest poll that there can be, milliseconds, `$2` the same in seconds, `$3` the latest due
 /// time.
@@ -113,6 +116,8 @@ const MAKE_DUE: Dialects = Dialects {
      FROM (SELECT value->>0 AS name, value->>1 AS token FROM json_each($1)) AS n
      WHERE s.name = n.name AND s.claim_token = n.token AND s.next_poll_ms > $2",
 };
+const SUSPECT: Dialects =
+    Dialects::same("UPDATE subreddits SET suspect = $2 WHERE name = $1 AND suspect <> $2");
 const RENEW: Dialects = Dialects::same(
     "UPDATE subreddits SET claimed_until_ms = $3
      WHERE name = $1 AND claim_token = $2 AND claimed_by IS NOT NULL",
@@ -215,6 +220,23 @@ impl Store {
         })
     }
 
+    /// Notes whether a subreddit's listing fails while others are given out, so that it spoils none that
+    /// it would share.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn suspect_subreddit(
+        &self,
+        name: &SubredditName,
+        suspect: bool,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, write, SUSPECT, |sql, pool| {
+            let query = sqlx::query(sql).bind(name.as_str()).bind(suspect);
+            query.execute(pool).await?;
+            Ok(())
+        })
+    }
+
     /// Extends claims; those that are still held come back.
     ///
     /// # Errors
@@ -294,6 +316,7 @@ impl TryFrom<Row> for Claimed {
             last_submission_at: row.last_submission_at,
             failures: row.failures.unsigned_abs(),
             next_poll_ms: row.next_poll_ms,
+            suspect: row.suspect,
         })
     }
 }

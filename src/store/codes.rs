@@ -65,6 +65,8 @@ words! {
         NotStored = "not_stored",
         /// It was nested too deep to be stored as JSON.
         TooDeep = "too_deep",
+        /// Whatever request asks for it fails, while others succeed.
+        RequestFailed = "request_failed",
     }
 }
 

@@ -4,7 +4,7 @@ use super::attempts::longer_history;
 use super::clocks::AHEAD_MS;
 use super::content::{Batch, Content, Deltas, prepare};
 use super::give_back::GIVE_BACK;
-use super::statement::{Dialects, Texts, in_transaction};
+use super::statement::{Dialects, Texts, in_transaction, on_engine};
 use super::submissions::{Progress, json};
 use super::{Status, Store, StoreError, within_deadline};
 use crate::submission::{Observation, Refusal, SubmissionId, Undecodable};
@@ -73,6 +73,12 @@ const SET_ASIDE: Dialects = Dialects {
 
 const TOO_DEEP: &str = "it is nested too deep to be stored as JSON";
 
+/// Bounded, whatever there is: the newest by id are mostly fetched.
+const NEWEST_FETCHED: Dialects = Dialects::same(
+    "SELECT id FROM (SELECT id, status FROM submissions ORDER BY id DESC LIMIT 1000) AS newest
+     WHERE status = 'fetched' LIMIT $1",
+);
+
 /// An object that cannot be stored as JSON, to be kept as text.
 pub(super) fn refused(observation: &Observation) -> Undecodable {
     Undecodable {
@@ -84,6 +90,21 @@ pub(super) fn refused(observation: &Observation) -> Undecodable {
 }
 
 impl Store {
+    /// A few submissions that have been fetched, where the newest are.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn newest_fetched(&self, limit: u32) -> Result<Vec<SubmissionId>, StoreError> {
+        let ids: Vec<String> = on_engine!(self, read, NEWEST_FETCHED, |sql, pool| {
+            let query = sqlx::query_scalar(sql).bind(i64::from(limit));
+            Ok::<_, StoreError>(query.fetch_all(pool).await?)
+        })?;
+        let ids = ids.into_iter().map(|id| id.parse());
+        Ok(ids
+            .collect::<Result<_, _>>()
+            .map_err(StoreError::unreadable)?)
+    }
+
     /// Stores what fetches brought and ends them, in one transaction.
     ///
     /// # Errors

@@ -372,7 +372,7 @@ pub enum SliceDue {
 
 impl Transaction {
     /// Whether a claim holds, which nobody changes until the end.
-    async fn holds(&mut self, claim: &SliceClaim) -> Result<bool, StoreError> {
+    pub(super) async fn holds(&mut self, claim: &SliceClaim) -> Result<bool, StoreError> {
         let running: Option<i64> = in_transaction!(self, LOCK, |sql, connection| {
             let query = sqlx::query_scalar(sql).bind(claim.backfill);
             query.fetch_optional(connection).await?

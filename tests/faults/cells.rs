@@ -47,6 +47,8 @@ pub enum Strike {
     DiskFull,
     PanickingJob,
     KillingJob,
+    /// Whatever request asks for it fails.
+    PoisonedId,
     /// One of this role while it waits for Reddit's answer, for so many seconds: a request is waited
     /// for during 30, and a claim lasts 20.
     Frozen(&'static str, u64),
@@ -82,6 +84,7 @@ const BOTH: &[Engines] = &[Engines::Servers, Engines::Files];
 pub const CELLS: &[Cell] = &[
     cell("a job that kills its process", Strike::KillingJob, BOTH),
     cell("a job that panics", Strike::PanickingJob, SERVERS),
+    cell("a poisoned id", Strike::PoisonedId, BOTH),
     cell(
         "a worker frozen for 60 s",
         Strike::Frozen("worker", 60),

@@ -132,7 +132,7 @@ pub async fn compare(site: &Site, before: i64) -> Option<Compared> {
     let truth = site.reddit.truth().await;
     let poisoned = matches!(
         site.run.cell.strike,
-        Strike::KillingJob | Strike::PanickingJob
+        Strike::KillingJob | Strike::PanickingJob | Strike::PoisonedId
     );
     let stored: HashSet<String> = stored.into_iter().collect();
     let seconds = |(name, start, end): &(String, i64, i64)| format!("r/{name} {start} to {end}");

@@ -67,6 +67,7 @@ impl Strike {
             Strike::RollingRestart => processes::rolling_restart(site).await,
             Strike::KillingJob => jobs::killing(site).await,
             Strike::PanickingJob => jobs::panicking(site).await,
+            Strike::PoisonedId => jobs::poisoned(site).await,
             Strike::ClockStepped(seconds) => clock::step(site.folder.path(), seconds),
             Strike::DiskFull => disk::full(site, eve).await,
             Strike::RedisKilled => {

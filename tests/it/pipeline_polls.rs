@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// Only a hang takes longer.
+const LONG: Duration = Duration::from_secs(120);
 
 fn names(count: usize) -> Vec<SubredditName> {
     let name = |number| format!("kettles_{number}").parse().unwrap();
@@ -204,7 +206,7 @@ async fn an_item_that_cannot_be_stored_costs_itself_and_the_others_count_with_th
 /// Waits until so many transactions with what was listed have come to an end, well or not.
 async fn writes(world: &World, count: u64) {
     let seconds = &world.metrics.ingest.write_seconds;
-    until("they have ended", Duration::from_secs(20), async || {
+    until("they have ended", LONG, async || {
         seconds.get_sample_count() >= count
     })
     .await;
@@ -217,22 +219,27 @@ async fn a_fault_of_the_database_that_passes_meanwhile_is_charged_to_no_item() {
     for _ in 0..100 {
         publish(&world, name);
     }
+    // It passes with the twentieth row that the program has written since its claim, taken back or not:
+    // in the midst of trying the items, however long that takes.
     world
-        .execute("CREATE TABLE fault AS SELECT unixepoch('subsec') + 2 AS passes_at")
+        .execute("CREATE TABLE fault (passes_at INTEGER NOT NULL)")
         .await;
-    // Slowly enough to pass in the midst of them.
+    world
+        .execute(
+            "CREATE TRIGGER begins AFTER UPDATE OF claim_token ON subreddits
+             WHEN NOT EXISTS (SELECT 1 FROM fault)
+             BEGIN INSERT INTO fault SELECT total_changes() + 20; END",
+        )
+        .await;
     world
         .execute(
             "CREATE TRIGGER refuses BEFORE INSERT ON submissions
-             WHEN unixepoch('subsec') < (SELECT passes_at FROM fault)
-                AND length(hex(randomblob(8000000))) > 0
+             WHEN total_changes() < (SELECT passes_at FROM fault)
+                AND unicode(substr(NEW.id, -1)) % 4 = 0
              BEGIN SELECT RAISE(ABORT, 'for a while'); END",
         )
         .await;
     world.start_scheduler();
-    // All together, each by itself, and all that were taken.
-    writes(&world, 1 + 100 + 1).await;
-    world.advance(Duration::from_secs(21));
     world.settle(|| {}).await;
     assert_eq!(world.stored().await.len(), 100);
     let poll = last_window(&world, name).await;
@@ -246,9 +253,8 @@ async fn a_fault_of_the_database_that_passes_meanwhile_is_charged_to_no_item() {
 }
 
 /// Publishes so many, and one that is known before them, where whatever is new is refused: the claim
-/// is left to run out, and the window stays open until the database writes again. `writes_made` is how
-/// many transactions that takes.
-async fn nobody_may_write(new: u64, writes_made: u64) {
+/// is left to run out, and the window stays open until the database writes again.
+async fn nobody_may_write(new: u64) {
     let mut world = still(1).await;
     let name = &names(1)[0];
     publish(&world, name);
@@ -266,14 +272,11 @@ async fn nobody_may_write(new: u64, writes_made: u64) {
     }
     let first = world.metrics.ingest.write_seconds.get_sample_count();
     world.advance(MINUTE);
-    writes(&world, first + writes_made).await;
-    let readings = clock_readings();
-    until("it looks again", Duration::from_secs(10), async || {
-        clock_readings() >= readings + 4
-    })
-    .await;
+    writes(&world, first + 1).await;
+    world.stop().await;
     assert_eq!(row(&world, name).await.covered_until, before.covered_until);
     world.execute("DROP TRIGGER refuses").await;
+    world.start_scheduler();
     world.advance(Duration::from_secs(21));
     world.settle(|| {}).await;
     assert_eq!(world.stored().await.len() as u64, 1 + new);
@@ -287,14 +290,12 @@ async fn nobody_may_write(new: u64, writes_made: u64) {
 
 #[tokio::test]
 async fn where_whatever_is_new_is_refused_alike_no_item_is_to_blame() {
-    // All together, then each of the three.
-    nobody_may_write(2, 4).await;
+    nobody_may_write(2).await;
 }
 
 #[tokio::test]
 async fn one_new_item_is_not_to_blame_where_any_other_would_be_refused() {
-    // Both together, each, and one that nobody could refuse.
-    nobody_may_write(1, 4).await;
+    nobody_may_write(1).await;
 }
 
 #[tokio::test]
@@ -332,14 +333,14 @@ async fn a_poll_that_cannot_be_recorded_is_repeated_when_its_claim_has_run_out()
         .await;
     let id = publish(&world, name).to_string();
     world.start_scheduler();
-    until("it is stored", Duration::from_secs(10), async || {
+    until("it is stored", LONG, async || {
         world.stored().await.contains(&id)
     })
     .await;
     let control = world.simulator.control();
     let asked = control.stats().of(Endpoint::Listing);
     let before = clock_readings();
-    until("it looks again", Duration::from_secs(10), async || {
+    until("it looks again", LONG, async || {
         clock_readings() >= before + 4
     })
     .await;
@@ -363,7 +364,7 @@ async fn an_interval_of_a_day_is_kept() {
     for _ in 0..12 {
         world.advance(Duration::from_secs(11));
         let readings = clock_readings();
-        until("it looks again", Duration::from_secs(10), async || {
+        until("it looks again", LONG, async || {
             clock_readings() >= readings + 2
         })
         .await;
@@ -453,7 +454,7 @@ async fn a_long_walk_and_its_recording_item_by_item_are_no_standstill() {
         )
         .await;
     control
-        .outage_as(Some(Fault::Slow { delay_ms: 900 }))
+        .outage_as(Some(Fault::Slow { delay_ms: 1_500 }))
         .unwrap();
     let nothing = Ending {
         ask: Box::new(|_| {}),
@@ -469,6 +470,7 @@ async fn a_long_walk_and_its_recording_item_by_item_are_no_standstill() {
     world
         .settle(|| assert_eq!(world.liveness.stuck(), None, "{:?}", begun.elapsed()))
         .await;
-    assert!(begun.elapsed() > Duration::from_secs(4), "it was long");
+    // However fast the machine, the answers take their time.
+    assert!(begun.elapsed() > Duration::from_secs(2), "it was long");
     assert_eq!(world.stored().await.len(), 150);
 }

@@ -5,7 +5,7 @@ use crate::support::pipeline::until;
 use freshet::simulator::{
     Endpoint, Fault, Oddities, Publication, SimulatorOptions, SubredditState as Access,
 };
-use freshet::store::{Subreddit, SubredditState};
+use freshet::store::{Subreddit, SubredditState, WindowOutcome};
 use freshet::submission::SubredditName;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -172,6 +172,86 @@ async fn members_that_a_shared_listing_leaves_out_are_found_within_half_an_hour(
     .await;
     let in_time = |round: &Option<u32>| round.is_some_and(|round| round <= 31);
     assert!(found.iter().all(in_time), "{found:?}");
+}
+
+/// One of twenty spoils whatever listing it is in; the others are polled in the same round, and in few
+/// requests from then on.
+async fn one_spoils_its_listing(fault: Fault) {
+    let world = quiet(20, |_| 1.0, Oddities::none()).await;
+    let control = world.simulator.control();
+    let names = names(20);
+    let (bad, good) = (&names[6], &names[11]);
+    control.poison(bad.as_str(), Some(fault)).unwrap();
+    for round in 0..4 {
+        let id = control.publish(Publication::to(good)).unwrap().to_string();
+        let before = listings(&world);
+        world.advance(MINUTE);
+        world.settle(|| {}).await;
+        let asked = listings(&world) - before;
+        assert!(world.stored().await.contains(&id), "round {round}");
+        let most = if round == 0 { 20 } else { 6 };
+        assert!(
+            asked <= most,
+            "{fault:?}: {asked} requests in round {round}"
+        );
+        for name in &names {
+            let row = row(&world, name).await;
+            let seen = row.seen_until == Some(world.now_ms() / 1000);
+            assert_eq!(seen, name != bad, "{fault:?}: {row:?} in round {round}");
+        }
+        let windows = world.store.poll_windows(bad, 1).await.unwrap();
+        assert_eq!(windows[0].window.outcome, WindowOutcome::Failed);
+    }
+    control.poison(bad.as_str(), None).unwrap();
+    for _ in 0..2 {
+        world.advance(MINUTE);
+        world.settle(|| {}).await;
+    }
+    let row = row(&world, bad).await;
+    assert_eq!(row.covered_until, Some(world.now_ms() / 1000), "{row:?}");
+    let suspects = world
+        .rows("SELECT name, suspect FROM subreddits WHERE suspect")
+        .await;
+    assert_eq!(suspects, []);
+}
+
+#[tokio::test]
+async fn a_member_for_which_the_server_fails_is_listed_alone_and_the_others_together() {
+    one_spoils_its_listing(Fault::ErrorEmpty { status: 500 }).await;
+}
+
+#[tokio::test]
+async fn a_member_for_which_the_answer_is_broken_is_listed_alone_and_the_others_together() {
+    one_spoils_its_listing(Fault::CutBody).await;
+}
+
+#[tokio::test]
+async fn a_member_for_which_the_request_is_refused_is_listed_alone_and_the_others_together() {
+    one_spoils_its_listing(Fault::ErrorEmpty { status: 414 }).await;
+}
+
+#[tokio::test]
+async fn an_outage_makes_no_member_of_a_shared_listing_a_suspect() {
+    let world = quiet(5, |_| 1.0, Oddities::none()).await;
+    let control = world.simulator.control();
+    let fault = Fault::ErrorEmpty { status: 500 };
+    control.outage_as(Some(fault)).unwrap();
+    world.advance(MINUTE);
+    let before = listings(&world);
+    until("it was halved", Duration::from_secs(120), async || {
+        listings(&world) >= before + 4
+    })
+    .await;
+    control.outage_as(None).unwrap();
+    world.settle(|| {}).await;
+    for name in &names(5) {
+        let row = row(&world, name).await;
+        assert_eq!(row.seen_until, Some(world.now_ms() / 1000), "{row:?}");
+    }
+    let suspects = world
+        .rows("SELECT name, suspect FROM subreddits WHERE suspect")
+        .await;
+    assert_eq!(suspects, []);
 }
 
 #[tokio::test]

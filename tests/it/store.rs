@@ -23,6 +23,7 @@ mod reading;
 mod schema;
 mod slices;
 mod speed;
+mod suspects;
 mod sweeps;
 mod watched;
 

@@ -131,6 +131,13 @@ pub enum Command {
         /// In which way.
         fault: Option<Fault>,
     },
+    /// Every request that asks for this id or subreddit fails; with no fault that ends.
+    Poison {
+        /// The id, base 36, or the subreddit's name.
+        word: String,
+        /// In which way.
+        fault: Option<Fault>,
+    },
     /// Every token given out is forgotten.
     RevokeTokens,
     /// The clock is moved on.

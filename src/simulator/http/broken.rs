@@ -23,6 +23,10 @@ pub(super) fn instead(fault: Fault) -> Option<Response> {
         Fault::BrokenJson => answer::json_bytes(b"{".to_vec(), 0),
         Fault::Blocked => answer::page(StatusCode::FORBIDDEN, "whoa there, pardner!"),
         Fault::Reset => answer::empty(StatusCode::OK),
+        Fault::Nothing => answer::json_bytes(
+            br#"{"kind":"Listing","data":{"after":null,"children":[]}}"#.to_vec(),
+            0,
+        ),
         Fault::CutBody
         | Fault::WrongLength
         | Fault::LostToken

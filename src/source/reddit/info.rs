@@ -28,6 +28,11 @@ pub struct InfoPage {
 }
 
 impl InfoPage {
+    /// The answer to a question for nothing, made long ago.
+    pub fn empty() -> InfoPage {
+        InfoPage::nothing(0)
+    }
+
     /// The answer to a question for nothing.
     pub(super) fn nothing(now_ms: i64) -> InfoPage {
         InfoPage {

@@ -3,6 +3,7 @@
 use crate::course::{Length, until};
 use crate::site::{POISON, Site};
 use freshet::ingest::MOST_ATTEMPTS;
+use freshet::simulator::{Command, Fault};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -60,6 +61,21 @@ const DEAD: &str = "SELECT count(*) FROM fetches WHERE dead_at IS NOT NULL";
 /// The workers of this site panic at it by themselves; see `panicking`.
 pub async fn panicking(site: &mut Site) {
     publish(site).await;
+    until_set_aside(site).await;
+}
+
+/// The connection is reset whenever it is asked for.
+pub async fn poisoned(site: &mut Site) {
+    let command = Command::Poison {
+        word: POISON.to_owned(),
+        fault: Some(Fault::Reset),
+    };
+    site.reddit.tell(&command).await;
+    publish(site).await;
+    until_set_aside(site).await;
+}
+
+async fn until_set_aside(site: &mut Site) {
     let hurries = site.run.length == Length::Short;
     until("it is set aside", PATIENCE, async || {
         // A short run does not wait for the half minutes between the attempts.

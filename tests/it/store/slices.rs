@@ -5,7 +5,7 @@ use super::conformance;
 use super::fixtures::{NOW, World, id, interval, name, seen};
 use freshet::store::{
     BackfillFilter, BackfillState, NewBackfill, NewSlice, SliceClaim, SliceDue, SliceEnd,
-    SliceStep, SliceStored,
+    SliceStep, SliceStored, Split,
 };
 
 conformance!(
@@ -16,6 +16,7 @@ conformance!(
     what_is_given_back_is_tried_again_and_what_is_set_aside_is_not,
     the_end_of_the_last_slice_is_the_end_and_what_it_proved_is_covered,
     resuming_while_slices_are_recorded_hinders_neither,
+    what_fails_as_a_whole_is_split_until_it_is_one_second,
 );
 
 const LEASE: i64 = 20_000;
@@ -323,4 +324,55 @@ async fn resuming_while_slices_are_recorded_hinders_neither(world: World) {
     tokio::join!(working, resuming);
     let ended = state(&world, backfill).await;
     assert_eq!((ended.state.as_str(), ended.fresh), ("done", 80));
+}
+
+async fn what_fails_as_a_whole_is_split_until_it_is_one_second(world: World) {
+    let backfill = begun(&world, 2, 4).await;
+    let store = &world.store;
+    // Half of the first is stored.
+    let first = claim(&world, 1, NOW).await.unwrap();
+    step(&world, &first, "a1", false).await.unwrap();
+    let mut bad = first.clone();
+    let mut rounds = 0;
+    while store.split_slice(&bad, NOW).await.unwrap() == Split::Halved {
+        rounds += 1;
+        assert_eq!(store.split_slice(&bad, NOW).await.unwrap(), Split::Lost);
+        // The second 8 is the bad one.
+        let slices = store.slices(backfill).await.unwrap();
+        let of = slices
+            .iter()
+            .find(|it| it.interval.start <= 8 && 8 < it.interval.end)
+            .unwrap();
+        bad = claim(&world, of.id, NOW).await.unwrap();
+        assert_eq!(bad.attempts, 1, "none was spent");
+    }
+    assert!((2..=4).contains(&rounds), "{rounds} rounds");
+    assert_eq!((bad.slice_start, bad.slice_end), (8, 9));
+    let slices = store.slices(backfill).await.unwrap();
+    let mut parts: Vec<(i64, i64)> = slices
+        .iter()
+        .map(|it| (it.interval.start, it.interval.end))
+        .collect();
+    parts.sort_unstable();
+    assert_eq!((parts[0].0, parts[parts.len() - 1].1), (0, 20));
+    for pair in parts.windows(2) {
+        assert_eq!(pair[0].1, pair[1].0, "{parts:?}");
+    }
+    let due = SliceDue::Never;
+    store
+        .give_slice_back(&bad, Some("bad"), due, NOW)
+        .await
+        .unwrap();
+    // The others are done without it.
+    for slice in store.slices(backfill).await.unwrap() {
+        if slice.id != bad.id {
+            let claimed = claim(&world, slice.id, NOW).await.unwrap();
+            step(&world, &claimed, "b2", true).await.unwrap();
+        }
+    }
+    let ended = state(&world, backfill).await;
+    assert_eq!(ended.state().unwrap(), BackfillState::Done);
+    let covered =
+        world.number("SELECT CAST(sum(covered_end - covered_start) AS bigint) FROM coverage");
+    assert_eq!(covered.await, 19);
 }
