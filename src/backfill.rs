@@ -10,6 +10,8 @@
 //! | `plan` | which source, which slices, what it will take |
 //! | `walk` | which page is next, and when a slice is complete |
 //! | `archive` | one slice out of the archive |
+//! | `horizon` | up to when the archive is believed |
+//! | `evidence` | what was read proves, after what contradicts it |
 //! | `listing` | one slice out of Reddit's listing |
 //! | `files` | what files hold |
 //! | `handler` | a slice's claim, its attempts, its end |
@@ -18,6 +20,7 @@
 //! | `unstored` | since when the database takes nothing |
 
 mod archive;
+mod evidence;
 mod files;
 mod handler;
 mod horizon;

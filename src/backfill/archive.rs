@@ -1,7 +1,8 @@
 //! One slice out of the archive, page by page.
 
+use super::evidence::{around_missing, far_below, without};
 use super::handler::{Broken, Step};
-use super::walk::{Answer, Walk};
+use super::walk::{Answer, Ended, Walk};
 use super::{Backfiller, LEASE_MS};
 use crate::liveness::CALL;
 use crate::store::{Interval, SliceClaim, SliceEnd, SliceStep};
@@ -9,6 +10,9 @@ use crate::submission::SubmissionId;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::Ordering;
+
+/// Submissions that are compared with the database at once.
+const COMPARED: u32 = 5_000;
 
 /// Walks what is left of a slice and stores each page; ends with the slice.
 pub(super) async fn bring_in(
@@ -25,42 +29,36 @@ pub(super) async fn bring_in(
     let waiting = progress.clone();
     let archive = backfiller.archive.telling(move || waiting.made());
     // Before any page: what the archive takes in meanwhile may come behind them.
-    let horizon =
-        backfiller
-            .horizon
-            .at_least(claim.slice_end, &archive, &backfiller.store, &subreddit);
+    let horizon = backfiller.horizon.at_least(
+        claim.slice_end,
+        &archive,
+        &backfiller.store,
+        &subreddit,
+        (backfiller.now_ms)(),
+    );
     let (horizon, mut requests) = progress.during(CALL, horizon).await?;
     progress.made();
     let mut walk = Walk::new(range, horizon);
     let mut refused = HashSet::new();
     let mut marked = false;
+    let mut read = Read {
+        believed: horizon,
+        found: claim.listed,
+        unreadable: Vec::new(),
+    };
     loop {
         step.may_go_on()?;
         let ask = match walk.next() {
             Ok(ask) => ask,
             Err(ended) => {
-                let whole = Interval {
-                    start: claim.slice_start,
-                    end: claim.slice_end,
-                };
-                let believed = Interval {
-                    end: whole.end.min(horizon),
-                    ..whole
-                };
-                let proven = ended.proven(believed);
-                let reason = if !ended.agreed {
-                    Some("the archive's answers contradict one another")
-                } else if horizon < whole.end {
-                    Some("the archive has not come so far yet")
-                } else if ended.unseen.is_empty() {
-                    None
-                } else {
-                    Some("more was posted within one second than the archive shows")
-                };
+                let listed = walk.counted();
+                read.found = read.found.saturating_add_unsigned(listed);
+                let judged = judge(backfiller, claim, &walk, &ended, &read);
+                let (proven, reason) = progress.during(CALL, judged).await?;
                 let last = SliceStep {
                     claim,
                     reached: claim.slice_end,
-                    listed: walk.counted(),
+                    listed,
                     refused: 0,
                     requests,
                     claimed_until_ms: (backfiller.now_ms)() + LEASE_MS,
@@ -93,13 +91,21 @@ pub(super) async fn bring_in(
             full: page.full,
             asked_for: page.asked_for,
         });
+        read.believed = read.believed.min(page.served_at);
+        read.unreadable
+            .extend(page.unreadable.iter().map(|it| Interval {
+                start: it.start,
+                end: it.end,
+            }));
         // Pages overlap.
         let refused_before = refused.len();
         refused.extend(page.undecodable.iter().map(|it| hashed(it.raw.get())));
+        let listed = walk.counted();
+        read.found = read.found.saturating_add_unsigned(listed);
         let stepped = SliceStep {
             claim,
             reached: walk.reached().min(claim.slice_end),
-            listed: walk.counted(),
+            listed,
             refused: (refused.len() - refused_before) as u64,
             requests: requests + page.requests,
             claimed_until_ms: (backfiller.now_ms)() + LEASE_MS,
@@ -109,6 +115,85 @@ pub(super) async fn bring_in(
         step.record(&stepped, &page.items, &page.undecodable)
             .await?;
     }
+}
+
+/// What was read of a slice, beside what its walk saw.
+struct Read {
+    /// Up to when the archive was whole, and its answers were made; seconds.
+    believed: i64,
+    /// Submissions of the slice, with those of earlier attempts.
+    found: i64,
+    /// Where rows lay that are no submission, or none that can be stored.
+    unreadable: Vec<Interval>,
+}
+
+/// What a walk proves that has come to its end, and why not more.
+async fn judge(
+    backfiller: &Backfiller,
+    claim: &SliceClaim,
+    walk: &Walk,
+    ended: &Ended,
+    read: &Read,
+) -> Result<(Vec<Interval>, Option<&'static str>), Broken> {
+    let whole = Interval {
+        start: claim.slice_start,
+        end: claim.slice_end,
+    };
+    if !ended.agreed {
+        return Ok((
+            Vec::new(),
+            Some("the archive's answers contradict one another"),
+        ));
+    }
+    if far_below(read.found, claim.expected) {
+        let reason = "the archive shows far fewer submissions than when this was planned";
+        return Ok((Vec::new(), Some(reason)));
+    }
+    let proven = ended.proven(Interval {
+        end: whole.end.min(read.believed),
+        ..whole
+    });
+    let mut missing = Vec::new();
+    // Of what an earlier attempt read, only the number is known.
+    let before = Interval {
+        end: claim.reached,
+        ..whole
+    };
+    let store = &backfiller.store;
+    if !before.is_empty() {
+        let stored = store.count_submissions(&claim.subreddit, before.start, before.end);
+        if i64::try_from(stored.await?).unwrap_or(i64::MAX) > claim.listed {
+            missing.push(before);
+        }
+    }
+    let now = Interval {
+        start: claim.reached,
+        ..whole
+    };
+    let mut after = (now.start, String::new());
+    loop {
+        let stored = store
+            .submissions_between(&claim.subreddit, &after, now.end, COMPARED)
+            .await?;
+        missing.extend(around_missing(now, walk.seen(), &stored));
+        match stored.last() {
+            Some(last) if stored.len() >= COMPARED as usize => after = last.clone(),
+            _ => break,
+        }
+    }
+    let reason = if !missing.is_empty() {
+        Some("the archive lacks submissions that are stored, so it is not believed around them")
+    } else if read.believed < whole.end {
+        Some("the archive has not come so far yet")
+    } else if !ended.unseen.is_empty() {
+        Some("more was posted within one second than the archive shows")
+    } else if !read.unreadable.is_empty() {
+        Some("some of what the archive shows is no submission, so nothing is proven around it")
+    } else {
+        None
+    };
+    missing.extend(&read.unreadable);
+    Ok((without(&proven, &missing), reason))
 }
 
 fn hashed(text: &str) -> u64 {

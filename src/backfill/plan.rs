@@ -12,8 +12,10 @@ const SHORTEST_SLICE: i64 = 3_600;
 const LONGEST_SLICE: i64 = 30 * 86_400;
 /// More slices than this would be longer to count than to do.
 const MOST_SLICES: i64 = 5_000;
-/// Pages that are looked at to estimate the rest.
-const SAMPLES: i64 = 6;
+/// Where pages are sampled to estimate the rest, seconds before the end of what is missing: every quarter
+/// of the last day, and then twice in each span that is as long as all after it. So a longer range is
+/// judged by the same pages as a shorter one and by more, and is never estimated to hold less.
+const QUARTER: i64 = 86_400 / 4;
 /// How often one of them is asked for before there is no plan; whoever asks for it is there.
 const TRIES: u32 = 3;
 /// New rows of a page, of which the first stood on the one before.
@@ -62,15 +64,19 @@ pub fn best_source(
     };
     #[expect(clippy::cast_possible_truncation, reason = "seconds of some years")]
     let reach = (LISTING / hourly * 3_600.0).min(1e10) as i64;
-    let days = reach / 86_400;
+    let far = match reach {
+        ..7_200 => format!("{} minutes", reach / 60),
+        7_200..172_800 => format!("{} hours", reach / 3_600),
+        _ => format!("{} days", reach / 86_400),
+    };
     if now - range.start < reach {
         let why = format!(
-            "Reddit's listing of about 1,000 reaches back some {days} days at {hourly:.1} an hour"
+            "Reddit's listing of about 1,000 reaches back some {far} at {hourly:.1} an hour"
         );
         (PlannedSource::Reddit, why)
     } else {
         let why = format!(
-            "Reddit's listing of about 1,000 reaches back only some {days} days at {hourly:.1} an hour"
+            "Reddit's listing of about 1,000 reaches back only some {far} at {hourly:.1} an hour"
         );
         (PlannedSource::ArcticShift, why)
     }
@@ -136,16 +142,22 @@ impl From<SourceError> for PlanError {
     }
 }
 
-/// What one look told.
-#[derive(Debug, Default, Clone, Copy)]
+/// What one page says of a stretch of what is missing; both in seconds before its end.
+#[derive(Debug, Clone, PartialEq)]
 struct Sample {
+    from: i64,
+    to: i64,
     per_second: f64,
-    rows: usize,
+    /// All of the stretch that this page counted is known; the rest is judged by it.
+    counted: u64,
+    judged_seconds: i64,
+    /// When the rows were created.
+    created: Vec<i64>,
     bytes: usize,
     seconds: f64,
 }
 
-/// Looks at some pages of what is missing and plans the rest.
+/// Samples some pages of what is missing and plans the rest.
 ///
 /// # Errors
 /// Where the archive does not answer, or does not know the subreddit.
@@ -157,32 +169,23 @@ pub async fn plan(
     max_active: u32,
 ) -> Result<Plan, PlanError> {
     let length: i64 = missing.iter().map(|it| it.end - it.start).sum();
-    let looks = SAMPLES.min(length.div_euclid(SHORTEST_SLICE) + 1);
     let mut samples: Vec<Sample> = Vec::new();
-    for look in 0..looks {
-        let Some(from) = place(missing, length * look / looks) else {
+    let mut from = 0;
+    while from < length {
+        let Some(before) = place(missing, from) else {
             break;
         };
-        let page = page(archive, subreddit, from, Order::OldestFirst).await?;
-        let created = page.items.iter().map(|item| item.submission.created_utc);
-        let span = match created.max() {
-            Some(newest) if page.full => newest - from.start + 1,
-            _ => from.end - from.start,
-        };
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        samples.push(Sample {
-            per_second: page.items.len() as f64 / span.max(1) as f64,
-            rows: page.items.len(),
-            bytes: page.items.iter().map(|item| item.raw.get().len()).sum(),
-            seconds: page.seconds,
-        });
+        let page = page(archive, subreddit, before, Order::NewestFirst).await?;
+        let sample = sample(&page, before, from, length);
+        from = sample.to;
+        samples.push(sample);
     }
-    if samples.iter().all(|sample| sample.rows == 0) {
+    if samples.iter().all(|sample| sample.created.is_empty()) {
         let ever = Interval {
             start: 0,
             end: i64::from(u32::MAX),
         };
-        let ever = page(archive, subreddit, ever, Order::NewestFirst).await?;
+        let ever = self::page(archive, subreddit, ever, Order::NewestFirst).await?;
         if ever.items.is_empty() {
             return Err(PlanError::Unknown(subreddit.clone()));
         }
@@ -208,6 +211,47 @@ async fn page(
     }
 }
 
+/// Reads a page of the newest of `before`, which ends `from` seconds before the end of all.
+fn sample(page: &ArchivePage, before: Interval, from: i64, length: i64) -> Sample {
+    let created: Vec<i64> = page
+        .items
+        .iter()
+        .map(|item| item.submission.created_utc)
+        .collect();
+    let whole = before.end - before.start;
+    let shown = match created.iter().min() {
+        Some(oldest) if page.full => (before.end - oldest).clamp(1, whole.max(1)),
+        _ => whole.max(1),
+    };
+    let to = next_sample(from).min(length);
+    // A page that is not full counts to the end of its stretch, however long that is.
+    let to = if page.full { to } else { to.max(from + whole) };
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    Sample {
+        from,
+        to,
+        per_second: created.len() as f64 / shown as f64,
+        counted: created.len() as u64,
+        judged_seconds: (to - from - shown).max(0),
+        bytes: page.items.iter().map(|item| item.raw.get().len()).sum(),
+        seconds: page.seconds,
+        created,
+    }
+}
+
+/// The next place behind one where a page is sampled.
+fn next_sample(from: i64) -> i64 {
+    let day = 4 * QUARTER;
+    if from < day {
+        return (from / QUARTER + 1) * QUARTER;
+    }
+    let mut span = day;
+    while from >= 2 * span {
+        span *= 2;
+    }
+    span + ((from - span) / (span / 2) + 1) * (span / 2)
+}
+
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -222,15 +266,16 @@ fn from_samples(
     max_active: u32,
 ) -> Plan {
     let count = samples.len().max(1) as f64;
-    let rate = samples.iter().map(|sample| sample.per_second).sum::<f64>() / count;
-    let submissions = (rate * length as f64).round() as u64;
-    let rows = samples.iter().map(|sample| sample.rows).sum::<usize>();
+    let found = |it: &Sample| it.counted as f64 + it.per_second * it.judged_seconds as f64;
+    let submissions = samples.iter().map(found).sum::<f64>().round() as u64;
+    let rows = samples.iter().map(|it| it.created.len()).sum::<usize>();
     let bytes = samples.iter().map(|sample| sample.bytes).sum::<usize>();
     let wanted = i64::try_from(submissions.div_ceil(SLICE_SUBMISSIONS)).unwrap_or(i64::MAX);
     let seconds = (length / wanted.clamp(1, MOST_SLICES))
         .clamp(SHORTEST_SLICE, LONGEST_SLICE)
         .max(length / MOST_SLICES);
-    let slices = cut(missing, seconds);
+    let mut slices = cut(missing, seconds);
+    expect(&mut slices, length, samples);
     let requests = submissions / ROWS_PER_PAGE + 2 * slices.len() as u64;
     let answer = samples.iter().map(|sample| sample.seconds).sum::<f64>() / count;
     let by_budget = requests as f64 * 60.0 / f64::from(per_minute.get());
@@ -248,14 +293,41 @@ fn from_samples(
     }
 }
 
-/// What lies behind the first `offset` seconds of some intervals, up to the end of the one that it is in.
+/// Notes what each slice holds at least: what the samples showed of it, or as many as come at the slower of
+/// the rates around it.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate"
+)]
+fn expect(slices: &mut [NewSlice], length: i64, samples: &[Sample]) {
+    let mut begins = 0;
+    for slice in slices {
+        let ends = begins + slice.end - slice.start;
+        // From the end of all, as the samples count.
+        let (from, to) = (length - ends, length - begins);
+        begins = ends;
+        let mut judged = 0.0;
+        for pair in samples.windows(2) {
+            let overlap = (pair[0].to.min(to) - pair[0].from.max(from)).max(0);
+            judged += pair[0].per_second.min(pair[1].per_second) * overlap as f64;
+        }
+        let within = |at: &&i64| slice.start <= **at && **at < slice.end;
+        let shown = samples.iter().flat_map(|it| &it.created).filter(within);
+        slice.expected = Some((judged as u32).max(shown.count() as u32));
+    }
+}
+
+/// Of some intervals, the one that a moment is in which comes `offset` seconds before the end of all, up to
+/// that moment.
 fn place(intervals: &[Interval], mut offset: i64) -> Option<Interval> {
-    for interval in intervals {
+    for interval in intervals.iter().rev() {
         let length = interval.end - interval.start;
         if offset < length {
             return Some(Interval {
-                start: interval.start + offset,
-                end: interval.end,
+                start: interval.start,
+                end: interval.end - offset,
             });
         }
         offset -= length;
@@ -277,6 +349,7 @@ pub(super) fn cut(intervals: &[Interval], seconds: i64) -> Vec<NewSlice> {
             name: None,
             start: bound(part),
             end: bound(part + 1),
+            expected: None,
         }));
     }
     slices
@@ -314,23 +387,78 @@ mod tests {
         assert_eq!((slices[4].start, slices[4].end), (200_000, 200_010));
     }
 
+    /// An archive with a submission at each of these times, asked for so many rows at once.
+    fn planned(created: &[i64], range: Interval, rows: usize) -> Plan {
+        let length = range.end - range.start;
+        let (mut samples, mut from) = (Vec::new(), 0);
+        while from < length {
+            let before = place(&[range], from).unwrap();
+            let within = |at: &&i64| before.start <= **at && **at < before.end;
+            let mut created: Vec<i64> = created.iter().filter(within).copied().collect();
+            created.sort_unstable_by(|one, other| other.cmp(one));
+            created.truncate(rows);
+            let item = |at: &i64| {
+                let json = format!(r#"{{"id":"a{at}","created_utc":{at}}}"#);
+                let raw = serde_json::value::RawValue::from_string(json).unwrap();
+                crate::submission::decode_archived(raw, i64::MAX).unwrap()
+            };
+            let page = ArchivePage {
+                items: created.iter().map(item).collect(),
+                undecodable: Vec::new(),
+                unreadable: Vec::new(),
+                full: created.len() == rows,
+                asked_for: u32::try_from(rows).unwrap(),
+                requests: 1,
+                asked_ms: 0,
+                served_at: 0,
+                seconds: 0.5,
+            };
+            let sample = sample(&page, before, from, length);
+            from = sample.to;
+            samples.push(sample);
+        }
+        let budget = NonZeroU32::new(60).unwrap();
+        from_samples(&[range], length, &samples, budget, 4)
+    }
+
     #[test]
     fn an_estimate_follows_its_samples() {
-        let missing = [interval(0, 1_000_000)];
-        let sample = |per_second| Sample {
-            per_second,
-            rows: 100,
-            bytes: 200_000,
-            seconds: 0.5,
-        };
-        let budget = NonZeroU32::new(60).unwrap();
-        let samples = [sample(0.01), sample(0.03)];
-        let plan = from_samples(&missing, 1_000_000, &samples, budget, 4);
-        assert_eq!(plan.estimate.submissions, 20_000);
-        assert_eq!(plan.slices.len(), 20);
-        assert_eq!(plan.estimate.requests, 20_000 / 99 + 40);
-        assert_eq!(plan.estimate.seconds, plan.estimate.requests);
-        assert_eq!(plan.estimate.bytes, 68_000_000);
+        let created: Vec<i64> = (0..20_000).map(|number| number * 50).collect();
+        let plan = planned(&created, interval(0, 1_000_000), 100);
+        let submissions = plan.estimate.submissions;
+        assert!((19_900..=20_300).contains(&submissions), "{submissions}");
+        assert!(
+            (10..=14).contains(&plan.estimate.samples),
+            "{:?}",
+            plan.estimate
+        );
+        assert_eq!(plan.slices.len() as u64, submissions.div_ceil(1_000));
+        for slice in &plan.slices[1..] {
+            let expected = slice.expected.unwrap();
+            assert!((900..=1_010).contains(&expected), "{expected}");
+        }
+    }
+
+    #[test]
+    fn few_submissions_are_counted_with_one_page() {
+        let plan = planned(&[5, 70_000, 9_000_000], interval(0, 10_000_000), 100);
+        assert_eq!((plan.estimate.submissions, plan.estimate.samples), (3, 1));
+        let expected: u32 = plan.slices.iter().filter_map(|it| it.expected).sum();
+        assert_eq!(expected, 3);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_longer_range_is_never_estimated_to_hold_less(
+            created in proptest::collection::vec(0i64..4_000_000, 0..400),
+            since in 0i64..3_900_000, more in 1i64..2_000_000,
+        ) {
+            let estimate = |since: i64| {
+                planned(&created, interval(since, 4_000_000), 10).estimate.submissions
+            };
+            let (shorter, longer) = (estimate(since), estimate((since - more).max(0)));
+            proptest::prop_assert!(shorter <= longer, "{} {}", shorter, longer);
+        }
     }
 
     #[test]

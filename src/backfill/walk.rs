@@ -4,7 +4,9 @@
 //! with: of submissions of one second, a page's end may cut some off. A page that is not full may say
 //! that nothing newer is there, or come from an archive that gives out fewer than it was asked for: so
 //! the end is believed once the newest of the slice, asked for the other way round, meet what was seen
-//! and show nothing else.
+//! and show nothing else. An answer that leaves out what an earlier one showed contradicts it and is asked
+//! for again, and a slice in which nothing was seen is asked for once more in halves: an empty answer
+//! is the easiest lie.
 
 use crate::source::Order;
 use crate::store::Interval;
@@ -51,7 +53,13 @@ pub(super) struct Ended {
 enum Phase {
     Onwards,
     Checking,
-    Over { agreed: bool },
+    /// Nothing was seen: the first half of the range, then the second.
+    Confirming {
+        first: bool,
+    },
+    Over {
+        agreed: bool,
+    },
 }
 
 /// A walk through one slice.
@@ -62,6 +70,10 @@ pub(super) struct Walk {
     cursor: i64,
     at_least: u32,
     seen: HashSet<SubmissionId>,
+    /// By second of creation.
+    seen_at: BTreeMap<i64, Vec<SubmissionId>>,
+    /// Answers in a row that left out what was seen before.
+    contradictions: u32,
     /// How many were seen of each second from the cursor on.
     counted: BTreeMap<i64, u64>,
     unseen: Vec<Interval>,
@@ -88,6 +100,8 @@ impl Walk {
             cursor: range.start,
             at_least: 1,
             seen: HashSet::new(),
+            seen_at: BTreeMap::new(),
+            contradictions: 0,
             counted: BTreeMap::new(),
             unseen: Vec::new(),
             phase,
@@ -114,6 +128,19 @@ impl Walk {
                 order: Order::NewestFirst,
                 at_least: 1,
             }),
+            Phase::Confirming { first } => {
+                let middle = self.middle();
+                let (start, end) = if first {
+                    (self.range.start, middle)
+                } else {
+                    (middle, self.range.end)
+                };
+                Ok(Ask {
+                    interval: Interval { start, end },
+                    order: Order::OldestFirst,
+                    at_least: 1,
+                })
+            }
             Phase::Over { agreed } => Err(Ended {
                 unseen: self.unseen.clone(),
                 agreed,
@@ -125,7 +152,7 @@ impl Walk {
     pub(super) fn reached(&self) -> i64 {
         match self.phase {
             Phase::Over { .. } => self.range.end,
-            Phase::Onwards | Phase::Checking => {
+            Phase::Onwards | Phase::Checking | Phase::Confirming { .. } => {
                 self.cursor.min(self.believed).max(self.range.start)
             }
         }
@@ -137,15 +164,58 @@ impl Walk {
         std::mem::replace(&mut self.counted, newer).values().sum()
     }
 
+    fn middle(&self) -> i64 {
+        self.range.start + (self.range.end - self.range.start) / 2
+    }
+
+    /// What this walk was shown of a time, by its second.
+    pub(super) fn seen(&self) -> &BTreeMap<i64, Vec<SubmissionId>> {
+        &self.seen_at
+    }
+
+    /// Whether an answer leaves out what was seen of the time that it shows whole: from its oldest to its
+    /// newest, of both of which it may show a part, and all that was asked for where it is empty.
+    fn contradicts(&self, answer: &Answer<'_>) -> bool {
+        let Ok(Ask {
+            interval, order, ..
+        }) = self.next()
+        else {
+            return false;
+        };
+        let created = answer.items.iter().map(|(_, created)| *created);
+        let whole = match (order, created.clone().min(), created.max()) {
+            (Order::OldestFirst, _, Some(newest)) => interval.start..newest,
+            (Order::NewestFirst, Some(oldest), _) => oldest + 1..interval.end,
+            _ => interval.start..interval.end,
+        };
+        if whole.is_empty() {
+            return false;
+        }
+        let shown: HashSet<&SubmissionId> = answer.items.iter().map(|(id, _)| id).collect();
+        let mut seen = self.seen_at.range(whole).flat_map(|(_, ids)| ids);
+        seen.any(|id| !shown.contains(id))
+    }
+
     /// Takes the answer to the last question.
     pub(super) fn take(&mut self, answer: &Answer<'_>) {
+        let contradicts = self.contradicts(answer);
         let mut oldest_new = None;
         for (id, created) in answer.items {
             if self.seen.insert(id.clone()) {
+                self.seen_at.entry(*created).or_default().push(id.clone());
                 *self.counted.entry(*created).or_default() += 1;
                 oldest_new = Some(oldest_new.map_or(*created, |oldest: i64| oldest.min(*created)));
             }
         }
+        if contradicts {
+            // Asked for again; and where it goes on like this, nothing of it is believed.
+            self.contradictions += 1;
+            if self.contradictions > ROUNDS {
+                self.phase = Phase::Over { agreed: false };
+            }
+            return;
+        }
+        self.contradictions = 0;
         match self.phase {
             Phase::Onwards => {
                 self.brought = oldest_new.is_some();
@@ -169,7 +239,11 @@ impl Walk {
                     oldest < self.cursor || oldest == self.cursor && !self.brought
                 });
                 if oldest_new.is_none() && meet {
-                    self.phase = Phase::Over { agreed: true };
+                    self.phase = if self.seen.is_empty() && self.range.start < self.middle() {
+                        Phase::Confirming { first: true }
+                    } else {
+                        Phase::Over { agreed: true }
+                    };
                 } else if self.rounds >= ROUNDS {
                     self.phase = Phase::Over { agreed: false };
                 } else {
@@ -178,6 +252,17 @@ impl Walk {
                     self.at_least = 1;
                     self.phase = Phase::Onwards;
                 }
+            }
+            Phase::Confirming { first } => {
+                self.phase = match (oldest_new, first) {
+                    (None, true) => Phase::Confirming { first: false },
+                    (None, false) => Phase::Over { agreed: true },
+                    (Some(_), _) if self.rounds >= ROUNDS => Phase::Over { agreed: false },
+                    (Some(_), _) => {
+                        self.rounds += 1;
+                        Phase::Onwards
+                    }
+                };
             }
             Phase::Over { .. } => {}
         }
@@ -277,9 +362,9 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_slice_is_asked_for_both_ways_round() {
+    fn an_empty_slice_is_asked_for_both_ways_round_and_in_halves() {
         let (walk, counted, requests) = walk_through(&[], Interval { start: 0, end: 9 }, 10);
-        assert_eq!((counted, requests), (0, 2));
+        assert_eq!((counted, requests), (0, 4));
         assert_eq!(
             walk.next()
                 .unwrap_err()

@@ -73,6 +73,8 @@ pub struct ArchivePage {
     pub items: Vec<Observation>,
     /// Rows that hold no submission, or none that can be named and dated.
     pub undecodable: Vec<Undecodable>,
+    /// Where those rows lay, by the rows around them; seconds.
+    pub unreadable: Vec<Range<i64>>,
     /// Whether the answer held as many rows as it may: more may lie beyond.
     pub full: bool,
     /// How many rows were asked for at most.
@@ -81,6 +83,9 @@ pub struct ArchivePage {
     pub requests: u32,
     /// When the last of them was asked, milliseconds since the epoch.
     pub asked_ms: i64,
+    /// When the last answer was made at the latest, by our clock and by the archive's: nothing that it
+    /// leaves out after that is known to be missing. Seconds since the epoch.
+    pub served_at: i64,
     /// From the last request to the end of its answer, without the wait for the budget.
     pub seconds: f64,
 }
@@ -150,7 +155,13 @@ impl ArcticShift {
         let url = search_url(&self.0.url, subreddit, &interval, order)?;
         loop {
             let pass = self.0.gate.pass().await;
-            if let Some(result) = self.tries(&url, &interval, at_least, &pass).await {
+            let asked = reply::Asked {
+                subreddit,
+                interval: &interval,
+                order,
+                rows: at_least,
+            };
+            if let Some(result) = self.tries(&url, &asked, &pass).await {
                 pass.settle(result.as_ref().err());
                 return result;
             }
@@ -162,17 +173,20 @@ impl ArcticShift {
     async fn tries(
         &self,
         url: &Url,
-        interval: &Range<i64>,
-        at_least: u32,
+        wanted: &reply::Asked<'_>,
         pass: &Pass<'_>,
     ) -> Option<Result<ArchivePage, SourceError>> {
         let inner = &*self.0;
         let host = url.host_str().unwrap_or_default();
         let mut requests = 0;
         loop {
-            let asked = inner.size.now(at_least);
+            let asked = inner.size.now(wanted.rows);
+            let sized = reply::Asked {
+                rows: asked.rows,
+                ..*wanted
+            };
             let answer = match self.attempt(url, asked.rows, pass).await? {
-                Ok(answer) => reply::read(&answer, host, interval, asked.rows),
+                Ok(answer) => reply::read(&answer, host, &sized),
                 Err(error) if is_timeout(&error) => Err(Failure::Slow(error)),
                 Err(error) => Err(Failure::Other(error)),
             };
@@ -235,10 +249,12 @@ impl ArchivePage {
         ArchivePage {
             items: Vec::new(),
             undecodable: Vec::new(),
+            unreadable: Vec::new(),
             full: false,
             asked_for: 0,
             requests: 0,
             asked_ms: now_ms,
+            served_at: now_ms.div_euclid(1_000),
             seconds: 0.0,
         }
     }

@@ -38,6 +38,8 @@ pub struct NewSlice {
     pub start: i64,
     /// Seconds.
     pub end: i64,
+    /// Submissions that it holds at least, where somebody has estimated it.
+    pub expected: Option<u32>,
 }
 
 /// A backfill and how far it has come.
@@ -113,14 +115,17 @@ const CREATE: Dialects = Dialects::same(
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $10) RETURNING id",
 );
 const ADD_SLICES: Dialects = Dialects {
-    postgres: "INSERT INTO slices (backfill, part, name, slice_start, slice_end, reached, state, due_ms)
+    postgres: "INSERT INTO slices (backfill, part, name, slice_start, slice_end, reached, state, due_ms,
+         expected)
      SELECT $1, n.ordinality, n.value->>'name', (n.value->>'start')::bigint, (n.value->>'end')::bigint,
             CASE WHEN n.value->>'name' IS NULL THEN (n.value->>'start')::bigint ELSE 0 END,
-            'waiting', $3
+            'waiting', $3, (n.value->>'expected')::bigint
      FROM json_array_elements($2::text::json) WITH ORDINALITY AS n",
-    sqlite: "INSERT INTO slices (backfill, part, name, slice_start, slice_end, reached, state, due_ms)
+    sqlite: "INSERT INTO slices (backfill, part, name, slice_start, slice_end, reached, state, due_ms,
+         expected)
      SELECT $1, n.key + 1, n.value->>'name', n.value->>'start', n.value->>'end',
-            CASE WHEN n.value->>'name' IS NULL THEN n.value->>'start' ELSE 0 END, 'waiting', $3
+            CASE WHEN n.value->>'name' IS NULL THEN n.value->>'start' ELSE 0 END, 'waiting', $3,
+            n.value->>'expected'
      FROM json_each($2) AS n",
 };
 /// `$1` now, which says whose claims hold.

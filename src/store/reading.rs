@@ -150,6 +150,12 @@ const COUNT: Dialects = Dialects::same(
     "SELECT count(*) FROM submissions
      WHERE lower(subreddit) = $1 AND created_utc >= $2 AND created_utc < $3",
 );
+const BETWEEN: Dialects = Dialects::same(
+    "SELECT created_utc, id FROM submissions
+     WHERE lower(subreddit) = $1 AND created_utc >= $2 AND created_utc < $4
+       AND (created_utc > $2 OR id > $3)
+     ORDER BY created_utc, id LIMIT $5",
+);
 const TOTALS: Dialects = Dialects::same(
     "SELECT CAST(sum(discovered) AS bigint), CAST(sum(fetched) AS bigint),
             CAST(sum(unavailable) AS bigint), CAST(sum(undecodable) AS bigint)
@@ -220,6 +226,29 @@ impl Store {
             Ok::<_, StoreError>(query.fetch_one(pool).await?)
         })?;
         Ok(count.unsigned_abs())
+    }
+
+    /// When submissions of a subreddit, in lower case, were created, and their ids, oldest first: those
+    /// behind `after`, which is such a pair, and before `until` (seconds).
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn submissions_between(
+        &self,
+        subreddit: &str,
+        after: &(i64, String),
+        until: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>, StoreError> {
+        on_engine!(self, read, BETWEEN, |sql, pool| {
+            let query = sqlx::query_as(sql)
+                .bind(subreddit)
+                .bind(after.0)
+                .bind(&after.1)
+                .bind(until)
+                .bind(i64::from(limit));
+            Ok(query.fetch_all(pool).await?)
+        })
     }
 
     /// How many submissions stand in each status, and how many objects could not be decoded; from

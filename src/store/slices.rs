@@ -43,6 +43,10 @@ pub struct SliceClaim {
     pub refresh: bool,
     /// What was found so far and is no submission.
     pub refused: i64,
+    /// Submissions that were found so far.
+    pub listed: i64,
+    /// How many were expected at least when it was planned, where somebody has estimated it.
+    pub expected: Option<i64>,
 }
 
 /// How far a slice comes with a page.
@@ -124,7 +128,7 @@ const BEGIN: Dialects = Dialects::same(
 );
 const BEGUN: Dialects = Dialects::same(
     "SELECT s.id, s.backfill, s.claim_token AS token, s.name, s.slice_start, s.slice_end, s.reached,
-            s.attempts, b.subreddit, b.source, b.refresh, s.refused
+            s.attempts, b.subreddit, b.source, b.refresh, s.refused, s.listed, s.expected
      FROM slices AS s JOIN backfills AS b ON b.id = s.backfill WHERE s.id = $1",
 );
 const RENEW: Dialects = Dialects::same(

@@ -358,6 +358,7 @@ async fn planned(
                 name: None,
                 start: whole.start,
                 end: whole.end,
+                expected: None,
             });
             // A listing has ten pages.
             unknown(slices.into_iter().collect(), 10)
@@ -368,6 +369,7 @@ async fn planned(
                 name: Some(file_name(input)),
                 start,
                 end,
+                expected: None,
             });
             unknown(slices.collect(), 0)
         }

@@ -2,12 +2,12 @@
 //!
 //! Pure: an answer in, a page or a decision out.
 
-use super::ArchivePage;
+use super::{ArchivePage, Order};
 use crate::source::budget::Quota;
 use crate::source::error::{LONGEST_RETRY_AFTER, SourceError, WaitCause, retry_after};
-use crate::source::transport::Answer;
-use crate::submission::decode_archived;
-use reqwest::header::RETRY_AFTER;
+use crate::source::transport::{Answer, date};
+use crate::submission::{SubredditName, decode_archived};
+use reqwest::header::{AGE, RETRY_AFTER};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -15,8 +15,8 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-/// The archive gives out a hundred.
-const MOST_ROWS: usize = 10_000;
+/// The archive returns a hundred, and a thousand to those who ask for `auto`.
+const MAX_ROWS: usize = 1_000;
 
 /// Of what the server says of an error.
 const LONGEST_WORDS: usize = 200;
@@ -33,55 +33,115 @@ pub(super) enum Failure {
     Other(SourceError),
 }
 
-/// The rows of an answer, without those outside of `interval`.
-pub(super) fn read(
-    answer: &Answer,
-    host: &str,
-    interval: &Range<i64>,
-    asked_for: u32,
-) -> Result<ArchivePage, Failure> {
+/// What was asked for.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) subreddit: &'a SubredditName,
+    pub(super) interval: &'a Range<i64>,
+    pub(super) order: Order,
+    pub(super) rows: u32,
+}
+
+/// The rows of an answer, without those outside of the interval. A success that reports an error, or
+/// does not answer what was asked, is none: what it leaves out proves nothing.
+pub(super) fn read(answer: &Answer, host: &str, asked: &Asked<'_>) -> Result<ArchivePage, Failure> {
     decide(answer, host)?;
-    let reply: Reply =
+    let interval = asked.interval;
+    let reply: Reply<'_> =
         serde_json::from_str(&answer.body).map_err(|error| broken(answer, &error))?;
-    let Some(rows) = reply.data else {
-        let said = words(answer).unwrap_or_else(|| "no rows and no error".to_owned());
+    let error = reply.error();
+    let (Some(rows), None) = (reply.data, error) else {
+        let said = error.map_or_else(|| "no rows and no error".to_owned(), readable);
         let slow = tells_of_slowness(&said);
         let cause = if slow {
             WaitCause::Timeout
         } else {
             WaitCause::BrokenBody
         };
-        let error = SourceError::wait(cause, format!("HTTP 200 with {said}"));
+        let error = SourceError::wait(cause, format!("HTTP 200 with an error inside: {said}"));
         return Err(if slow {
             Failure::Slow(error)
         } else {
             Failure::Other(error)
         });
     };
-    if rows.count > MOST_ROWS {
-        let detail = format!("HTTP 200 with {} rows", rows.count);
-        return Err(Failure::Other(SourceError::wait(
-            WaitCause::BrokenBody,
-            detail,
-        )));
+    if rows.count > MAX_ROWS {
+        return Err(unbelievable(&format!("{} rows", rows.count)));
     }
     let mut page = ArchivePage {
         items: Vec::with_capacity(rows.kept.len()),
         undecodable: Vec::new(),
-        full: rows.count >= usize::try_from(asked_for).unwrap_or(usize::MAX),
-        asked_for,
+        unreadable: Vec::new(),
+        full: rows.count >= usize::try_from(asked.rows).unwrap_or(usize::MAX),
+        asked_for: asked.rows,
         requests: 0,
         asked_ms: answer.asked_ms,
+        served_at: served_at(answer),
         seconds: answer.seconds,
     };
+    let (first, last) = match asked.order {
+        Order::OldestFirst => (interval.start, interval.end - 1),
+        Order::NewestFirst => (interval.end - 1, interval.start),
+    };
+    let (mut before, mut between) = (first, false);
+    let mut unreadable = |from: i64, to: i64| {
+        let (start, end) = (from.min(to), from.max(to) + 1);
+        page.unreadable
+            .push(start.max(interval.start)..end.min(interval.end));
+    };
     for row in rows.kept {
-        match decode_archived(row, answer.asked_ms) {
-            Ok(item) if interval.contains(&item.submission.created_utc) => page.items.push(item),
-            Ok(_) => {}
-            Err(refused) => page.undecodable.push(refused),
+        let item = match decode_archived(row, answer.asked_ms) {
+            Ok(item) => item,
+            Err(refused) => {
+                page.undecodable.push(refused);
+                between = true;
+                continue;
+            }
+        };
+        let created = item.submission.created_utc;
+        let name = item.submission.subreddit.as_deref();
+        if name.is_some_and(|name| !name.eq_ignore_ascii_case(asked.subreddit.as_str())) {
+            return Err(unbelievable("rows of another subreddit"));
+        }
+        // The bounds themselves may belong to the answer or not.
+        if created < interval.start - 1 || created > interval.end {
+            return Err(unbelievable("rows from outside the requested interval"));
+        }
+        let in_order = match asked.order {
+            Order::OldestFirst => before <= created.max(first),
+            Order::NewestFirst => before >= created.min(first),
+        };
+        if !in_order {
+            return Err(unbelievable("rows in another order than requested"));
+        }
+        if std::mem::take(&mut between) {
+            unreadable(before, created);
+        }
+        before = created;
+        if interval.contains(&created) {
+            page.items.push(item);
         }
     }
+    if between {
+        unreadable(before, last);
+    }
     Ok(page)
+}
+
+/// When an answer was made at the latest: by our clock when it was asked for, or by its own `Date`
+/// (less the time that it lay in a cache), whichever is earlier; seconds since the epoch. Neither clock
+/// alone can move it forward.
+fn served_at(answer: &Answer) -> i64 {
+    let ours = answer.asked_ms.div_euclid(1_000);
+    let age = answer.headers.get(AGE).and_then(|it| it.to_str().ok());
+    let age: i64 = age.and_then(|it| it.trim().parse().ok()).unwrap_or(0);
+    date(&answer.headers).map_or(ours, |date| ours.min(date.saturating_sub(age.max(0))))
+}
+
+/// A success that does not answer what was asked.
+fn unbelievable(what: &str) -> Failure {
+    let detail = format!("HTTP 200 with {what}");
+    Failure::Other(SourceError::wait(WaitCause::BrokenBody, detail))
 }
 
 fn decide(answer: &Answer, host: &str) -> Result<(), Failure> {
@@ -173,17 +233,68 @@ fn words(answer: &Answer) -> Option<String> {
         Err(_) if body.starts_with(['{', '[']) || answer.is_html() => return None,
         Err(_) => body.to_owned(),
     };
+    let said = shortened(&said);
+    (!said.is_empty()).then_some(said)
+}
+
+fn shortened(said: &str) -> String {
     let said: String = said
         .chars()
         .map(|it| if it.is_control() { ' ' } else { it })
         .take(LONGEST_WORDS)
         .collect();
-    (!said.trim().is_empty()).then(|| said.trim().to_owned())
+    said.trim().to_owned()
 }
 
+/// An error inside a success: its text, or whatever it is.
+fn readable(error: &RawValue) -> String {
+    let text = serde_json::from_str::<String>(error.get());
+    shortened(text.as_deref().unwrap_or(error.get()))
+}
+
+/// A success. Whatever reports trouble makes it none, also beside rows.
 #[derive(Deserialize)]
-struct Reply {
+struct Reply<'a> {
+    #[serde(default)]
     data: Option<Rows>,
+    #[serde(default, borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    errors: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    warning: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    warnings: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    timed_out: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    partial: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    truncated: Option<&'a RawValue>,
+}
+
+impl<'a> Reply<'a> {
+    fn error(&self) -> Option<&'a RawValue> {
+        let nothing = |it: &&RawValue| matches!(it.get(), "[]" | "{}" | "false");
+        [
+            self.error,
+            self.errors,
+            self.message,
+            self.detail,
+            self.warning,
+            self.warnings,
+            self.timed_out,
+            self.partial,
+            self.truncated,
+        ]
+        .into_iter()
+        .flatten()
+        .find(|it| !nothing(it))
+    }
 }
 
 /// The rows, as many as there may be; more are counted and not kept.
@@ -209,7 +320,7 @@ impl<'de> Visitor<'de> for Keeping {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Rows, A::Error> {
         let mut kept = Vec::new();
-        while kept.len() < MOST_ROWS {
+        while kept.len() < MAX_ROWS {
             let Some(row) = rows.next_element()? else {
                 break;
             };

@@ -17,6 +17,7 @@ async fn begin(world: &World, slices: i64) -> i64 {
         name: None,
         start: hour * 3_600,
         end: (hour + 1) * 3_600,
+        expected: None,
     });
     let slices: Vec<NewSlice> = slices.collect();
     let new = NewBackfill {

@@ -37,6 +37,7 @@ async fn begun(world: &World, slices: i64, max_active: u32) -> i64 {
                 name: None,
                 start: part * 10,
                 end: part * 10 + 10,
+                expected: None,
             })
             .collect(),
     };
