@@ -14,12 +14,14 @@
 //! | `evidence` | what was read proves, after what contradicts it |
 //! | `listing` | one slice out of Reddit's listing |
 //! | `files` | what files hold |
+//! | `claimed` | what files prove of which somebody says that they are complete |
 //! | `handler` | a slice's claim, its attempts, its end |
 //! | `parts` | what of a page the database refuses |
 //! | `repair` | open gaps as backfills |
 //! | `unstored` | since when the database takes nothing |
 
 mod archive;
+mod claimed;
 mod evidence;
 mod files;
 mod handler;
@@ -31,6 +33,7 @@ mod repair;
 mod unstored;
 mod walk;
 
+pub use claimed::{Claimed, FileEvidence, prove_files};
 pub use files::{FileLoad, Load, Loading, Rejects};
 pub use handler::SliceHandler;
 pub use plan::{Estimate, Plan, PlanError, PlannedSource, best_source, plan, uncovered};

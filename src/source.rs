@@ -16,7 +16,7 @@ mod transport;
 
 pub use arctic_shift::{ArchivePage, ArcticShift, ArcticShiftOptions, Order};
 pub use budget::{Budget, BudgetError, Priority};
-pub use dump::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection};
+pub use dump::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection, Survey};
 pub use error::{SourceError, UnavailableReason, WaitCause};
 pub use options::InvalidOptions;
 pub use reddit::{InfoPage, ListingPage, Login, Received, Reddit, RedditOptions};

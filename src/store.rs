@@ -29,6 +29,7 @@ mod leases;
 mod marks;
 mod polls;
 mod postgres;
+mod proofs;
 mod reading;
 mod slices;
 mod split;

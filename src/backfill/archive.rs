@@ -181,7 +181,8 @@ async fn judge(
             _ => break,
         }
     }
-    let reason = if !missing.is_empty() {
+    let left = without(&proven, &missing);
+    let reason = if left != proven {
         Some("the archive lacks submissions that are stored, so it is not believed around them")
     } else if read.believed < whole.end {
         Some("the archive has not come so far yet")
@@ -192,8 +193,7 @@ async fn judge(
     } else {
         None
     };
-    missing.extend(&read.unreadable);
-    Ok((without(&proven, &missing), reason))
+    Ok((without(&left, &read.unreadable), reason))
 }
 
 fn hashed(text: &str) -> u64 {

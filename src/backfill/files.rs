@@ -1,8 +1,9 @@
 //! What files hold, read on a thread of its own while the batch before is stored.
 
+use super::claimed::FileEvidence;
 use super::{LEASE_MS, LEASE_RENEWAL, PATIENCE, handler::count};
 use crate::metrics::Metrics;
-use crate::source::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection};
+use crate::source::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection, Survey};
 use crate::store::{ArchiveRecord, Interval, SliceClaim, SliceEnd, SliceStep, Store, StoreError};
 use crate::submission::SubredditName;
 use serde_json::json;
@@ -37,11 +38,14 @@ pub struct Load {
     pub stop: CancellationToken,
 }
 
+/// Refused lines are kept up to here, bytes of the file that they are kept in.
+const MAX_REJECTS: u64 = 64 << 20;
+
 /// How loading one file ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Loading {
-    /// All of it is stored.
-    Whole,
+    /// All of it is stored; what it may prove, where that is asked for.
+    Whole(Option<FileEvidence>),
     /// Told to stop; it goes on from there.
     Stopped,
     /// Another process loads it, or it was paused or cancelled.
@@ -54,6 +58,15 @@ pub enum FileLoad {
     /// The file.
     #[error(transparent)]
     Dump(#[from] DumpError),
+    /// There was nothing in it.
+    #[error(
+        "{name} is empty: nothing was read, and nothing is proven{}",
+        advice(name)
+    )]
+    Empty {
+        /// The file.
+        name: String,
+    },
     /// The database.
     #[error("what was read could not be stored: {}", .0.told())]
     Store(#[from] StoreError),
@@ -67,13 +80,28 @@ pub enum FileLoad {
     },
 }
 
+fn advice(name: &str) -> &'static str {
+    if name == STDIN {
+        ". Did the command before the pipe fail?"
+    } else {
+        ""
+    }
+}
+
+/// What standard input is called where files are named.
+const STDIN: &str = "-";
+
 /// Lines that are no submission, kept for whoever wants to mend them: an object a line, with the
-/// file's name, the line's number, the reason and the text.
+/// file's name, the line's number, the reason and the text (up to 64 KiB of it). Of very many, the first are
+/// kept, and the others are counted.
 #[derive(Debug)]
 pub struct Rejects {
     path: PathBuf,
     file: Option<BufWriter<File>>,
-    /// How many were kept.
+    bytes: u64,
+    /// How many there were.
+    pub found: u64,
+    /// How many of them were kept.
     pub kept: u64,
 }
 
@@ -83,6 +111,8 @@ impl Rejects {
         Rejects {
             path,
             file: None,
+            bytes: 0,
+            found: 0,
             kept: 0,
         }
     }
@@ -112,15 +142,23 @@ impl Rejects {
             return Ok(());
         };
         for one in rejected {
-            let object = json!({
-                "file": name,
-                "line": one.line,
-                "reason": one.reason,
-                "text": String::from_utf8_lossy(&one.text),
-            });
+            let text = String::from_utf8_lossy(&one.text);
+            let object =
+                json!({ "file": name, "line": one.line, "reason": one.reason, "text": text })
+                    .to_string();
+            self.found += 1;
+            if self.bytes > MAX_REJECTS {
+                continue;
+            }
             writeln!(file, "{object}")?;
+            self.kept += 1;
+            self.bytes += object.len() as u64 + 1;
+            if self.bytes > MAX_REJECTS {
+                let note =
+                    "this file is full: further lines that are no submission are counted alone";
+                writeln!(file, "{}", json!({ "note": note }))?;
+            }
         }
-        self.kept += rejected.len() as u64;
         // Before the batch counts as done: a line is kept twice rather than lost.
         file.flush()
     }
@@ -146,11 +184,16 @@ impl Load {
             start: claim.slice_start,
             end: claim.slice_end,
         };
-        let changed = changed_at(&input).unwrap_or(i64::MAX);
-        let now_ms = self.now_ms;
-        let (sender, mut batches) = mpsc::channel::<Result<Batch, DumpError>>(1);
+        let changed = changed_at(&input);
+        let (now_ms, complete) = (self.now_ms, self.complete);
+        let (sender, mut batches) = mpsc::channel::<Read>(1);
         // A thread that a quiet standard input may hold for ever: nobody waits for it at the end.
-        let reading = std::thread::spawn(move || read(&input, skip, &selection, now_ms, &sender));
+        let reading = std::thread::spawn(move || {
+            if let Err(error) = read(&input, skip, &selection, complete, now_ms, &sender) {
+                let _ = sender.blocking_send(Read::Failed(error));
+            }
+        });
+        let mut survey = None;
         let mut last = DumpProgress::default();
         let mut renewal = tokio::time::interval(LEASE_RENEWAL);
         loop {
@@ -166,8 +209,14 @@ impl Load {
                 }
                 batch = batches.recv() => batch,
             };
-            let Some(batch) = batch.transpose()? else {
-                break;
+            let batch = match batch {
+                None => break,
+                Some(Read::Batch(batch)) => batch,
+                Some(Read::Failed(error)) => return Err(error.into()),
+                Some(Read::Survey(read)) => {
+                    survey = Some(*read);
+                    continue;
+                }
             };
             rejects.keep(&name, &batch.rejected)?;
             last = batch.progress;
@@ -180,37 +229,75 @@ impl Load {
         if let Err(panic) = reading.join() {
             std::panic::resume_unwind(panic);
         }
-        // What could not be read may have been of the range.
-        let all_read = claim.refused == 0 && last.rejected == 0;
-        let proven: Vec<Interval> = self
-            .proven(claim, changed)
-            .filter(|_| all_read)
-            .into_iter()
-            .collect();
+        if last.lines == 0 && skip == 0 {
+            return Err(FileLoad::Empty { name });
+        }
+        let rejected = last.rejected.max(claim.refused.unsigned_abs());
+        let evidence = survey.map(|survey| FileEvidence {
+            name,
+            survey,
+            changed,
+            rejected,
+        });
         let end = SliceEnd {
-            proven: &proven,
-            reason: (!all_read).then_some("some lines could not be read, so nothing is proven"),
+            // That is for all files together to say.
+            proven: &[],
+            reason: (rejected > 0).then_some("some of it is no submission"),
         };
         let nothing = Batch {
             progress: last,
             ..Batch::default()
         };
         Ok(if self.store_batch(claim, &nothing, Some(end)).await? {
-            Loading::Whole
+            Loading::Whole(evidence)
         } else {
             Loading::Lost
         })
     }
 
-    /// What of the range a whole file proves, by its owner's word: no file holds what was posted after
-    /// it was last written.
-    fn proven(&self, claim: &SliceClaim, changed: i64) -> Option<Interval> {
-        let now = (self.now_ms)().div_euclid(1000);
-        let proven = Interval {
-            start: claim.slice_start,
-            end: claim.slice_end.min(changed).min(now),
+    /// Reads a file again that was stored before, for what it may prove; none where it was told to stop.
+    ///
+    /// # Errors
+    /// What the file said.
+    pub async fn survey(
+        &self,
+        name: &str,
+        range: Interval,
+        input: Input,
+    ) -> Result<Option<FileEvidence>, FileLoad> {
+        let selection = Selection {
+            subreddit: self.subreddit.clone(),
+            start: range.start,
+            end: range.start,
         };
-        (self.complete && self.subreddit.is_some() && !proven.is_empty()).then_some(proven)
+        let changed = changed_at(&input);
+        let now_ms = self.now_ms;
+        let (sender, mut batches) = mpsc::channel::<Read>(1);
+        std::thread::spawn(move || {
+            if let Err(error) = read(&input, 0, &selection, true, now_ms, &sender) {
+                let _ = sender.blocking_send(Read::Failed(error));
+            }
+        });
+        let mut rejected = 0;
+        loop {
+            let read = tokio::select! {
+                () = self.stop.cancelled() => return Ok(None),
+                read = batches.recv() => read,
+            };
+            match read {
+                None => return Ok(None),
+                Some(Read::Batch(batch)) => rejected = batch.progress.rejected,
+                Some(Read::Failed(error)) => return Err(error.into()),
+                Some(Read::Survey(survey)) => {
+                    return Ok(Some(FileEvidence {
+                        name: name.to_owned(),
+                        survey: *survey,
+                        changed,
+                        rejected,
+                    }));
+                }
+            }
+        }
     }
 
     /// Stores a batch and how far the file has come; false where the claim is lost.
@@ -259,49 +346,50 @@ impl Load {
     }
 }
 
+/// What the reading thread says.
+enum Read {
+    Batch(Batch),
+    /// At the end of a file that was surveyed.
+    Survey(Box<Survey>),
+    Failed(DumpError),
+}
+
 /// Reads until the end, an error, or nobody listens.
 fn read(
     input: &Input,
     skip: u64,
     selection: &Selection,
+    complete: bool,
     now_ms: fn() -> i64,
-    batches: &mpsc::Sender<Result<Batch, DumpError>>,
-) {
-    let mut dump = match Dump::open(input) {
-        Ok(dump) => dump,
-        Err(error) => {
-            let _ = batches.blocking_send(Err(error));
-            return;
-        }
-    };
+    batches: &mpsc::Sender<Read>,
+) -> Result<(), DumpError> {
+    let mut dump = Dump::open(input)?;
+    if complete {
+        dump = dump.surveyed(selection);
+    }
     // Piece by piece, so that somebody hears of it.
     let mut left = skip;
     while left > 0 {
         let piece = left.min(SKIPPED_AT_ONCE);
-        if let Err(error) = dump.skip_lines(piece) {
-            let _ = batches.blocking_send(Err(error));
-            return;
-        }
+        dump.skip_lines(piece)?;
         left -= piece;
         let nothing = Batch {
             progress: dump.progress(),
             ..Batch::default()
         };
-        if batches.blocking_send(Ok(nothing)).is_err() {
-            return;
+        if batches.blocking_send(Read::Batch(nothing)).is_err() {
+            return Ok(());
         }
     }
-    loop {
-        let batch = match dump.next_batch(selection, ROWS, now_ms()) {
-            Ok(Some(batch)) => Ok(batch),
-            Ok(None) => return,
-            Err(error) => Err(error),
-        };
-        let failed = batch.is_err();
-        if batches.blocking_send(batch).is_err() || failed {
-            return;
+    while let Some(batch) = dump.next_batch(selection, ROWS, now_ms())? {
+        if batches.blocking_send(Read::Batch(batch)).is_err() {
+            return Ok(());
         }
     }
+    if let Some(survey) = dump.survey() {
+        let _ = batches.blocking_send(Read::Survey(Box::new(survey)));
+    }
+    Ok(())
 }
 
 /// When a file was last written, seconds since the epoch.

@@ -180,6 +180,13 @@ pub async fn plan(
         from = sample.to;
         samples.push(sample);
     }
+    // What lies before the last page may be less dense, or from before there was anything.
+    if let (Some(first), Some(last)) = (missing.first(), samples.last())
+        && last.judged_seconds > 0
+    {
+        let page = page(archive, subreddit, *first, Order::OldestFirst).await?;
+        samples.push(oldest(&page, *first, length));
+    }
     if samples.iter().all(|sample| sample.created.is_empty()) {
         let ever = Interval {
             start: 0,
@@ -223,7 +230,7 @@ fn sample(page: &ArchivePage, before: Interval, from: i64, length: i64) -> Sampl
         Some(oldest) if page.full => (before.end - oldest).clamp(1, whole.max(1)),
         _ => whole.max(1),
     };
-    let to = next_sample(from).min(length);
+    let to = next_sample(from).min(length).max(from);
     // A page that is not full counts to the end of its stretch, however long that is.
     let to = if page.full { to } else { to.max(from + whole) };
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
@@ -236,6 +243,23 @@ fn sample(page: &ArchivePage, before: Interval, from: i64, length: i64) -> Sampl
         bytes: page.items.iter().map(|item| item.raw.get().len()).sum(),
         seconds: page.seconds,
         created,
+    }
+}
+
+/// Reads a page of the oldest: it adds nothing to the estimate, but says what the oldest slices hold.
+fn oldest(page: &ArchivePage, first: Interval, length: i64) -> Sample {
+    let created = page.items.iter().map(|item| item.submission.created_utc);
+    let newest = created.max().filter(|_| page.full).unwrap_or(first.end - 1);
+    let backwards = Interval {
+        start: first.start,
+        end: newest + 1,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    Sample {
+        per_second: page.items.len() as f64 / (backwards.end - backwards.start).max(1) as f64,
+        counted: 0,
+        judged_seconds: 0,
+        ..sample(page, backwards, length, length)
     }
 }
 
@@ -390,19 +414,21 @@ mod tests {
     /// An archive with a submission at each of these times, asked for so many rows at once.
     fn planned(created: &[i64], range: Interval, rows: usize) -> Plan {
         let length = range.end - range.start;
-        let (mut samples, mut from) = (Vec::new(), 0);
-        while from < length {
-            let before = place(&[range], from).unwrap();
+        let (mut samples, mut from) = (Vec::<Sample>::new(), 0);
+        let page = |before: Interval, newest_first: bool| {
             let within = |at: &&i64| before.start <= **at && **at < before.end;
             let mut created: Vec<i64> = created.iter().filter(within).copied().collect();
-            created.sort_unstable_by(|one, other| other.cmp(one));
+            created.sort_unstable();
+            if newest_first {
+                created.reverse();
+            }
             created.truncate(rows);
             let item = |at: &i64| {
                 let json = format!(r#"{{"id":"a{at}","created_utc":{at}}}"#);
                 let raw = serde_json::value::RawValue::from_string(json).unwrap();
                 crate::submission::decode_archived(raw, i64::MAX).unwrap()
             };
-            let page = ArchivePage {
+            ArchivePage {
                 items: created.iter().map(item).collect(),
                 undecodable: Vec::new(),
                 unreadable: Vec::new(),
@@ -412,10 +438,16 @@ mod tests {
                 asked_ms: 0,
                 served_at: 0,
                 seconds: 0.5,
-            };
-            let sample = sample(&page, before, from, length);
+            }
+        };
+        while from < length {
+            let before = place(&[range], from).unwrap();
+            let sample = sample(&page(before, true), before, from, length);
             from = sample.to;
             samples.push(sample);
+        }
+        if samples.last().is_some_and(|last| last.judged_seconds > 0) {
+            samples.push(oldest(&page(range, false), range, length));
         }
         let budget = NonZeroU32::new(60).unwrap();
         from_samples(&[range], length, &samples, budget, 4)
@@ -428,7 +460,7 @@ mod tests {
         let submissions = plan.estimate.submissions;
         assert!((19_900..=20_300).contains(&submissions), "{submissions}");
         assert!(
-            (10..=14).contains(&plan.estimate.samples),
+            (11..=15).contains(&plan.estimate.samples),
             "{:?}",
             plan.estimate
         );

@@ -1,23 +1,54 @@
-//! Dumps: files of newline-delimited submission objects, as monthly archives and others are published.
+//! Dumps: files of submission objects, as monthly archives and others are published: an object a line, an
+//! array, listings, answers of an archive.
 //!
 //! Reads them as a stream, in memory that does not grow with the file: beside two buffers, only what
 //! the decompressor needs, up to 2 GiB for the public dumps. All of it blocks.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `stream`, `gzip` | bytes, decompressed by what they are |
+//! | `text` | those bytes as UTF-8 |
+//! | `sniff` | what a file is, by its beginning |
+//! | `entries`, `document` | where one entry ends and the next begins |
+//! | `pick` | which entries can be of one subreddit |
+//! | `parts` | the objects that an entry wraps |
+//! | `survey` | what the file holds as a whole |
 
+mod document;
+mod entries;
 mod error;
-mod lines;
+mod gzip;
+mod parts;
 mod pick;
+mod sniff;
 mod stream;
+mod survey;
+mod text;
 
 pub use error::DumpError;
 pub use stream::Input;
+pub use survey::Survey;
 
 use crate::submission::{Observation, SubredditName, decode_archived};
-use lines::{KEPT, LONGEST_LINE, Line, Lines};
+use entries::{Entries, Entry, KEPT, LONGEST};
+use parts::{may_wrap, parts};
 use pick::Picker;
 use serde_json::value::RawValue;
+use survey::Surveyor;
 
 /// How much is passed over before a batch is handed out however small it is, decompressed bytes.
 const BATCH_BYTES: u64 = 32 << 20;
+/// How much a batch holds before it is handed out, bytes: of objects and refused text, with what each takes
+/// beside its text.
+const BATCH_HELD: usize = 8 << 20;
+/// What an observation takes beside its texts, and a rejected entry.
+const OVERHEAD: usize = 1 << 10;
+/// So many entries are decoded whatever they are of: enough to tell what the file holds.
+const PROBED: u64 = 100;
+/// After so many that are no submission, a file is given up of which next to none is one.
+const MANY: u64 = 1_000;
+/// Next to none: less than one in so many.
+const NEXT_TO_NONE: u64 = 100;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What is taken out of the files.
@@ -42,12 +73,12 @@ pub struct Batch {
     pub progress: DumpProgress,
 }
 
-/// A line that is no submission.
+/// An entry, or a part of one, that is no submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
-    /// Its number in its file, from 1.
+    /// The line of its file that the entry begins at, from 1.
     pub line: u64,
-    /// As it was read, without its end, cut to 1 MiB.
+    /// As it was read, cut to 64 KiB.
     pub text: Vec<u8>,
     /// Why, in a few words.
     pub reason: String,
@@ -56,7 +87,7 @@ pub struct Rejected {
 /// Totals since the beginning of an input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DumpProgress {
-    /// Lines passed, of any kind.
+    /// Entries passed, of any kind: lines, or elements of an array.
     pub lines: u64,
     /// Observations handed out.
     pub selected: u64,
@@ -73,10 +104,16 @@ pub struct DumpProgress {
 /// An opened dump: zstd (any number of frames, windows up to 2^31), gzip (any number of members) or
 /// plain, told by its first bytes.
 pub struct Dump {
-    lines: Lines,
+    entries: Entries,
     picker: Option<Picker>,
+    surveyor: Option<Surveyor>,
     selected: u64,
     rejected: u64,
+    /// Why the first of those is none.
+    reason: Option<String>,
+    /// Submissions, and entries that are not looked at since they are of another subreddit.
+    good: u64,
+    stopped: Option<DumpError>,
 }
 
 impl Dump {
@@ -86,61 +123,97 @@ impl Dump {
     /// It does not exist, cannot be read, or is compressed in another way.
     pub fn open(input: &Input) -> Result<Dump, DumpError> {
         Ok(Dump {
-            lines: Lines::open(input)?,
+            entries: Entries::open(input)?,
             picker: None,
+            surveyor: None,
             selected: 0,
             rejected: 0,
+            reason: None,
+            good: 0,
+            stopped: None,
         })
     }
 
-    /// Passes over lines that an earlier run has stored: as many as its [`DumpProgress::lines`].
+    /// Reads every entry whole, also those that are not selected or passed over, and surveys them.
+    #[must_use]
+    pub fn surveyed(mut self, selection: &Selection) -> Dump {
+        self.prepare(selection);
+        self.surveyor = Some(Surveyor::default());
+        self
+    }
+
+    /// What was read so far, where it was surveyed.
+    pub fn survey(&self) -> Option<Survey> {
+        self.surveyor.as_ref().map(Surveyor::survey)
+    }
+
+    /// Passes over entries that an earlier run has stored: as many as its [`DumpProgress::lines`].
     ///
     /// # Errors
     /// There are fewer, or what [`Dump::next_batch`] fails with.
     pub fn skip_lines(&mut self, lines: u64) -> Result<(), DumpError> {
-        let skipped = self.lines.count + lines;
+        let skipped = self.entries.count + lines;
         for _ in 0..lines {
-            if self.lines.next().is_none() {
-                return Err(self.lines.failure().unwrap_or(DumpError::Shorter {
-                    file: self.lines.file().to_owned(),
-                    lines: self.lines.count,
+            let Some(entry) = self.entries.next() else {
+                return Err(self.entries.failure().unwrap_or(DumpError::Shorter {
+                    file: self.entries.input().name(),
+                    lines: self.entries.count,
                     skipped,
                 }));
+            };
+            if self.surveyor.is_some() {
+                let nothing = Selection {
+                    subreddit: None,
+                    start: 0,
+                    end: 0,
+                };
+                // Stored before, if it is selected.
+                let mut passed = Batch::default();
+                self.read(entry, &nothing, i64::MAX, &mut passed);
+            } else {
+                self.good += 1;
             }
         }
         Ok(())
     }
 
-    /// The next observations: `most` of them, or fewer where much was passed over or the input ends.
+    /// The next observations: about `most` of them, or fewer where much was passed over or the input ends.
     /// None at the end. `now_ms`, milliseconds since the epoch, is the latest that they are dated.
     ///
     /// # Errors
-    /// Damage and failed reads, after the last batch of what lies before; every later call says the
-    /// same.
+    /// Damage, failed reads, and a file that holds next to no submission, after the last batch of what lies
+    /// before; every later call says the same.
     pub fn next_batch(
         &mut self,
         selection: &Selection,
         most: usize,
         now_ms: i64,
     ) -> Result<Option<Batch>, DumpError> {
+        if let Some(stopped) = &self.stopped {
+            return Err(stopped.clone());
+        }
         self.prepare(selection);
         let mut batch = Batch::default();
-        let before = (self.lines.count, self.lines.passed);
-        while batch.observations.len() < most.max(1) && self.lines.passed - before.1 < BATCH_BYTES {
-            let Some(line) = self.lines.next() else {
-                if self.lines.count > before.0 {
-                    break;
-                }
-                return self.lines.failure().map_or(Ok(None), Err);
+        let mut held = 0;
+        let before = (self.entries.count, self.entries.passed);
+        while batch.observations.len() < most.max(1)
+            && held < BATCH_HELD
+            && self.entries.passed - before.1 < BATCH_BYTES
+            && !self.is_hopeless()
+        {
+            let Some(entry) = self.entries.next() else {
+                break;
             };
-            match self.read(line, selection, now_ms) {
-                Ok(Some(observation)) => batch.observations.push(observation),
-                Ok(None) => {}
-                Err(rejected) => batch.rejected.push(rejected),
-            }
+            held += self.read(entry, selection, now_ms, &mut batch);
         }
-        self.selected += batch.observations.len() as u64;
-        self.rejected += batch.rejected.len() as u64;
+        if self.entries.count == before.0 {
+            let failure = self.entries.failure();
+            let Some(error) = failure.or_else(|| self.no_submissions()) else {
+                return Ok(None);
+            };
+            self.stopped = Some(error.clone());
+            return Err(error);
+        }
         batch.progress = self.progress();
         Ok(Some(batch))
     }
@@ -148,12 +221,12 @@ impl Dump {
     /// Where the reading is.
     pub fn progress(&self) -> DumpProgress {
         DumpProgress {
-            lines: self.lines.count,
+            lines: self.entries.count,
             selected: self.selected,
             rejected: self.rejected,
-            bytes: self.lines.passed,
-            read: self.lines.stream().read(),
-            size: self.lines.stream().size(),
+            bytes: self.entries.passed,
+            read: self.entries.stream().read(),
+            size: self.entries.stream().size(),
         }
     }
 
@@ -163,56 +236,144 @@ impl Dump {
         }
     }
 
-    /// The line's observation, where it is selected.
+    /// Whether so much is no submission that the rest will be none either.
+    fn is_hopeless(&self) -> bool {
+        let next_to_none = self.good.saturating_mul(NEXT_TO_NONE) < self.rejected;
+        let most = if self.good == 0 { PROBED } else { MANY };
+        next_to_none && self.rejected >= most
+    }
+
+    /// Why a file is given up that holds next to no submission.
+    fn no_submissions(&self) -> Option<DumpError> {
+        if self.rejected == 0 || self.good > 0 && !self.is_hopeless() {
+            return None;
+        }
+        let input = self.entries.input();
+        let reason = self.reason.clone().unwrap_or_default();
+        let advice = match self.entries.looks {
+            Some(looks) => looks.advice(input),
+            None if reason.contains("comment") => {
+                ". It is a file of comments (their names begin with RC); those of submissions begin with RS"
+                    .to_owned()
+            }
+            None => String::new(),
+        };
+        Some(DumpError::NoSubmissions {
+            file: input.name(),
+            entries: self.entries.count,
+            rejected: self.rejected,
+            reason,
+            advice,
+        })
+    }
+
+    /// Adds an entry's observations to a batch where they are selected; what they hold, bytes.
     fn read(
-        &self,
-        line: Line,
+        &mut self,
+        entry: Entry,
         selection: &Selection,
         now_ms: i64,
-    ) -> Result<Option<Observation>, Rejected> {
+        batch: &mut Batch,
+    ) -> usize {
+        let parts = match self.decode(entry, now_ms) {
+            Decoded::Nothing => return 0,
+            Decoded::Passed => {
+                self.good += 1;
+                return 0;
+            }
+            Decoded::Parts(parts) => parts,
+        };
+        let mut held = 0;
+        for part in parts {
+            match part {
+                Ok(observation) => {
+                    self.good += 1;
+                    let submission = &observation.submission;
+                    let own = self.is_own(submission.subreddit.as_deref());
+                    let created = submission.created_utc;
+                    if let Some(surveyor) = &mut self.surveyor {
+                        surveyor.take(created, submission.subreddit.as_deref(), own);
+                    }
+                    if own && (selection.start..selection.end).contains(&created) {
+                        // The text, the columns, and both again on their way into the database.
+                        held += OVERHEAD + 3 * observation.raw.get().len();
+                        self.selected += 1;
+                        batch.observations.push(observation);
+                    }
+                }
+                Err(rejected) => {
+                    held += OVERHEAD + rejected.text.len();
+                    self.rejected += 1;
+                    if self.reason.is_none() {
+                        self.reason = Some(rejected.reason.clone());
+                    }
+                    batch.rejected.push(rejected);
+                }
+            }
+        }
+        held
+    }
+
+    fn decode(&self, entry: Entry, now_ms: i64) -> Decoded {
         let rejected = |text: &[u8], reason: String| Rejected {
-            line: self.lines.count,
+            line: self.entries.line,
             text: text[..text.len().min(KEPT)].to_vec(),
             reason,
         };
-        let place = match line {
-            Line::Whole(place) => place,
-            Line::TooLong(place) => {
-                let reason = format!("it is longer than {LONGEST_LINE} bytes");
-                return Err(rejected(self.lines.text(place), reason));
+        let place = match entry {
+            Entry::Whole(place) => place,
+            Entry::TooLong(place) => {
+                let reason = format!("it is longer than {LONGEST} bytes");
+                let text = self.entries.text(place);
+                return Decoded::Parts(vec![Err(rejected(text, reason))]);
             }
         };
-        let whole = self.lines.text(place);
-        let mut text = whole.trim_ascii();
-        if self.lines.count == 1 {
-            text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        let whole = self.entries.text(place);
+        let text = whole.trim_ascii();
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        if text.is_empty() {
+            return Decoded::Nothing;
         }
-        if text.is_empty()
-            || self
-                .picker
-                .as_ref()
-                .is_some_and(|it| !it.worth_parsing(text))
-        {
-            return Ok(None);
+        let passes = |picker: &Picker| !picker.worth_parsing(text);
+        let decoded = self.entries.count <= PROBED || self.surveyor.is_some();
+        if !decoded && self.picker.as_ref().is_some_and(passes) {
+            return Decoded::Passed;
         }
-        let observation = observe(text, now_ms).map_err(|reason| rejected(whole, reason))?;
-        Ok(self.selects(selection, &observation).then_some(observation))
+        let observe =
+            |text: &str| observe(text, now_ms).map_err(|reason| rejected(text.as_bytes(), reason));
+        Decoded::Parts(match std::str::from_utf8(text) {
+            Err(error) => vec![Err(rejected(whole, format!("it is not UTF-8: {error}")))],
+            Ok(text) if may_wrap(text.as_bytes()) => parts(text)
+                .into_iter()
+                .map(|part| match part {
+                    Ok(object) => observe(object),
+                    Err((text, reason)) => Err(rejected(text.as_bytes(), reason)),
+                })
+                .collect(),
+            Ok(text) => vec![observe(text)],
+        })
     }
 
-    fn selects(&self, selection: &Selection, observation: &Observation) -> bool {
-        let submission = &observation.submission;
+    fn is_own(&self, subreddit: Option<&str>) -> bool {
         let named = |wanted: &Picker| {
-            let name = submission.subreddit.as_deref().unwrap_or_default();
-            name.eq_ignore_ascii_case(wanted.name().as_str())
+            subreddit.is_some_and(|name| name.eq_ignore_ascii_case(wanted.name().as_str()))
         };
         self.picker.as_ref().is_none_or(named)
-            && (selection.start..selection.end).contains(&submission.created_utc)
     }
 }
 
-/// One line that is an object, or why it is no submission.
-fn observe(text: &[u8], now_ms: i64) -> Result<Observation, String> {
-    let text = std::str::from_utf8(text).map_err(|error| format!("it is not UTF-8: {error}"))?;
+/// What an entry is.
+enum Decoded {
+    /// Empty.
+    Nothing,
+    /// Of another subreddit, and not looked at.
+    Passed,
+    /// The observations that it holds, or what is none.
+    Parts(Vec<Result<Observation, Rejected>>),
+}
+
+/// An object's observation, or why it is no submission.
+fn observe(text: &str, now_ms: i64) -> Result<Observation, String> {
     let raw = RawValue::from_string(text.to_owned())
         .map_err(|error| format!("it is not JSON: {error}"))?;
     decode_archived(raw, now_ms).map_err(|undecodable| undecodable.reason)

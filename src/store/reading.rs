@@ -156,6 +156,11 @@ const BETWEEN: Dialects = Dialects::same(
        AND (created_utc > $2 OR id > $3)
      ORDER BY created_utc, id LIMIT $5",
 );
+const BY_HOUR: Dialects = Dialects::same(
+    "SELECT created_utc / 3600 AS hour, count(*) FROM submissions
+     WHERE lower(subreddit) = $1 AND created_utc >= $2 AND created_utc < $3
+     GROUP BY created_utc / 3600 ORDER BY hour",
+);
 const TOTALS: Dialects = Dialects::same(
     "SELECT CAST(sum(discovered) AS bigint), CAST(sum(fetched) AS bigint),
             CAST(sum(unavailable) AS bigint), CAST(sum(undecodable) AS bigint)
@@ -247,6 +252,23 @@ impl Store {
                 .bind(&after.1)
                 .bind(until)
                 .bind(i64::from(limit));
+            Ok(query.fetch_all(pool).await?)
+        })
+    }
+
+    /// How many submissions of a subreddit, in lower case, were created in each hour (since the epoch) of a
+    /// time (seconds); hours without any are left out.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn submissions_by_hour(
+        &self,
+        subreddit: &str,
+        since: i64,
+        until: i64,
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
+        on_engine!(self, read, BY_HOUR, |sql, pool| {
+            let query = sqlx::query_as(sql).bind(subreddit).bind(since).bind(until);
             Ok(query.fetch_all(pool).await?)
         })
     }

@@ -7,7 +7,6 @@
 use super::archived::{ArchiveRecord, ArchiveStored};
 use super::clocks::LENGTHS_AHEAD;
 use super::content::{Deltas, prepare};
-use super::gaps::GapChanges;
 use super::statement::{Dialects, Transaction, in_transaction, on_engine};
 use super::submissions::json;
 use super::{Interval, Store, StoreError, within_deadline};
@@ -146,7 +145,8 @@ const HELD: Dialects = Dialects::same(
        AND claimed_by IS NOT NULL",
 );
 /// Two backfills of a subreddit that nobody watches have no row in common.
-const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(hashtextextended('coverage ' || $1, 0))";
+pub(super) const ONE_AT_A_TIME: &str =
+    "SELECT pg_advisory_xact_lock(hashtextextended('coverage ' || $1, 0))";
 const STEP: Dialects = Dialects::same(
     "UPDATE slices
      SET reached = $2, listed = listed + $3, fresh = fresh + $4, renewed = renewed + $5,
@@ -417,26 +417,8 @@ impl Transaction {
         end: SliceEnd<'_>,
         now_ms: i64,
     ) -> Result<u64, StoreError> {
-        let mut gaps_repaired = 0;
         let (name, now) = (claim.subreddit.as_str(), now_ms.div_euclid(1000));
-        // Whoever polls it changes coverage and gaps under this lock, too.
-        self.lock_subreddits(&[name]).await?;
-        if let Transaction::Postgres(transaction) = self {
-            let query = sqlx::query(ONE_AT_A_TIME).bind(name);
-            query.execute(&mut **transaction).await?;
-        }
-        for proven in end.proven {
-            self.cover(&[(name, *proven)]).await?;
-            let changes = GapChanges {
-                subreddit: name,
-                left: None,
-                proven: Some(*proven),
-            };
-            gaps_repaired += self
-                .change_gaps(&[changes], "backfill", now)
-                .await?
-                .repaired;
-        }
+        let gaps_repaired = self.prove(name, end.proven, now).await?;
         let proven: i64 = end.proven.iter().map(|it| it.end - it.start).sum();
         in_transaction!(self, END, |sql, connection| {
             let query = sqlx::query(sql)

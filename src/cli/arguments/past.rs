@@ -42,10 +42,11 @@ pub(in crate::cli) struct BackfillArguments {
     /// Leave it to the workers that run (freshet run) instead of doing it here
     #[arg(long)]
     pub(in crate::cli) detach: bool,
-    /// The files hold all that was posted from --since to --until: note that as proven
+    /// The files hold all that was posted from --since to --until: note as proven what they show of it, from
+    /// their oldest to their newest submission, if all are read whole. Slower: every line is decoded
     #[arg(long, requires_all = ["since", "until"])]
     pub(in crate::cli) complete: bool,
-    /// Where lines of files are kept that are no submission
+    /// Where lines of files are kept that are no submission (the first 64 MB of them)
     #[arg(long, value_name = "FILE", default_value = "freshet-rejects.ndjson")]
     pub(in crate::cli) rejects: PathBuf,
     /// For machines

@@ -3,9 +3,13 @@
 use super::begin::{ALL, Request};
 use super::progress;
 use crate::app::{Stop, now_ms};
-use crate::backfill::{FileLoad, LEASE_MS, Load, Loading, Rejects};
+use crate::backfill::{
+    Claimed, FileEvidence, FileLoad, LEASE_MS, Load, Loading, Rejects, prove_files,
+};
 use crate::cli::arguments::BackfillArguments;
+use crate::cli::moment::rfc3339;
 use crate::cli::progress::Progress;
+use crate::cli::report::shown;
 use crate::metrics::Metrics;
 use crate::source::Input;
 use crate::store::{SliceClaim, SliceDue, SliceState, Store};
@@ -47,20 +51,29 @@ pub(super) async fn load(
     let mut rejects = Rejects::new(arguments.rejects.clone());
     let holder = format!("load-{}", uuid::Uuid::new_v4());
     let (mut whole, mut failed) = (true, Vec::new());
-    for slice in store.slices(id).await? {
+    let mut evidence: Vec<FileEvidence> = Vec::new();
+    let slices = store.slices(id).await?;
+    for slice in &slices {
         if slice.state == SliceState::Done {
+            if arguments.complete {
+                let name = slice.name.clone().unwrap_or_default();
+                eprintln!("Reading {} again for what it proves.", shown(&name));
+                match loader.survey(&name, slice.interval, input(&name)).await {
+                    Ok(Some(file)) => evidence.push(file),
+                    Ok(None) => {
+                        whole = false;
+                        break;
+                    }
+                    Err(error) => failed.push(error.to_string()),
+                }
+            }
             continue;
         }
         let claim = claim(store, slice.id, &holder).await?;
         let name = claim.name.clone().unwrap_or_default();
-        let input = if name == "-" {
-            Input::Stdin
-        } else {
-            Input::File(PathBuf::from(&name))
-        };
         let mut progress = Progress::new();
         let loaded = loader
-            .load(&claim, input, &mut rejects, |told| {
+            .load(&claim, input(&name), &mut rejects, |told| {
                 progress::file(&mut progress, &name, told);
             })
             .await;
@@ -76,7 +89,7 @@ pub(super) async fn load(
                 .await;
         };
         match loaded {
-            Ok(Loading::Whole) => {}
+            Ok(Loading::Whole(file)) => evidence.extend(file),
             Ok(Loading::Stopped) => {
                 again(store.clone(), claim, None).await;
                 whole = false;
@@ -98,7 +111,7 @@ pub(super) async fn load(
                     "{error}{advice}\n  What was read before that is stored."
                 ));
                 // One file's damage is not the others'.
-                if !matches!(error, FileLoad::Dump(_)) {
+                if !matches!(error, FileLoad::Dump(_) | FileLoad::Empty { .. }) {
                     break;
                 }
             }
@@ -106,6 +119,19 @@ pub(super) async fn load(
     }
     listening.abort();
     told(&rejects);
+    if arguments.complete && whole {
+        let all = failed.is_empty() && evidence.len() == slices.len();
+        let claimed = prove_files(
+            store,
+            id,
+            &request.subreddit,
+            request.range,
+            &evidence,
+            all,
+            now_ms(),
+        );
+        display_claimed(&claimed.await.context("nothing is proven")?);
+    }
     if failed.is_empty() {
         Ok(whole)
     } else {
@@ -113,11 +139,40 @@ pub(super) async fn load(
     }
 }
 
+fn input(name: &str) -> Input {
+    if name == "-" {
+        Input::Stdin
+    } else {
+        Input::File(PathBuf::from(name))
+    }
+}
+
+/// What files proved that somebody said are complete, and why not more.
+fn display_claimed(claimed: &Claimed) {
+    if claimed.proven.is_empty() {
+        eprintln!("Nothing is proven complete:");
+    } else {
+        eprintln!("Proven complete:");
+    }
+    for proven in &claimed.proven {
+        let (start, end) = (rfc3339(proven.start), rfc3339(proven.end));
+        eprintln!("  {start} until {end}");
+    }
+    for reason in &claimed.reasons {
+        eprintln!("  {}", shown(reason));
+    }
+}
+
 fn told(rejects: &Rejects) {
-    if rejects.kept > 0 {
+    if rejects.found > 0 {
+        let kept = if rejects.kept == rejects.found {
+            "they".to_owned()
+        } else {
+            format!("the first {}", rejects.kept)
+        };
         eprintln!(
-            "{} lines are no submission; they are kept in {}",
-            rejects.kept,
+            "{} lines are no submission; {kept} are kept in {}",
+            rejects.found,
             rejects.path().display()
         );
     }

@@ -24,15 +24,60 @@ pub enum DumpError {
         reason: String,
     },
     /// A compression that is not read here.
-    #[error(
-        "{file} is compressed with {format}, which is not read here: \
-         decompress it and hand it over on standard input"
-    )]
+    #[error("{file} is compressed with {format}; freshet reads gzip, zstd and plain text: {pipe}")]
     Format {
         /// As it was named.
         file: String,
         /// The compression's name.
         format: &'static str,
+        /// What reads it.
+        pipe: String,
+    },
+    /// A file of another kind.
+    #[error("{file} is {what}, not JSON: {advice}")]
+    NotJson {
+        /// As it was named.
+        file: String,
+        /// Its kind.
+        what: &'static str,
+        /// What to do about it.
+        advice: String,
+    },
+    /// Nearly nothing in it is a submission.
+    #[error(
+        "{file} does not hold submissions: {rejected} of its first {entries} entries are none ({reason}){advice}"
+    )]
+    NoSubmissions {
+        /// As it was named.
+        file: String,
+        /// Entries that were read.
+        entries: u64,
+        /// Those that are no submission.
+        rejected: u64,
+        /// Why the first of them is none.
+        reason: String,
+        /// What to do about it; empty where nobody knows.
+        advice: String,
+    },
+    /// The compressed data need a dictionary.
+    #[error(
+        "{file} was compressed with a zstd dictionary, which is not in the file: decompress it with that \
+         (zstd -dc -D DICTIONARY) and hand it over on standard input"
+    )]
+    Dictionary {
+        /// As it was named.
+        file: String,
+    },
+    /// A JSON array or object is not closed.
+    #[error(
+        "{file} is cut short: it ends within a JSON value that begins at line {line}; fetch the rest of it; \
+         all before that was read"
+    )]
+    Unclosed {
+        /// As it was named.
+        file: String,
+        /// Where that begins.
+        line: u64,
     },
     /// The compressed data are damaged.
     #[error(
@@ -93,6 +138,11 @@ pub(super) enum Failure {
     Corrupt(String),
     CutShort,
     Memory(String),
+    Dictionary,
+    /// The line that it begins at.
+    Unclosed(u64),
+    /// Its kind, and what to do about it.
+    NotJson(&'static str, String),
 }
 
 impl Failure {
@@ -114,6 +164,9 @@ impl Failure {
             },
             Failure::CutShort => DumpError::CutShort { file, bytes, line },
             Failure::Memory(reason) => DumpError::Memory { file, reason },
+            Failure::Dictionary => DumpError::Dictionary { file },
+            Failure::Unclosed(line) => DumpError::Unclosed { file, line },
+            Failure::NotJson(what, advice) => DumpError::NotJson { file, what, advice },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A file's bytes, decompressed by what they are, not by what the file is called.
 
 use super::error::{DumpError, Failure};
-use flate2::bufread::MultiGzDecoder;
+use super::gzip::Gzip;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ impl Input {
 }
 
 /// The bytes as they lie on disk, counted.
-struct Counted {
+pub(super) struct Counted {
     head: io::Cursor<Vec<u8>>,
     rest: Box<dyn Read + Send>,
     read: u64,
@@ -57,11 +57,11 @@ impl Read for Counted {
     }
 }
 
-type Source = BufReader<Counted>;
+pub(super) type Source = BufReader<Counted>;
 
 enum Format {
     Plain(Source),
-    Gzip(Box<MultiGzDecoder<Source>>),
+    Gzip(Gzip),
     Zstd(Box<Zstd>),
 }
 
@@ -100,22 +100,27 @@ impl Stream {
                 read: 0,
             },
         );
-        let unsupported = |format| {
+        let unsupported = |format, with| {
             Err(DumpError::Format {
                 file: file.clone(),
                 format,
+                pipe: pipe(with, input),
             })
         };
         let format = match known.as_slice() {
-            // A frame, or one to be passed over, with which some compressors begin.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+            // A frame (of any version), or one to be passed over, with which some compressors begin.
+            [0x22..=0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
                 let zstd = Zstd::new(source).map_err(|error| error.at(&file, 0, 0))?;
                 Format::Zstd(Box::new(zstd))
             }
-            [0x1f, 0x8b, ..] => Format::Gzip(Box::new(MultiGzDecoder::new(source))),
-            [b'B', b'Z', b'h', b'1'..=b'9', ..] => return unsupported("bzip2"),
-            [0xfd, b'7', b'z', b'X', b'Z', 0] => return unsupported("xz"),
-            [b'P', b'K', 3, 4, ..] => return unsupported("zip"),
+            [0x1f, 0x8b, ..] => Format::Gzip(Gzip::new(source)),
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => return unsupported("bzip2", "bzip2 -dc"),
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => return unsupported("xz", "xz -dc"),
+            [0x5d, 0, 0, ..] => return unsupported("lzma", "xz -dc --format=lzma"),
+            [0x04, 0x22, 0x4d, 0x18, ..] => return unsupported("lz4", "lz4 -dc"),
+            [0x1f, 0x9d | 0xa0, ..] => return unsupported("compress", "gzip -dc"),
+            [b'P', b'K', 3, 4, ..] => return unsupported("zip", "unzip -p"),
+            [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c] => return unsupported("7z", "7z x -so"),
             _ => Format::Plain(source),
         };
         Ok(Stream { format, size })
@@ -125,13 +130,7 @@ impl Stream {
     pub(super) fn fill(&mut self, into: &mut [u8]) -> Result<usize, Failure> {
         match &mut self.format {
             Format::Plain(source) => source.read(into).map_err(|error| Failure::reading(&error)),
-            Format::Gzip(decoder) => decoder.read(into).map_err(|error| match error.kind() {
-                ErrorKind::UnexpectedEof => Failure::CutShort,
-                ErrorKind::InvalidInput | ErrorKind::InvalidData => {
-                    Failure::Corrupt(error.to_string())
-                }
-                _ => Failure::reading(&error),
-            }),
+            Format::Gzip(gzip) => gzip.fill(into),
             Format::Zstd(zstd) => zstd.fill(into),
         }
     }
@@ -139,11 +138,11 @@ impl Stream {
     /// How many of the file's bytes have been used.
     pub(super) fn read(&self) -> u64 {
         let source = match &self.format {
-            Format::Plain(source) => source,
-            Format::Gzip(decoder) => decoder.get_ref(),
-            Format::Zstd(zstd) => &zstd.source,
+            Format::Plain(source) => Some(source),
+            Format::Gzip(gzip) => gzip.source(),
+            Format::Zstd(zstd) => Some(&zstd.source),
         };
-        source.get_ref().read - source.buffer().len() as u64
+        source.map_or(0, |it| it.get_ref().read - it.buffer().len() as u64)
     }
 
     /// The file's size on disk, where it is a file.
@@ -216,7 +215,27 @@ fn refused(error: &io::Error) -> Failure {
     let reason = error.to_string();
     if reason.contains("memory") {
         Failure::Memory(reason)
+    } else if reason.contains("ictionary") {
+        Failure::Dictionary
     } else {
         Failure::Corrupt(reason)
     }
+}
+
+/// What hands a file over that another program must read first.
+pub(super) fn pipe(with: &str, input: &Input) -> String {
+    let from = match input {
+        Input::File(path) => format!("{with} {}", quoted(&path.display().to_string())),
+        Input::Stdin => format!("… | {with}"),
+    };
+    format!("{from} | freshet backfill … --source -")
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |it: char| it.is_ascii_alphanumeric() || "/._-+=:@%".contains(it);
+    if word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -1,0 +1,74 @@
+//! What a whole backfill proves, beside what each of its slices does.
+
+use super::Interval;
+use super::gaps::GapChanges;
+use super::slices::ONE_AT_A_TIME;
+use super::statement::{Dialects, Transaction, in_transaction};
+use super::{Store, StoreError, within_deadline};
+
+/// On its first slice, as one number and one text.
+const NOTE: Dialects = Dialects::same(
+    "UPDATE slices SET proven_seconds = $2, reason = coalesce($3, reason)
+     WHERE backfill = $1 AND part = (SELECT min(part) FROM slices WHERE backfill = $1)",
+);
+
+impl Transaction {
+    /// Adds to a subreddit's coverage what was proven, and closes the gaps within; how many.
+    pub(super) async fn prove(
+        &mut self,
+        name: &str,
+        proven: &[Interval],
+        now: i64,
+    ) -> Result<u64, StoreError> {
+        let mut gaps_repaired = 0;
+        // Whoever polls it changes coverage and gaps under this lock, too.
+        self.lock_subreddits(&[name]).await?;
+        if let Transaction::Postgres(transaction) = self {
+            let query = sqlx::query(ONE_AT_A_TIME).bind(name);
+            query.execute(&mut **transaction).await?;
+        }
+        for proven in proven {
+            self.cover(&[(name, *proven)]).await?;
+            let changes = GapChanges {
+                subreddit: name,
+                left: None,
+                proven: Some(*proven),
+            };
+            gaps_repaired += self
+                .change_gaps(&[changes], "backfill", now)
+                .await?
+                .repaired;
+        }
+        Ok(gaps_repaired)
+    }
+}
+
+impl Store {
+    /// Records what a backfill proves as a whole, and why not more; how many gaps that closed.
+    ///
+    /// # Errors
+    /// As the database answers; then nothing was recorded, or all of it where the answer was lost.
+    pub async fn prove_backfill(
+        &self,
+        backfill: i64,
+        subreddit: &str,
+        proven: &[Interval],
+        reason: Option<&str>,
+        now_ms: i64,
+    ) -> Result<u64, StoreError> {
+        within_deadline(async {
+            let mut transaction = self.begin().await?;
+            let gaps_repaired = transaction
+                .prove(subreddit, proven, now_ms.div_euclid(1000))
+                .await?;
+            let seconds: i64 = proven.iter().map(|it| it.end - it.start).sum();
+            in_transaction!(&mut transaction, NOTE, |sql, connection| {
+                let query = sqlx::query(sql).bind(backfill).bind(seconds).bind(reason);
+                query.execute(connection).await?;
+            });
+            transaction.commit().await?;
+            Ok(gaps_repaired)
+        })
+        .await
+    }
+}
