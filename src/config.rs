@@ -206,6 +206,8 @@ pub struct MonitoringConfig {
     pub dashboards_url: Option<Url>,
     /// Folders whose free space is measured, beside those of SQLite files.
     pub folders: Vec<PathBuf>,
+    /// How often the log sums up what the process did; zero for never.
+    pub summary_every: Duration,
 }
 
 /// `shutdown.…`
@@ -328,6 +330,7 @@ impl Config {
                     None => None,
                 },
                 folders: settings.folders("monitoring.folders")?,
+                summary_every: settings.duration("monitoring.summary_every", Duration::ZERO)?,
             },
             shutdown: ShutdownConfig {
                 grace: settings.duration("shutdown.grace", Duration::ZERO)?,

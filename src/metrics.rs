@@ -168,6 +168,8 @@ pub struct IngestMetrics {
     pub unavailable: IntCounterVec,
     /// `reason`: never_ended, panicked, unreadable, not_stored, too_deep, request_failed.
     pub dead: IntCounterVec,
+    /// `status`: discovered, fetched, unavailable.
+    pub submissions: IntGaugeVec,
     /// Fetched objects that were equal to what was stored.
     pub unchanged: IntCounter,
     /// Text columns that lost a NUL character on the way into Postgres.
@@ -239,7 +241,7 @@ impl Metrics {
                 late: r.counters("freshet_late_submissions_total", "Submissions that sweeps found in ground that was proven complete before: approved late, or reappeared.", &["subreddit"]),
                 open_gaps: r.int_gauges("freshet_open_gaps", "Recorded gaps that are still open.", &["subreddit"]),
                 last_complete_poll: r.gauges("freshet_last_complete_poll_timestamp_seconds", "End of the newest window that was proven complete.", &["subreddit"]),
-                lag_seconds: r.histogram("freshet_discovery_lag_seconds", "Seconds from a submission's creation to its discovery.", SECONDS_LAG),
+                lag_seconds: r.histogram("freshet_discovery_lag_seconds", "Seconds from a submission's creation to its discovery, for what was created since its subreddit is watched.", SECONDS_LAG),
                 subreddits: r.int_gauges("freshet_subreddits", "Watched subreddits by state.", &["state"]),
                 undecodable: r.counter("freshet_undecodable_items_total", "Listed or fetched items that are no submission with an id and a time; kept raw in the table undecodable."),
             },
@@ -262,9 +264,10 @@ impl Metrics {
                 stored: r.counters("freshet_submissions_stored_total", "Fetched submissions stored.", &["subreddit", "kind"]),
                 unavailable: r.counters("freshet_submissions_unavailable_total", "Submissions that Reddit no longer gives out; their listed copy stays.", &["subreddit"]),
                 dead: r.counters("freshet_jobs_dead_total", "Jobs set aside by this process, by how the last attempt failed: never_ended (its process was killed or cut off, or it hung), panicked, unreadable, not_stored, too_deep, request_failed (whatever request asks for it fails, while others succeed).", &["reason"]),
+                submissions: r.int_gauges("freshet_submissions", "Submissions in the database by status: discovered (not fetched yet), fetched, unavailable.", &["status"]),
                 unchanged: r.counter("freshet_submissions_unchanged_total", "Fetched submissions that were equal to the stored ones and not rewritten."),
                 nul_stripped: r.counter("freshet_nul_stripped_total", "Submissions whose text columns lost NUL characters on their way into Postgres; the raw object keeps them."),
-                lag_seconds: r.histogram("freshet_ingest_lag_seconds", "Seconds from a submission's creation until it was stored as fetched.", SECONDS_LAG),
+                lag_seconds: r.histogram("freshet_ingest_lag_seconds", "Seconds from a submission's creation until it was stored as fetched, for what was created since its subreddit is watched.", SECONDS_LAG),
                 write_seconds: r.histogram("freshet_store_write_seconds", "Seconds of one writing transaction.", SECONDS_FAST),
                 title_chars: r.histogram("freshet_submission_title_chars", "Characters of a submission's title.", TITLE_CHARS),
                 selftext_chars: r.histogram("freshet_submission_selftext_chars", "Characters of a submission's text.", TEXT_CHARS),

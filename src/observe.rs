@@ -10,6 +10,7 @@ mod listener;
 mod logging;
 mod status;
 mod stderr;
+mod summary;
 
 pub use gauges::{Gauges, sample};
 pub use http::{Health, Opening, serve};

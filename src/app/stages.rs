@@ -77,6 +77,7 @@ impl Stages {
             queue: queue.clone(),
             live: Arc::clone(&health.live),
             folders: folders(config, store, queue),
+            summary_every: config.monitoring.summary_every,
             metrics: Arc::clone(metrics),
             now_ms,
             progress: liveness.part(Role::Http.as_str(), "gauges"),

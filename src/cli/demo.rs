@@ -1,5 +1,6 @@
 //! `freshet demo`: the pipeline against a simulated Reddit of its own.
 
+mod ending;
 mod screen;
 mod view;
 
@@ -27,6 +28,7 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("discover.interval", "10s"),
     ("discover.first_window", "8h"),
     ("discover.sweep_interval", "2m"),
+    ("monitoring.summary_every", "10s"),
 ];
 
 /// Some past, so that there is something to see at once: enough that the busiest subreddit has more
@@ -96,6 +98,12 @@ pub(super) async fn run(
     tracing::warn!(
         "SIMULATED: this demo shows made-up submissions of a simulated Reddit; nothing leaves this machine"
     );
+    if lines.is_some() {
+        // The live view shows the same numbers, and more of them.
+        config.monitoring.summary_every = Duration::ZERO;
+    }
+    let own = (!chosen("database.url")).then_some(DATABASE);
+    let database = config.database.clone();
     let subreddits: Vec<SubredditName> = simulator.control().subreddits();
     let plan = Plan {
         config,
@@ -103,7 +111,9 @@ pub(super) async fn run(
         subreddits,
     };
     let Some(lines) = lines else {
-        return app::run(plan, None).await;
+        let ended = app::run(plan, None).await;
+        ending::describe(&database, own).await;
+        return ended;
     };
     let (started, running) = oneshot::channel::<Running>();
     let pipeline = app::run(plan, Some(started));
@@ -112,7 +122,6 @@ pub(super) async fn run(
         ended = &mut pipeline => return ended,
         running = running => running.context("the pipeline did not start")?,
     };
-    let own = (!chosen("database.url")).then_some(DATABASE);
     let mut shown = Box::pin(view::show(&running, &lines, own));
     let ended = tokio::select! {
         ended = &mut pipeline => ended,
@@ -130,6 +139,7 @@ pub(super) async fn run(
     for line in lines.last(LINES_LEFT) {
         eprintln!("{line}");
     }
+    ending::describe(&database, own).await;
     ended
 }
 

@@ -4,12 +4,14 @@ mod past;
 
 use super::output::print_line;
 use crate::app::{now_ms, open_existing_store, reachable, try_queue};
-use crate::config::Config;
-use crate::observe::{Status, SubredditStatus, read_status};
+use crate::config::{Config, display_url};
+use crate::observe::{QueueStatus, Status, SubredditStatus, read_status};
+use crate::queue::Queue;
 use crate::store::Store;
 use anyhow::Context;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+use secrecy::ExposeSecret;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -45,12 +47,15 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
         .filter(|live| same_service(live, &status));
     if let Some(live) = &live {
         status.budget = live.budget;
+        if status.queue.engine.is_none() {
+            status.queue = live.queue.clone();
+        }
         status.simulated |= live.simulated;
     }
     if json {
         return print_json(&status);
     }
-    print(&status);
+    print(&status, config.queue.url.expose_secret());
     if let Some(dashboards) = &config.monitoring.dashboards_url {
         print_line!("\nDashboards: {dashboards}");
     }
@@ -88,7 +93,33 @@ fn same_service(live: &Status, read: &Status) -> bool {
         && names(live) == names(read)
 }
 
-fn print(status: &Status) {
+/// What is known of the queue. Where it cannot be seen from here, the database still tells whether
+/// jobs come through.
+fn queue_line(queue: &QueueStatus, url: &str, now: i64) -> String {
+    let Some(engine) = &queue.engine else {
+        let seen = queue.heartbeat_at.map_or_else(
+            || "no job has come through yet".to_owned(),
+            |at| format!("the newest job came through {}", age(now - at)),
+        );
+        let shown = display_url(url);
+        return if Queue::missing(url) {
+            format!("{seen}\n             (no {shown} here; see queue.url)")
+        } else {
+            format!("? waiting, ? running ({shown}: it does not answer);\n             {seen}")
+        };
+    };
+    let known = |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
+    let workers = queue
+        .workers
+        .map_or("? workers".to_owned(), |workers| counted(workers, "worker"));
+    format!(
+        "{} waiting, {} running, {workers} at work ({engine})",
+        known(queue.waiting),
+        known(queue.running),
+    )
+}
+
+fn print(status: &Status, queue_url: &str) {
     let now = now_ms() / 1000;
     if status.simulated {
         print_line!("{SIMULATED}");
@@ -106,7 +137,6 @@ fn print(status: &Status) {
         );
     }
     let queue = &status.queue;
-    let known = |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
     print_line!(
         "Backlog      {} in the database, {} due later, {} set aside ({})",
         queue.backlog,
@@ -114,15 +144,7 @@ fn print(status: &Status) {
         queue.dead,
         status.database
     );
-    print_line!(
-        "Queue        {} waiting, {} running, {} at work ({})",
-        known(queue.waiting),
-        known(queue.running),
-        queue
-            .workers
-            .map_or("? workers".to_owned(), |workers| counted(workers, "worker")),
-        queue.engine.as_deref().unwrap_or("it does not answer"),
-    );
+    print_line!("Queue        {}", queue_line(queue, queue_url, now));
     if let Some(budget) = &status.budget {
         print_line!(
             "Budget       {:.0} requests a minute, {:.0} left in Reddit's window",

@@ -186,6 +186,11 @@ pub const KEYS: &[Key] = &[
         help: "More folders, separated by commas, whose free space is a metric; those of SQLite files are anyway",
     },
     key(
+        "monitoring.summary_every",
+        "60s",
+        "How often the log sums up what the process did; 0s: never",
+    ),
+    key(
         "shutdown.grace",
         "30s",
         "How long running work may take to end when the process is told to stop",

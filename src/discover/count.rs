@@ -14,6 +14,12 @@ pub(super) fn count(
 ) {
     let discover = &metrics.discover;
     for item in count_walk(metrics, walked, stored, "poll") {
+        if metrics.watched.is_history(
+            item.submission.subreddit.as_deref().unwrap_or_default(),
+            item.submission.created_utc,
+        ) {
+            continue;
+        }
         let created_ms = item.submission.created_utc.saturating_mul(1000);
         #[expect(clippy::cast_precision_loss, reason = "a histogram counts in floats")]
         let lag = now_ms.saturating_sub(created_ms) as f64 / 1000.0;

@@ -55,6 +55,10 @@ pub(super) async fn record(
         discover.work.notify_one();
     }
     remember_overlaps(discover, overlaps, group, walked, &members);
+    for claimed in group {
+        let name = claimed.claim.subreddit.as_str();
+        discover.metrics.watched.add(name, claimed.added_at);
+    }
     count(&discover.metrics, walked, &members, &stored, now_ms);
     to_be_alone
 }

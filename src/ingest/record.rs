@@ -383,20 +383,20 @@ impl Fetching {
             let Some(Observation { submission, .. }) = judged.observations.get(*index) else {
                 continue;
             };
-            metrics.watched.label(
-                submission.subreddit.as_deref().unwrap_or_default(),
-                |subreddit| {
-                    ingest
-                        .stored
-                        .with_label_values(&[subreddit, submission.kind.as_str()])
-                        .inc();
-                },
-            );
+            let name = submission.subreddit.as_deref().unwrap_or_default();
+            metrics.watched.label(name, |subreddit| {
+                ingest
+                    .stored
+                    .with_label_values(&[subreddit, submission.kind.as_str()])
+                    .inc();
+            });
             #[expect(clippy::cast_precision_loss, reason = "histograms count in floats")]
             {
-                ingest.lag_seconds.observe(
-                    (now_ms - submission.created_utc.saturating_mul(1000)) as f64 / 1000.0,
-                );
+                if !metrics.watched.is_history(name, submission.created_utc) {
+                    ingest.lag_seconds.observe(
+                        (now_ms - submission.created_utc.saturating_mul(1000)) as f64 / 1000.0,
+                    );
+                }
                 let chars = |text: &Option<String>| {
                     text.as_deref().map_or(0, |text| text.chars().count()) as f64
                 };

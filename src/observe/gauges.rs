@@ -4,6 +4,7 @@
 use super::clock::Clock;
 use super::disks::Disks;
 use super::status::Live;
+use super::summary::Summary;
 use crate::liveness::{CALL, HOWEVER_LONG, Progress};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -32,6 +33,8 @@ pub struct Gauges {
     pub live: Arc<Live>,
     /// Whose free space is measured.
     pub folders: Vec<PathBuf>,
+    /// How often the log sums up what this process did; zero for never.
+    pub summary_every: Duration,
     /// Where the numbers go.
     pub metrics: Arc<Metrics>,
     /// The clock, milliseconds since the epoch.
@@ -48,6 +51,7 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
     let mut marked = false;
     let mut clock = Clock::default();
     let mut disks = Disks::new(gauges.folders.clone());
+    let mut summary = Summary::new(gauges.summary_every);
     loop {
         let waits = async {
             tokio::select! { () = stop.cancelled() => true, _ = tick.tick() => false }
@@ -75,6 +79,7 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
         }
         gauges.progress.during(CALL, gauges.turn(count)).await;
         gauges.progress.made();
+        summary.log_if_due(&gauges.metrics);
         turn = turn.wrapping_add(1);
     }
 }
@@ -126,7 +131,7 @@ impl Gauges {
         let discover = &self.metrics.discover;
         self.metrics
             .watched
-            .set(watched.iter().map(|subreddit| subreddit.name.to_string()));
+            .set(watched.iter().map(|it| (it.name.to_string(), it.added_at)));
         for state in [
             SubredditState::Active,
             SubredditState::Paused,
@@ -195,6 +200,15 @@ impl Gauges {
                 .set(count);
         }
         self.oldest("backlog", self.store.oldest_due(now_ms).await?);
+        let totals = self.store.totals().await?;
+        for (status, count) in [
+            ("discovered", totals.discovered),
+            ("fetched", totals.fetched),
+            ("unavailable", totals.unavailable),
+        ] {
+            let submissions = &self.metrics.ingest.submissions;
+            submissions.with_label_values(&[status]).set(count);
+        }
         Ok(())
     }
 

@@ -135,6 +135,9 @@ pub struct QueueStatus {
     pub workers: Option<u64>,
     /// Set aside.
     pub dead: i64,
+    /// When the newest job was sent that came all the way through, seconds since the epoch.
+    #[serde(default)]
+    pub heartbeat_at: Option<i64>,
 }
 
 /// Requests that may still be made.
@@ -195,6 +198,9 @@ pub async fn read(
     } else {
         store.unsettled_backfills(MOST_BACKFILLS, now_ms).await?
     };
+    let heartbeats = store.heartbeats().await?;
+    let heartbeat = heartbeats.iter().find(|beat| beat.path == "job");
+    let heartbeat_at = heartbeat.map(|beat| beat.sent_ms.div_euclid(1000));
     let (mut depth, mut workers) = (None, None);
     if let Some(queue) = queue {
         depth = queue.depth().await.ok();
@@ -215,6 +221,7 @@ pub async fn read(
             running: depth.map(|depth| depth.running as u64),
             workers: workers.map(|workers| workers as u64),
             dead: counts.dead,
+            heartbeat_at,
         },
         budget: live.and_then(Live::budget),
         subreddits: subreddits.into_iter().map(SubredditStatus::from).collect(),

@@ -41,6 +41,7 @@ fn other(key: &Key) -> &'static str {
         "liveness.exit_after" => "1m 27s",
         "monitoring.dashboards_url" => "http://dashboards.example",
         "monitoring.folders" => "/,/tmp",
+        "monitoring.summary_every" => "29s",
         "shutdown.grace" => "25s",
         new => panic!("a value for the new key {new} is missing here"),
     }
@@ -92,6 +93,7 @@ fn decided(config: &Config, key: &Key) -> String {
             let names: Vec<String> = folders.map(|it| it.display().to_string()).collect();
             names.join(",")
         }
+        "monitoring.summary_every" => span(config.monitoring.summary_every),
         "shutdown.grace" => span(config.shutdown.grace),
         new => panic!("what the new key {new} decides is missing here"),
     }

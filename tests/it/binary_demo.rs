@@ -204,7 +204,8 @@ async fn within_ten_seconds_it_stores_and_marks_everything_as_simulated() {
         );
     }
     let last: Vec<&Value> = log.iter().rev().take(2).map(|it| &it["message"]).collect();
-    assert_eq!(last[0], "Stopped: everything that ran has ended");
+    assert_eq!(last[0], "The demo ended; what it stored is simulated");
+    assert_eq!(last[1], "Stopped: everything that ran has ended");
 }
 
 #[tokio::test]
@@ -225,6 +226,49 @@ async fn plain_text_can_be_asked_for() {
     assert!(!demo.stderr().contains('\u{1b}'), "no colours in a pipe");
     assert!(home.path().join("chosen.db").exists());
     assert!(!home.path().join("freshet-demo.db").exists());
+}
+
+#[tokio::test]
+async fn it_sums_up_while_it_runs_and_at_its_end() {
+    let home = Home::new();
+    let mut demo = demo(&home, &["--plain", "--monitoring-summary-every", "2s"]);
+    demo.said("Summary since the last one").await;
+    let port = demo.address().await.to_string();
+    let database = ["--database-url", "sqlite://freshet-demo.db"];
+    let elsewhere = [&["status", "--http-listen", "127.0.0.1:9"], &database[..]].concat();
+    // Another terminal that names the database only: jobs get through, whatever the queue is.
+    let begun = Instant::now();
+    let status = loop {
+        let status = home.run(&elsewhere).await;
+        if status.stdout.contains("the newest job came through") || begun.elapsed() > PATIENCE {
+            break status;
+        }
+        sleep(Duration::from_millis(200)).await;
+    };
+    assert!(
+        status.stdout.contains("the newest job came through"),
+        "{status:?}"
+    );
+    assert!(!status.stdout.contains("does not answer"), "{status:?}");
+    status.ended_with(0);
+    // The running process knows its queue.
+    let live = [&["status", "--http-listen", &port], &database[..]].concat();
+    let begun = Instant::now();
+    loop {
+        let live = home.run(&live).await;
+        if live.stdout.contains("1 worker at work") {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{live:?}");
+    }
+
+    demo.signal("TERM");
+    assert!(demo.end(PATIENCE).await.success());
+    let ended = demo
+        .logged("The demo ended; what it stored is simulated")
+        .await;
+    assert!(ended["submissions"].as_i64() > Some(0), "{ended}");
+    assert_eq!(ended["database"], "freshet-demo.db");
 }
 
 #[tokio::test]

@@ -343,6 +343,7 @@ mod tests {
             unavailable: 12_345,
             undecodable: 0,
             queue: QueueStatus {
+                heartbeat_at: None,
                 engine: Some("sqlite".to_owned()),
                 backlog: 123_456,
                 deferred: 12_345,
