@@ -1,7 +1,7 @@
 //! What a real Prometheus finds for the dashboards and the rules in the running program.
 
 use super::support::binary::{Home, PATIENCE};
-use super::support::boards::{Query, files, queries, rule_files, rules, text};
+use super::support::boards::{Query, files, queries, query, rule_files, rules, text};
 use super::support::exporters::Exporter;
 use super::support::postgres::fresh_database;
 use super::support::prometheus::Prometheus;
@@ -122,6 +122,16 @@ async fn every_panel_and_every_rule_finds_something_in_the_demo() {
         .filter(|it| !still.iter().any(|other| other.place == it.place));
     let found: Vec<&Query> = found.collect();
     assert_eq!(still.len(), listed, "these are no exceptions: {found:#?}");
+    // Counted before the first scrape, and shown all the same.
+    let panel = |title: &str| query(&format!("freshet-submissions: {title}, A")).expr;
+    let stored = prometheus.query("sum(freshet_submissions_stored_total)");
+    let (stored, shown) = (
+        stored.await.unwrap()[0],
+        prometheus.query(&panel("Stored")).await.unwrap()[0],
+    );
+    assert!(shown >= stored, "{shown} are shown of {stored}");
+    let held = prometheus.query(&panel("In the database")).await.unwrap()[0];
+    assert!(held > 0.0, "{held}");
     // The busiest of the demo's subreddits has more of a past than its listing shows.
     prometheus
         .until_shown("freshet-overview: Open gaps, A", 0.0)

@@ -165,6 +165,7 @@ fn filled(expr: &str, board: &Value) -> String {
     for (name, span) in [
         ("__rate_interval", "30s"),
         ("__interval", "15s"),
+        ("__range_s", "300"),
         ("__range", "5m"),
     ] {
         expr = put(&expr, name, span);
