@@ -136,6 +136,8 @@ pub struct DiscoverMetrics {
     pub subreddits: IntGaugeVec,
     /// Items that hold no submission that could be named and dated.
     pub undecodable: IntCounter,
+    /// Of those in the table, the ones that had to go.
+    pub undecodable_dropped: IntCounter,
 }
 
 /// Carrying jobs.
@@ -244,6 +246,7 @@ impl Metrics {
                 lag_seconds: r.histogram("freshet_discovery_lag_seconds", "Seconds from a submission's creation to its discovery, for what was created since its subreddit is watched.", SECONDS_LAG),
                 subreddits: r.int_gauges("freshet_subreddits", "Watched subreddits by state.", &["state"]),
                 undecodable: r.counter("freshet_undecodable_items_total", "Listed or fetched items that are no submission with an id and a time; kept raw in the table undecodable."),
+                undecodable_dropped: r.counter("freshet_undecodable_dropped_total", "Items that the table undecodable had no room for: the oldest of them, or some of too many at once."),
             },
             queue: QueueMetrics {
                 jobs: r.int_gauges("freshet_queue_jobs", "Jobs by state: backlog (in the database, not yet queued), deferred (due later), waiting and running (in the queue), dead (set aside).", &["queue", "state"]),

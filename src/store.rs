@@ -25,6 +25,7 @@ mod gaps;
 mod give_back;
 mod heartbeats;
 mod intervals;
+mod known;
 mod leases;
 mod marks;
 mod polls;
@@ -38,6 +39,7 @@ mod statement;
 mod submissions;
 mod subreddits;
 mod sweeps;
+mod undecodable;
 mod windows;
 
 pub use archived::{ArchiveRecord, ArchiveStored};

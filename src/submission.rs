@@ -3,6 +3,7 @@
 //! Owns the meaning of every field and the decoding of real payloads of all generations. Knows no
 //! network, no database and no clock.
 
+mod completeness;
 mod decode;
 mod entities;
 mod fields;
@@ -11,6 +12,7 @@ mod lenient;
 mod names;
 mod refusal;
 
+pub use completeness::{Completeness, Shown};
 pub use decode::{Undecodable, decode, decode_archived};
 pub use fingerprint::fingerprint;
 pub use names::{InvalidName, SubmissionId, SubredditName};

@@ -203,6 +203,7 @@ pub(super) fn count(metrics: &Metrics, source: &str, stored: ArchiveStored) {
             .with_label_values(&[source, outcome])
             .inc_by(submissions);
     }
+    metrics.discover.undecodable_dropped.inc_by(stored.dropped);
 }
 
 /// Runs slices.

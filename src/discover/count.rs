@@ -59,6 +59,7 @@ pub(super) fn count_walk<'a>(
     discover
         .undecodable
         .inc_by(walked.walk.undecodable().len() as u64);
+    discover.undecodable_dropped.inc_by(stored.dropped);
     let repaired = discover.gaps_repaired.with_label_values(&[by]);
     repaired.inc_by(stored.gaps_repaired);
     let listed = walked.walk.listed();

@@ -379,6 +379,7 @@ impl Fetching {
             .discover
             .undecodable
             .inc_by(judged.undecodable.len() as u64);
+        metrics.discover.undecodable_dropped.inc_by(stored.dropped);
         for index in stored.changed.iter().chain(&stored.unchanged) {
             let Some(Observation { submission, .. }) = judged.observations.get(*index) else {
                 continue;

@@ -1,7 +1,8 @@
 //! Recording what an archive kept, many submissions at a time.
 
-use super::content::{Batch, Content, Deltas, Known, prepare};
+use super::content::{Batch, Content, Deltas, prepare};
 use super::fetches::refused;
+use super::known::{Change, Known};
 use super::polls::Found;
 use super::statement::{Texts, Transaction};
 use super::submissions::Progress;
@@ -31,10 +32,15 @@ pub struct ArchiveRecord<'a> {
 pub struct ArchiveStored {
     /// Submissions that were not there.
     pub fresh: u64,
-    /// Rewritten, because the archive saw them later than what is stored, and otherwise.
+    /// Rewritten, because the archive saw them later than what is stored, and otherwise, or saw more of
+    /// them.
     pub renewed: u64,
     /// Left as they were.
     pub known: u64,
+    /// Not stored as submissions, since they nest too deep: kept raw.
+    pub refused: u64,
+    /// Objects that are no submission which went, or were not kept, for want of room.
+    pub dropped: u64,
 }
 
 impl Store {
@@ -103,7 +109,8 @@ impl Transaction {
             .filter(|row| !fresh.contains(row.id()))
             .filter(|row| {
                 known.get(row.id()).is_none_or(|known| {
-                    renews(row, known) || (record.refresh && refreshes(row, known))
+                    change(row, known) != Change::Nothing
+                        || (record.refresh && refreshes(row, known))
                 })
             })
             .map(Content::id)
@@ -113,15 +120,14 @@ impl Transaction {
         } else {
             self.known(touched, true).await?
         };
-        let holds = |row: &&Content<'_>, rule: fn(&Content<'_>, &Known) -> bool| {
-            known.get(row.id()).is_some_and(|known| rule(row, known))
-        };
-        let renewed: Vec<&Content<'_>> = rows.iter().filter(|row| holds(row, renews)).collect();
-        self.renew(&renewed).await?;
+        let renewed = self.rewrite_by(rows, &known, change).await?;
         if record.refresh {
             let due: Vec<(&str, Option<String>)> = rows
                 .iter()
-                .filter(|row| fresh.contains(row.id()) || holds(row, refreshes))
+                .filter(|row| {
+                    let known = known.get(row.id());
+                    fresh.contains(row.id()) || known.is_some_and(|known| refreshes(row, known))
+                })
                 .map(|row| (row.id(), row.subreddit()))
                 .collect();
             deltas.fetches += self
@@ -135,14 +141,16 @@ impl Transaction {
             .map(|index| refused(&record.observations[*index]))
             .collect();
         let objects = record.undecodable.iter().chain(&too_deep);
-        deltas.undecodable += self.keep_undecodable(objects).await?;
+        let dropped = self.keep_undecodable(objects, deltas).await?;
         self.count_found(watched.keys(), rows, &fresh).await?;
 
-        let (fresh, renewed) = (fresh.len() as u64, renewed.len() as u64);
+        let fresh = fresh.len() as u64;
         Ok(ArchiveStored {
             fresh,
             renewed,
             known: rows.len() as u64 - fresh - renewed,
+            refused: batch.too_deep.len() as u64,
+            dropped,
         })
     }
 
@@ -169,9 +177,9 @@ impl Transaction {
     }
 }
 
-/// Whether the archive's observation takes the place of what is stored.
-fn renews(row: &Content<'_>, known: &Known) -> bool {
-    row.observed_ms > known.observed_ms && known.hash != row.hash
+/// What the archive's observation changes of what is stored.
+fn change(row: &Content<'_>, known: &Known) -> Change {
+    known.change(row, row.observed_ms > known.observed_ms)
 }
 
 /// Whether Reddit has not been asked since the archive saw it.

@@ -2,7 +2,8 @@
 //! what a column cannot hold.
 
 use super::Status;
-use crate::submission::{Observation, Submission};
+use super::submissions::Part;
+use crate::submission::{Completeness, Observation, Submission};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -50,15 +51,24 @@ pub(super) fn too_deep(raw: &RawValue) -> bool {
 /// long; a longer text in that field is left to the raw object.
 const LONGEST_SUBREDDIT: usize = 255;
 
-/// One row's worth of an observation.
+/// One row's worth of observations: the copy that is the most complete, and what was seen last.
 #[derive(Debug)]
 pub(super) struct Content<'a> {
-    /// Its place in the batch.
+    /// The place in the batch of what was seen last.
     pub index: usize,
+    /// What the author wrote as the copy shows it; the rest as seen last.
     pub fields: Cow<'a, Submission>,
+    /// The copy.
     pub raw: &'a RawValue,
     pub hash: Hash,
+    pub content_ms: i64,
+    pub completeness: Completeness,
+    /// What was seen last; mostly the copy itself.
+    pub seen_raw: &'a RawValue,
+    pub seen_hash: Hash,
     pub observed_ms: i64,
+    /// Whether what was seen last shows a removal.
+    pub removed: bool,
     /// Whether a text lost a NUL.
     pub nul_stripped: bool,
 }
@@ -75,13 +85,33 @@ impl Content<'_> {
             .as_deref()
             .map(str::to_ascii_lowercase)
     }
+
+    /// Whether the copy is what was seen last.
+    pub fn is_one(&self) -> bool {
+        self.hash == self.seen_hash
+    }
+
+    /// When the copy was seen, as a statement that writes this part stores it.
+    pub fn stored_content_ms(&self, part: Part) -> Option<i64> {
+        (part != Part::All || !self.is_one()).then_some(self.content_ms)
+    }
+
+    /// What was seen last, as a statement that writes this part stores it: where it is not the copy.
+    pub fn stored_removal(&self, part: Part) -> Option<(&Hash, &RawValue)> {
+        (part != Part::All || !self.is_one()).then_some((&self.seen_hash, self.seen_raw))
+    }
+
+    /// When it was last seen removed.
+    pub fn removed_ms(&self) -> Option<i64> {
+        self.removed.then_some(self.observed_ms)
+    }
 }
 
 /// What a batch comes down to.
 #[derive(Debug, Default)]
 pub(super) struct Batch<'a> {
-    /// The newest observation of each id, ordered by id, so that all transactions take their locks
-    /// in one order.
+    /// What was observed of each id, ordered by id, so that all transactions take their locks in one
+    /// order.
     pub newest: Vec<Content<'a>>,
     /// Places of the others.
     pub superseded: Vec<usize>,
@@ -89,37 +119,96 @@ pub(super) struct Batch<'a> {
     pub too_deep: Vec<usize>,
 }
 
+/// Of one id in a batch: the place of what was seen last, and of the most complete copy.
+#[derive(Clone, Copy)]
+struct Places {
+    seen: usize,
+    copy: usize,
+}
+
 /// Prepares a batch; `strip_nul` for an engine whose text cannot hold U+0000.
 pub(super) fn prepare(observations: &[Observation], strip_nul: bool) -> Batch<'_> {
     let mut batch = Batch::default();
-    let mut newest: HashMap<&str, usize> = HashMap::with_capacity(observations.len());
+    let mut places: HashMap<&str, Places> = HashMap::with_capacity(observations.len());
+    let completeness = |place: usize| {
+        let observation = &observations[place];
+        (
+            observation.submission.completeness(),
+            observation.observed_ms,
+        )
+    };
     for (index, observation) in observations.iter().enumerate() {
         if too_deep(&observation.raw) {
             batch.too_deep.push(index);
             continue;
         }
-        let place = newest
+        let place = places
             .entry(observation.submission.id.as_str())
-            .or_insert(index);
-        if *place != index {
-            let older = if observations[*place].observed_ms <= observation.observed_ms {
-                std::mem::replace(place, index)
-            } else {
-                index
-            };
-            batch.superseded.push(older);
+            .or_insert(Places {
+                seen: index,
+                copy: index,
+            });
+        if place.seen == index {
+            continue;
         }
+        if completeness(place.copy) <= completeness(index) {
+            place.copy = index;
+        }
+        let older = if observations[place.seen].observed_ms <= observation.observed_ms {
+            std::mem::replace(&mut place.seen, index)
+        } else {
+            index
+        };
+        batch.superseded.push(older);
     }
-    batch.newest = newest
+    batch.newest = places
         .into_values()
-        .map(|index| content(index, &observations[index], strip_nul))
+        .map(|places| content(places, observations, strip_nul))
         .collect();
     batch.newest.sort_unstable_by(|a, b| a.id().cmp(b.id()));
     batch
 }
 
-fn content(index: usize, observation: &Observation, strip_nul: bool) -> Content<'_> {
-    let mut fields = Cow::Borrowed(&observation.submission);
+fn content(places: Places, observations: &[Observation], strip_nul: bool) -> Content<'_> {
+    let (copy, seen) = (&observations[places.copy], &observations[places.seen]);
+    let mut fields = Cow::Borrowed(&copy.submission);
+    if places.copy != places.seen {
+        let fields = fields.to_mut();
+        let Submission {
+            // What an author or a removal changes is the copy's.
+            id: _,
+            subreddit: _,
+            author: _,
+            title: _,
+            selftext: _,
+            url: _,
+            permalink: _,
+            domain: _,
+            created_utc: _,
+            is_self: _,
+            edited: _,
+            edited_at: _,
+            kind: _,
+            score,
+            num_comments,
+            upvote_ratio,
+            over_18,
+            spoiler,
+            stickied,
+            locked,
+            link_flair_text,
+            removed_by,
+        } = seen.submission.clone();
+        fields.score = score;
+        fields.num_comments = num_comments;
+        fields.upvote_ratio = upvote_ratio;
+        fields.over_18 = over_18;
+        fields.spoiler = spoiler;
+        fields.stickied = stickied;
+        fields.locked = locked;
+        fields.link_flair_text = link_flair_text;
+        fields.removed_by = removed_by;
+    }
     let subreddit = fields.subreddit.as_ref();
     if subreddit.is_some_and(|name| name.len() > LONGEST_SUBREDDIT) {
         fields.to_mut().subreddit = None;
@@ -128,12 +217,22 @@ fn content(index: usize, observation: &Observation, strip_nul: bool) -> Content<
     if nul_stripped {
         strip(fields.to_mut());
     }
+    let copy_hash = hash(&copy.raw);
     Content {
-        index,
+        index: places.seen,
         fields,
-        raw: &observation.raw,
-        hash: hash(&observation.raw),
-        observed_ms: observation.observed_ms,
+        raw: &copy.raw,
+        hash: copy_hash,
+        content_ms: copy.observed_ms,
+        completeness: copy.submission.completeness(),
+        seen_raw: &seen.raw,
+        seen_hash: if places.copy == places.seen {
+            copy_hash
+        } else {
+            hash(&seen.raw)
+        },
+        observed_ms: seen.observed_ms,
+        removed: !seen.submission.completeness().is_whole(),
         nul_stripped,
     }
 }
@@ -173,14 +272,6 @@ fn strip(fields: &mut Submission) {
     }
 }
 
-/// What is stored about an id.
-#[derive(Debug, Clone)]
-pub(super) struct Known {
-    pub status: Status,
-    pub observed_ms: i64,
-    pub hash: Vec<u8>,
-}
-
 /// By how much the counters change.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Deltas {
@@ -188,6 +279,7 @@ pub(super) struct Deltas {
     pub fetched: i64,
     pub unavailable: i64,
     pub undecodable: i64,
+    pub undecodable_bytes: i64,
     pub fetches: i64,
 }
 
@@ -198,9 +290,17 @@ impl Deltas {
             fetched,
             unavailable,
             undecodable,
+            undecodable_bytes,
             fetches,
         } = *self;
-        [discovered, fetched, unavailable, undecodable, fetches] == [0; 5]
+        [
+            discovered,
+            fetched,
+            unavailable,
+            undecodable,
+            undecodable_bytes,
+            fetches,
+        ] == [0; 6]
     }
 
     /// A row comes into being, or goes from one status to another.

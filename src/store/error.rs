@@ -23,6 +23,9 @@ pub enum StoreError {
     /// Not the URL of a database. The text never holds the URL, which may hold a password.
     #[error("{0}")]
     Url(String),
+    /// The database's encoding cannot hold every text: rows would be lost.
+    #[error("the database's encoding is {0}; freshet needs UTF8")]
+    Encoding(String),
     /// The tables could not be brought to this version.
     #[error("the database could not be migrated")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -64,6 +67,9 @@ impl StoreError {
                 sqlx::migrate::MigrateError::Execute(source)
                 | sqlx::migrate::MigrateError::ExecuteMigration(source, _),
             ) => advice(source),
+            StoreError::Encoding(_) => Some(
+                "Make a database with createdb -E UTF8 -T template0 NAME, and name it in database.url.",
+            ),
             StoreError::Url(_) | StoreError::Migration(_) => None,
         }
     }

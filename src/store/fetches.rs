@@ -4,8 +4,9 @@ use super::attempts::longer_history;
 use super::clocks::AHEAD_MS;
 use super::content::{Batch, Content, Deltas, prepare};
 use super::give_back::GIVE_BACK;
+use super::known::Change;
 use super::statement::{Dialects, Texts, in_transaction, on_engine};
-use super::submissions::{Progress, json};
+use super::submissions::{Part, Progress, json};
 use super::{Status, Store, StoreError, within_deadline};
 use crate::submission::{Observation, Refusal, SubmissionId, Undecodable};
 use std::collections::HashSet;
@@ -38,7 +39,7 @@ pub struct FetchStored {
     /// Equal to what is stored, which was marked as fetched and not rewritten.
     pub unchanged: Vec<usize>,
     /// Older than what was fetched before, and not written, unless that was seen by a clock that has
-    /// since been set back. The fetch has ended none the less.
+    /// since been set back, or shows less of the submission. The fetch has ended none the less.
     pub stale: Vec<usize>,
     /// Nested too deep to be stored as JSON: kept as undecodable, and the fetch set aside as dead.
     pub refused: Vec<usize>,
@@ -46,6 +47,8 @@ pub struct FetchStored {
     pub unavailable: Vec<SubmissionId>,
     /// Submissions whose text columns lost NUL characters, which Postgres cannot hold.
     pub nul_stripped: u64,
+    /// Objects that are no submission which went, or were not kept, for want of room.
+    pub dropped: u64,
 }
 
 /// Not where somebody else has begun since, or where the fetch has ended and come anew.
@@ -163,7 +166,8 @@ impl Store {
             .saturating_add(AHEAD_MS);
         let mut pending: Vec<&Content<'_>> = batch.newest.iter().collect();
         while !pending.is_empty() {
-            let (mut missing, mut rewritten, mut touched) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut missing, mut touched) = (Vec::new(), Vec::new());
+            let (mut whole, mut last, mut copies) = (Vec::new(), Vec::new(), Vec::new());
             for row in pending {
                 let Some(known) = known.get(row.id()) else {
                     missing.push(row);
@@ -173,20 +177,28 @@ impl Store {
                 let older = known.status != Status::Discovered
                     && row.observed_ms < known.observed_ms
                     && known.observed_ms <= latest_ms;
-                if older {
-                    stored.stale.push(row.index);
-                    continue;
+                let change = known.change(row, !older);
+                let places = match change {
+                    Change::Nothing => &mut stored.stale,
+                    Change::Time => &mut stored.unchanged,
+                    Change::All | Change::Seen | Change::Copy => &mut stored.changed,
+                };
+                places.push(row.index);
+                match change {
+                    Change::Nothing => {}
+                    Change::Time => touched.push((row.id(), row.observed_ms)),
+                    Change::All => whole.push(row),
+                    Change::Seen => last.push(row),
+                    Change::Copy => copies.push(row),
                 }
-                if known.hash == row.hash {
-                    stored.unchanged.push(row.index);
-                    touched.push((row.id(), row.observed_ms));
-                } else {
-                    stored.changed.push(row.index);
-                    rewritten.push(row);
+                if !older {
+                    deltas.moves(Some(known.status), Status::Fetched);
                 }
-                deltas.moves(Some(known.status), Status::Fetched);
             }
-            transaction.rewrite(&rewritten, now).await?;
+            transaction.note_completeness(&last, &known).await?;
+            transaction.rewrite(&whole, Part::All, Some(now)).await?;
+            transaction.rewrite(&last, Part::Seen, Some(now)).await?;
+            transaction.rewrite(&copies, Part::Copy, None).await?;
             transaction.fetched_anew(&touched, now).await?;
             let progress = Progress {
                 status: Status::Fetched,
@@ -215,7 +227,7 @@ impl Store {
         }
 
         let objects = record.undecodable.iter().chain(&too_deep);
-        deltas.undecodable = transaction.keep_undecodable(objects).await?;
+        stored.dropped = transaction.keep_undecodable(objects, &mut deltas).await?;
         let ended = unavailable.iter().map(String::as_str).collect();
         transaction.set_status(ended, Status::Unavailable).await?;
         let ended = record.unavailable.iter();

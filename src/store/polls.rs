@@ -3,6 +3,7 @@
 use super::content::{Content, Deltas, prepare};
 use super::fetches::refused;
 use super::gaps::{GapChanges, GapsChanged};
+use super::known::{Change, Known};
 use super::statement::{Dialects, Texts, Transaction, in_transaction};
 use super::submissions::{Progress, json};
 use super::windows::NewWindow;
@@ -74,6 +75,11 @@ pub struct PollStored {
     pub gaps_repaired: u64,
     /// Subreddits whose claim is no longer held: nothing of their windows, gaps or rows was written.
     pub lost: Vec<SubredditName>,
+    /// Which of the listed were not stored as submissions, since they nest too deep (places in `listed`):
+    /// they are kept raw, and no interval that holds them is complete.
+    pub refused: Vec<usize>,
+    /// Objects that are no submission which went, or were not kept, for want of room.
+    pub dropped: u64,
 }
 
 #[derive(Serialize)]
@@ -164,8 +170,8 @@ const FOUND: Dialects = Dialects {
 impl Store {
     /// Stores what a poll saw, in one transaction: submissions that are new (with their fetches),
     /// objects that are none, windows, proven intervals, gaps, the subreddits' rows. Submissions
-    /// that are known stay as they are, unless they had become unavailable: then they are fetched
-    /// again. What is listed is stored also for subreddits whose claim was lost.
+    /// that are known stay as they are, unless the listing shows more of them than was left by a
+    /// removal, or they had become unavailable: then they are fetched again. What is listed is stored also for subreddits whose claim was lost.
     ///
     /// # Errors
     /// As the database answers; then nothing was stored, or all of it where the answer was lost.
@@ -216,7 +222,7 @@ impl Store {
             .discover(&batch.newest, poll, &mut deltas)
             .await?;
         let objects = poll.undecodable.iter().chain(&too_deep);
-        deltas.undecodable = transaction.keep_undecodable(objects).await?;
+        let dropped = transaction.keep_undecodable(objects, &mut deltas).await?;
 
         let mut found: HashMap<&str, Found<'_>> = HashMap::new();
         for name in names {
@@ -252,6 +258,8 @@ impl Store {
             gaps_opened: gaps.opened,
             gaps_repaired: gaps.repaired,
             lost,
+            refused: batch.too_deep,
+            dropped,
         };
         Ok((transaction, stored))
     }
@@ -322,16 +330,30 @@ impl Transaction {
         let fresh: HashSet<String> = self.insert(&unknown, progress).await?.into_iter().collect();
         deltas.discovered += fresh.len() as i64;
 
-        let gone: Texts<'_> = listed
+        let touched: Texts<'_> = listed
             .iter()
-            .map(Content::id)
-            .filter(|id| {
-                known
-                    .get(*id)
-                    .is_some_and(|row| row.status == Status::Unavailable)
+            .filter(|row| {
+                known.get(row.id()).is_some_and(|known| {
+                    known.status == Status::Unavailable || known.is_mended_by(row)
+                })
             })
+            .map(Content::id)
             .collect();
-        let revived = self.revive(gone, deltas).await?;
+        let revived = if touched.0.is_empty() {
+            HashSet::new()
+        } else {
+            // Looked at again under a lock: another poll may do the same at the same time.
+            let known = self.known(touched, true).await?;
+            self.rewrite_by(listed, &known, |row, known| {
+                if known.is_mended_by(row) {
+                    known.change(row, row.observed_ms > known.observed_ms)
+                } else {
+                    Change::Nothing
+                }
+            })
+            .await?;
+            self.revive(known, deltas).await?
+        };
 
         let due: Vec<(&str, Option<String>)> = listed
             .iter()
@@ -347,14 +369,9 @@ impl Transaction {
     /// Rows that were unavailable are discovered again.
     async fn revive(
         &mut self,
-        ids: Texts<'_>,
+        known: HashMap<String, Known>,
         deltas: &mut Deltas,
     ) -> Result<HashSet<String>, StoreError> {
-        if ids.0.is_empty() {
-            return Ok(HashSet::new());
-        }
-        // Looked at again under a lock: another poll may revive them at the same time.
-        let known = self.known(ids, true).await?;
         let revived: HashSet<String> = known
             .into_iter()
             .filter(|(_, row)| row.status == Status::Unavailable)

@@ -96,6 +96,14 @@ impl Postgres {
             })
             .connect_with(options)
             .await?;
+        // Another one refuses every row that holds a character which it does not have. SQL_ASCII takes
+        // what it is given, and that is UTF-8: so the driver speaks to every server.
+        let encoding: String = sqlx::query_scalar("SELECT current_setting('server_encoding')")
+            .fetch_one(&pool)
+            .await?;
+        if !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII") {
+            return Err(StoreError::Encoding(encoding));
+        }
         Ok(Postgres { pool })
     }
 

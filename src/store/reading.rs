@@ -42,8 +42,12 @@ pub struct StoredSubmission {
     pub status: Status,
     /// Milliseconds; when the answer that these fields come from was asked for.
     pub observed_ms: i64,
-    /// The object as Reddit sent it.
+    /// The object as Reddit sent it: the most complete copy, where a later one shows it removed.
     pub raw: String,
+    /// Milliseconds; when it was last seen removed, in whatever way.
+    pub removed_ms: Option<i64>,
+    /// The object that was seen last, where it is not `raw`.
+    pub removed_raw: Option<String>,
 }
 
 /// How many rows there are, from counters.
@@ -95,6 +99,8 @@ struct Row {
     status: String,
     observed_ms: i64,
     raw_text: String,
+    removed_ms: Option<i64>,
+    removed_raw_text: Option<String>,
 }
 
 impl TryFrom<Row> for StoredSubmission {
@@ -129,12 +135,15 @@ impl TryFrom<Row> for StoredSubmission {
             fetched_at: row.fetched_at,
             observed_ms: row.observed_ms,
             raw: row.raw_text,
+            removed_ms: row.removed_ms,
+            removed_raw: row.removed_raw_text,
         })
     }
 }
 
 const SUBMISSION: Dialects = Dialects::same(
-    "SELECT submissions.*, CAST(raw AS text) AS raw_text FROM submissions WHERE id = $1",
+    "SELECT submissions.*, CAST(raw AS text) AS raw_text,
+            CAST(removed_raw AS text) AS removed_raw_text FROM submissions WHERE id = $1",
 );
 /// One look into the index for each subreddit that there is, instead of at each submission.
 const NEXT_SUBREDDIT: Dialects = Dialects::same(

@@ -1,37 +1,104 @@
 //! Rows of `submissions`, of what hangs on them, and of the counters, as the writing transactions
 //! change them.
 
-use super::content::{Content, Deltas, Known, hash};
+use super::content::{Content, Deltas};
 use super::statement::{Dialects, Texts, Transaction, in_transaction};
 use super::{Status, StoreError, postgres, sqlite};
-use crate::submission::Undecodable;
-use std::collections::HashMap;
 
 /// Every column, in the order in which both engines bind them.
 pub(super) const COLUMNS: &str = "id, subreddit, author, title, selftext, url, permalink, domain, \
      created_utc, score, num_comments, upvote_ratio, over_18, spoiler, stickied, locked, is_self, \
-     link_flair_text, edited, edited_at, removed_by, kind, observed_ms, raw_hash, raw, \
-     discovered_at, fetched_at, status";
+     link_flair_text, edited, edited_at, removed_by, kind, observed_ms, raw_hash, raw, content_ms, \
+     completeness, removed_ms, removed_hash, removed_raw, discovered_at, fetched_at, status";
 
-/// With a lock in Postgres: a row found here stays as it is until the transaction ends.
-const LOCK_KNOWN: Dialects = Dialects {
-    postgres: "SELECT id, status, observed_ms, raw_hash FROM submissions WHERE id = ANY($1)
-     ORDER BY id FOR NO KEY UPDATE",
-    sqlite: KNOWN.sqlite,
-};
-const KNOWN: Dialects = Dialects {
-    postgres: "SELECT id, status, observed_ms, raw_hash FROM submissions WHERE id = ANY($1)",
-    sqlite: "SELECT id, status, observed_ms, raw_hash FROM submissions
-     WHERE id IN (SELECT value FROM json_each($1))",
-};
+/// Those of them that say how far a row has come, which an observation does not.
+const PROGRESS: [&str; 3] = ["discovered_at", "fetched_at", "status"];
+/// Those that say how a submission was seen last.
+const SEEN: [&str; 13] = [
+    "score",
+    "num_comments",
+    "upvote_ratio",
+    "over_18",
+    "spoiler",
+    "stickied",
+    "locked",
+    "link_flair_text",
+    "removed_by",
+    "observed_ms",
+    "removed_ms",
+    "removed_hash",
+    "removed_raw",
+];
+
+/// What a statement rewrites of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All that observations say.
+    All,
+    /// How it was seen last. The copy stays, and is no longer what was seen last.
+    Seen,
+    /// The copy, which is not what was seen last. What that was stays.
+    Copy,
+}
+
+impl Part {
+    pub const EACH: [Part; 3] = [Part::All, Part::Seen, Part::Copy];
+
+    /// Assignments to the columns of `old` from those of `new`.
+    pub fn assignments(self, old: &str, new: &str) -> String {
+        let columns = COLUMNS.split(", ").filter(|column| {
+            *column != "id"
+                && !PROGRESS.contains(column)
+                && match self {
+                    Part::All => true,
+                    Part::Seen => SEEN.contains(column),
+                    Part::Copy => !SEEN.contains(column),
+                }
+        });
+        let mut set: Vec<String> = columns
+            .filter(|column| self != Part::Seen || *column != "content_ms")
+            .map(|column| format!("{column} = {new}.{column}"))
+            .collect();
+        // Of several values the first that is not null: the old row's, as an update sees it.
+        let keep = |column: &str, other: &str| {
+            format!("{column} = coalesce({old}.{column}, {old}.{other})")
+        };
+        match self {
+            Part::All => {}
+            Part::Seen => set.push(keep("content_ms", "observed_ms")),
+            Part::Copy => set.extend([
+                keep("removed_ms", "observed_ms"),
+                keep("removed_hash", "raw_hash"),
+                keep("removed_raw", "raw"),
+            ]),
+        }
+        set.join(", ")
+    }
+}
+
 const FETCHED_ANEW: Dialects = Dialects {
     postgres: "UPDATE submissions AS s
-     SET status = 'fetched', fetched_at = $2, observed_ms = n.observed_ms
+     SET status = 'fetched', fetched_at = $2, observed_ms = n.observed_ms,
+         removed_ms = CASE WHEN s.removed_ms IS NOT NULL THEN n.observed_ms END
      FROM (SELECT value->>0 AS id, (value->>1)::bigint AS observed_ms
            FROM json_array_elements($1::text::json)) AS n
      WHERE s.id = n.id",
     sqlite: "UPDATE submissions AS s
-     SET status = 'fetched', fetched_at = $2, observed_ms = n.observed_ms
+     SET status = 'fetched', fetched_at = $2, observed_ms = n.observed_ms,
+         removed_ms = CASE WHEN s.removed_ms IS NOT NULL THEN n.observed_ms END
+     FROM (SELECT value->>0 AS id, value->>1 AS observed_ms FROM json_each($1)) AS n
+     WHERE s.id = n.id",
+};
+const SEEN_AGAIN: Dialects = Dialects {
+    postgres: "UPDATE submissions AS s
+     SET observed_ms = n.observed_ms,
+         removed_ms = CASE WHEN s.removed_ms IS NOT NULL THEN n.observed_ms END
+     FROM (SELECT value->>0 AS id, (value->>1)::bigint AS observed_ms
+           FROM json_array_elements($1::text::json)) AS n
+     WHERE s.id = n.id",
+    sqlite: "UPDATE submissions AS s
+     SET observed_ms = n.observed_ms,
+         removed_ms = CASE WHEN s.removed_ms IS NOT NULL THEN n.observed_ms END
      FROM (SELECT value->>0 AS id, value->>1 AS observed_ms FROM json_each($1)) AS n
      WHERE s.id = n.id",
 };
@@ -52,23 +119,16 @@ const END_FETCHES: Dialects = Dialects {
     postgres: "DELETE FROM fetches WHERE id = ANY($1)",
     sqlite: "DELETE FROM fetches WHERE id IN (SELECT value FROM json_each($1))",
 };
-/// A later sight of the same object counts; the same sight recorded again does not.
-const KEEP_UNDECODABLE: Dialects = Dialects::same(
-    "INSERT INTO undecodable (hash, raw, reason, times, first_seen_ms, last_seen_ms)
-     VALUES ($1, $2, $3, 1, $4, $4)
-     ON CONFLICT (hash) DO UPDATE
-     SET times = undecodable.times + 1, last_seen_ms = excluded.last_seen_ms
-     WHERE excluded.last_seen_ms > undecodable.last_seen_ms
-     RETURNING times",
-);
 const COUNT: Dialects = Dialects {
     postgres: "UPDATE counters
      SET discovered = discovered + $1, fetched = fetched + $2, unavailable = unavailable + $3,
-         undecodable = undecodable + $4, fetches = fetches + $5
+         undecodable = undecodable + $4, undecodable_bytes = undecodable_bytes + $5,
+         fetches = fetches + $6
      WHERE slot = pg_backend_pid() % 16",
     sqlite: "UPDATE counters
      SET discovered = discovered + $1, fetched = fetched + $2, unavailable = unavailable + $3,
-         undecodable = undecodable + $4, fetches = fetches + $5
+         undecodable = undecodable + $4, undecodable_bytes = undecodable_bytes + $5,
+         fetches = fetches + $6
      WHERE slot = 0",
 };
 
@@ -83,30 +143,6 @@ pub(super) struct Progress {
 }
 
 impl Transaction {
-    /// What is stored about these ids; `lock` keeps others from changing it meanwhile.
-    pub async fn known(
-        &mut self,
-        ids: Texts<'_>,
-        lock: bool,
-    ) -> Result<HashMap<String, Known>, StoreError> {
-        let statement = if lock { LOCK_KNOWN } else { KNOWN };
-        let rows: Vec<(String, String, i64, Vec<u8>)> =
-            in_transaction!(self, statement, |sql, connection| {
-                sqlx::query_as(sql).bind(ids).fetch_all(connection).await?
-            });
-        let mut known = HashMap::with_capacity(rows.len());
-        for (id, status, observed_ms, hash) in rows {
-            let status = status.parse().map_err(StoreError::unreadable)?;
-            let row = Known {
-                status,
-                observed_ms,
-                hash,
-            };
-            known.insert(id, row);
-        }
-        Ok(known)
-    }
-
     /// Inserts rows; the ids that were not there come back.
     pub async fn insert(
         &mut self,
@@ -141,35 +177,37 @@ impl Transaction {
         self.insert(contents, progress).await
     }
 
-    /// Rewrites the content of rows that are known and locked, and nothing else of them.
-    pub async fn renew(&mut self, contents: &[&Content<'_>]) -> Result<(), StoreError> {
+    /// Rewrites a part of rows that are known and locked; as fetched at `fetched_at` (seconds), or leaving
+    /// how far they have come.
+    pub async fn rewrite(
+        &mut self,
+        contents: &[&Content<'_>],
+        part: Part,
+        fetched_at: Option<i64>,
+    ) -> Result<(), StoreError> {
         if contents.is_empty() {
             return Ok(());
         }
         match self {
             Transaction::Postgres(transaction) => {
-                postgres::submissions::renew(transaction, contents).await?;
+                postgres::submissions::rewrite(transaction, contents, part, fetched_at).await?;
             }
             Transaction::Sqlite(transaction) => {
-                sqlite::submissions::renew(transaction, contents).await?;
+                sqlite::submissions::rewrite(transaction, contents, part, fetched_at).await?;
             }
         }
         Ok(())
     }
 
-    /// Rewrites rows that are known and locked, as fetched.
-    pub async fn rewrite(&mut self, contents: &[&Content<'_>], now: i64) -> Result<(), StoreError> {
-        if contents.is_empty() {
+    /// Rows that are locked and were seen again as they are: when (milliseconds).
+    pub async fn seen_again(&mut self, rows: &[(&str, i64)]) -> Result<(), StoreError> {
+        if rows.is_empty() {
             return Ok(());
         }
-        match self {
-            Transaction::Postgres(transaction) => {
-                postgres::submissions::rewrite(transaction, contents, now).await?;
-            }
-            Transaction::Sqlite(transaction) => {
-                sqlite::submissions::rewrite(transaction, contents, now).await?;
-            }
-        }
+        let rows = json(rows)?;
+        in_transaction!(self, SEEN_AGAIN, |sql, connection| {
+            sqlx::query(sql).bind(rows).execute(connection).await?;
+        });
         Ok(())
     }
 
@@ -226,28 +264,6 @@ impl Transaction {
         }))
     }
 
-    /// Keeps objects that are no submission; returns how many were not kept before.
-    pub async fn keep_undecodable(
-        &mut self,
-        objects: impl Iterator<Item = &Undecodable>,
-    ) -> Result<i64, StoreError> {
-        let mut objects: Vec<_> = objects.map(|object| (hash(&object.raw), object)).collect();
-        objects.sort_by_key(|(hash, object)| (*hash, object.observed_ms));
-        let mut new = 0;
-        for (hash, object) in objects {
-            let times: Option<i64> = in_transaction!(self, KEEP_UNDECODABLE, |sql, connection| {
-                let query = sqlx::query_scalar(sql)
-                    .bind(hash.as_slice())
-                    .bind(object.raw.get())
-                    .bind(object.reason.replace('\0', ""))
-                    .bind(object.observed_ms);
-                query.fetch_optional(connection).await?
-            });
-            new += i64::from(times == Some(1));
-        }
-        Ok(new)
-    }
-
     /// Changes the counters; last, because in Postgres others wait for them until the end.
     pub async fn count(&mut self, deltas: Deltas) -> Result<(), StoreError> {
         if deltas.is_zero() {
@@ -259,6 +275,7 @@ impl Transaction {
                 .bind(deltas.fetched)
                 .bind(deltas.unavailable)
                 .bind(deltas.undecodable)
+                .bind(deltas.undecodable_bytes)
                 .bind(deltas.fetches);
             query.execute(connection).await?;
         });

@@ -11,6 +11,7 @@ mod backfills;
 mod backlog;
 mod contents;
 mod dead;
+mod encodings;
 mod faults;
 mod fetches;
 pub mod fixtures;
@@ -20,11 +21,13 @@ mod polls;
 mod proofs;
 mod random;
 mod reading;
+mod removals;
 mod schema;
 mod slices;
 mod speed;
 mod suspects;
 mod sweeps;
+mod undecodable;
 mod watched;
 
 /// Makes two tests of each function: one on SQLite, one on Postgres.

@@ -2,7 +2,7 @@
 //! <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format".
 
 use crate::store::content::Content;
-use crate::store::submissions::{COLUMNS, Progress};
+use crate::store::submissions::{COLUMNS, Part, Progress};
 use sqlx::Connection;
 use sqlx::error::ErrorKind;
 use sqlx::postgres::PgConnection;
@@ -15,7 +15,7 @@ static COPY: LazyLock<String> =
 /// No flags, no extension of the header.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
-const COLUMN_COUNT: i16 = 28;
+const COLUMN_COUNT: i16 = 33;
 
 /// Bytes that are sent at a time.
 const PART: usize = 256 * 1024;
@@ -85,6 +85,12 @@ fn encode(part: &mut Vec<u8>, row: &Content<'_>, progress: Progress) {
     integer(part, Some(row.observed_ms));
     field(part, Some(row.hash));
     text(part, Some(row.raw.get()));
+    integer(part, row.stored_content_ms(Part::All));
+    field(part, Some(row.completeness.as_number().to_be_bytes()));
+    integer(part, row.removed_ms());
+    let (hash, raw) = row.stored_removal(Part::All).unzip();
+    field(part, hash);
+    text(part, raw.map(|raw| raw.get()));
     integer(part, Some(progress.discovered_at));
     integer(part, progress.fetched_at);
     text(part, Some(progress.status.as_str()));

@@ -1,7 +1,7 @@
 //! Rows of `submissions` as arrays, one for each column: one statement, whatever the number of rows.
 
-use crate::store::content::Content;
-use crate::store::submissions::Progress;
+use crate::store::content::{Content, Hash};
+use crate::store::submissions::{COLUMNS, Part, Progress};
 use crate::submission::Submission;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -9,44 +9,38 @@ use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgConnection, PgHasArrayType, PgTypeInfo};
 use sqlx::query::Query;
 use sqlx::{Encode, Postgres, Row, Type};
+use std::sync::LazyLock;
 
-const INSERT: &str = "INSERT INTO submissions
-    (id, subreddit, author, title, selftext, url, permalink, domain, created_utc, score,
-     num_comments, upvote_ratio, over_18, spoiler, stickied, locked, is_self, link_flair_text,
-     edited, edited_at, removed_by, kind, observed_ms, raw_hash, raw,
-     discovered_at, fetched_at, status)
-    SELECT n.*, $26, $27, $28
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                $19, $20, $21, $22, $23, $24, $25) AS n
-    ON CONFLICT (id) DO NOTHING
-    RETURNING id";
+/// The first of [`COLUMNS`], which observations say; the parameters behind them say how far rows have come.
+const OBSERVED: usize = 30;
 
-/// Rewrites all that an observation says; `$set` is what else.
-macro_rules! rewriting {
-    ($set:literal) => {
-        concat!(
-            "UPDATE submissions AS s
-    SET subreddit = n.subreddit, author = n.author, title = n.title, selftext = n.selftext,
-        url = n.url, permalink = n.permalink, domain = n.domain, created_utc = n.created_utc,
-        score = n.score, num_comments = n.num_comments, upvote_ratio = n.upvote_ratio,
-        over_18 = n.over_18, spoiler = n.spoiler, stickied = n.stickied, locked = n.locked,
-        is_self = n.is_self, link_flair_text = n.link_flair_text, edited = n.edited,
-        edited_at = n.edited_at, removed_by = n.removed_by, kind = n.kind,
-        observed_ms = n.observed_ms, raw_hash = n.raw_hash, raw = n.raw",
-            $set,
-            "
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                $19, $20, $21, $22, $23, $24, $25)
-        AS n(id, subreddit, author, title, selftext, url, permalink, domain, created_utc, score,
-             num_comments, upvote_ratio, over_18, spoiler, stickied, locked, is_self,
-             link_flair_text, edited, edited_at, removed_by, kind, observed_ms, raw_hash, raw)
-    WHERE s.id = n.id"
-        )
-    };
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO submissions ({COLUMNS}) SELECT n.*, $31, $32, $33 FROM unnest({}) AS n
+         ON CONFLICT (id) DO NOTHING RETURNING id",
+        parameters()
+    )
+});
+
+/// In the order of [`Part::EACH`].
+static REWRITE: LazyLock<[String; 3]> = LazyLock::new(|| Part::EACH.map(|part| update(part, "")));
+static REWRITE_FETCHED: LazyLock<[String; 3]> =
+    LazyLock::new(|| Part::EACH.map(|part| update(part, ", fetched_at = $31, status = 'fetched'")));
+
+fn parameters() -> String {
+    let each: Vec<String> = (1..=OBSERVED).map(|place| format!("${place}")).collect();
+    each.join(", ")
 }
 
-const REWRITE: &str = rewriting!(", fetched_at = $26, status = 'fetched'");
-const RENEW: &str = rewriting!("");
+fn update(part: Part, and: &str) -> String {
+    let columns: Vec<&str> = COLUMNS.split(", ").take(OBSERVED).collect();
+    format!(
+        "UPDATE submissions AS s SET {}{and} FROM unnest({}) AS n({}) WHERE s.id = n.id",
+        part.assignments("s", "n"),
+        parameters(),
+        columns.join(", ")
+    )
+}
 
 /// Rows of one statement. They are copied twice on their way to the server, so more at a time would
 /// cost memory, and fewer more round trips.
@@ -81,7 +75,7 @@ pub(in crate::store) async fn insert(
 ) -> Result<Vec<String>, sqlx::Error> {
     let mut inserted = Vec::with_capacity(contents.len());
     for contents in contents.chunks(ROWS) {
-        let query = bind(sqlx::query(INSERT), contents)
+        let query = bind(sqlx::query(INSERT.as_str()), contents, Part::All)
             .bind(progress.discovered_at)
             .bind(progress.fetched_at)
             .bind(progress.status.as_str());
@@ -95,21 +89,20 @@ pub(in crate::store) async fn insert(
 pub(in crate::store) async fn rewrite(
     connection: &mut PgConnection,
     contents: &[&Content<'_>],
-    now: i64,
+    part: Part,
+    fetched_at: Option<i64>,
 ) -> Result<(), sqlx::Error> {
+    let texts = match fetched_at {
+        Some(_) => &*REWRITE_FETCHED,
+        None => &*REWRITE,
+    };
+    let text = texts[part as usize].as_str();
     for contents in contents.chunks(ROWS) {
-        let query = bind(sqlx::query(REWRITE), contents).bind(now);
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
-pub(in crate::store) async fn renew(
-    connection: &mut PgConnection,
-    contents: &[&Content<'_>],
-) -> Result<(), sqlx::Error> {
-    for contents in contents.chunks(ROWS) {
-        let query = bind(sqlx::query(RENEW), contents);
+        let query = bind(sqlx::query(text), contents, part);
+        let query = match fetched_at {
+            Some(at) => query.bind(at),
+            None => query,
+        };
         query.execute(&mut *connection).await?;
     }
     Ok(())
@@ -117,8 +110,8 @@ pub(in crate::store) async fn renew(
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
-/// Binds `$1` to `$25`.
-fn bind<'q>(query: Statement<'q>, contents: &[&Content<'_>]) -> Statement<'q> {
+/// Binds `$1` to `$30`.
+fn bind<'q>(query: Statement<'q>, contents: &[&Content<'_>], part: Part) -> Statement<'q> {
     let text = |query: Statement<'q>, field: fn(&Submission) -> Option<&str>| {
         let column: Vec<Option<&str>> = contents.iter().map(|row| field(&row.fields)).collect();
         query.bind(column)
@@ -158,5 +151,26 @@ fn bind<'q>(query: Statement<'q>, contents: &[&Content<'_>]) -> Statement<'q> {
     let query = integer(query, |fields| fields.edited_at);
     let query = text(query, |fields| fields.removed_by.as_deref());
     let query = text(query, |fields| Some(fields.kind.as_str()));
-    query.bind(observed).bind(hashes).bind(raw)
+    let (mut content, mut removed) = (Vec::new(), Vec::new());
+    let (mut removed_hashes, mut removed_raw) = (Vec::new(), Vec::new());
+    for row in contents {
+        content.push(row.stored_content_ms(part));
+        removed.push(row.removed_ms());
+        let (hash, raw) = row.stored_removal(part).unzip();
+        removed_hashes.push(hash.map(Hash::as_slice));
+        removed_raw.push(raw.map(|raw| Json(raw.get())));
+    }
+    let completeness: Vec<i16> = contents
+        .iter()
+        .map(|row| row.completeness.as_number())
+        .collect();
+    query
+        .bind(observed)
+        .bind(hashes)
+        .bind(raw)
+        .bind(content)
+        .bind(completeness)
+        .bind(removed)
+        .bind(removed_hashes)
+        .bind(removed_raw)
 }

@@ -3,7 +3,7 @@
 
 use crate::store::Status;
 use crate::store::content::Content;
-use crate::store::submissions::{COLUMNS, Progress};
+use crate::store::submissions::{COLUMNS, Part, Progress};
 use sqlx::Sqlite;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
@@ -16,20 +16,18 @@ static INSERT: LazyLock<[String; 3]> =
     LazyLock::new(|| SIZES.map(|rows| text(rows, "DO NOTHING".to_owned())));
 
 /// Inserting over a row is how SQLite updates many rows with different values at once. When it was
-/// discovered stays as it is.
-static REWRITE: LazyLock<[String; 3]> = LazyLock::new(|| overwriting(&["id", "discovered_at"]));
+/// discovered stays as it is. In the order of [`Part::EACH`].
+static REWRITE: LazyLock<[[String; 3]; 3]> =
+    LazyLock::new(|| Part::EACH.map(|part| overwriting(part, "")));
 
-static RENEW: LazyLock<[String; 3]> =
-    LazyLock::new(|| overwriting(&["id", "discovered_at", "fetched_at", "status"]));
+static REWRITE_FETCHED: LazyLock<[[String; 3]; 3]> = LazyLock::new(|| {
+    let and = ", fetched_at = excluded.fetched_at, status = excluded.status";
+    Part::EACH.map(|part| overwriting(part, and))
+});
 
-fn overwriting(but: &[&str]) -> [String; 3] {
-    let set: Vec<String> = COLUMNS
-        .split(", ")
-        .filter(|column| !but.contains(column))
-        .map(|column| format!("{column} = excluded.{column}"))
-        .collect();
-    let action = format!("DO UPDATE SET {}", set.join(", "));
-    SIZES.map(|rows| text(rows, action.clone()))
+fn overwriting(part: Part, and: &str) -> [String; 3] {
+    let set = part.assignments("submissions", "excluded");
+    SIZES.map(|rows| text(rows, format!("DO UPDATE SET {set}{and}")))
 }
 
 fn text(rows: usize, action: String) -> String {
@@ -44,7 +42,7 @@ pub(in crate::store) async fn insert(
     contents: &[&Content<'_>],
     progress: Progress,
 ) -> Result<Vec<String>, sqlx::Error> {
-    run(connection, &INSERT, contents, progress).await?;
+    run(connection, &INSERT, contents, Part::All, progress).await?;
     // The transaction holds the only write lock and has looked before: all of them were new.
     Ok(contents.iter().map(|row| row.id().to_owned()).collect())
 }
@@ -52,33 +50,36 @@ pub(in crate::store) async fn insert(
 pub(in crate::store) async fn rewrite(
     connection: &mut SqliteConnection,
     contents: &[&Content<'_>],
-    now: i64,
+    part: Part,
+    fetched_at: Option<i64>,
 ) -> Result<(), sqlx::Error> {
-    let progress = Progress {
-        status: Status::Fetched,
-        discovered_at: now,
-        fetched_at: Some(now),
+    let (texts, progress) = match fetched_at {
+        Some(at) => {
+            let progress = Progress {
+                status: Status::Fetched,
+                discovered_at: at,
+                fetched_at,
+            };
+            (&*REWRITE_FETCHED, progress)
+        }
+        None => {
+            // Checked, as if a row were inserted, and not written.
+            let progress = Progress {
+                status: Status::Discovered,
+                discovered_at: 0,
+                fetched_at: None,
+            };
+            (&*REWRITE, progress)
+        }
     };
-    run(connection, &REWRITE, contents, progress).await
-}
-
-pub(in crate::store) async fn renew(
-    connection: &mut SqliteConnection,
-    contents: &[&Content<'_>],
-) -> Result<(), sqlx::Error> {
-    // Checked, as if a row were inserted, and not written.
-    let progress = Progress {
-        status: Status::Discovered,
-        discovered_at: 0,
-        fetched_at: None,
-    };
-    run(connection, &RENEW, contents, progress).await
+    run(connection, &texts[part as usize], contents, part, progress).await
 }
 
 async fn run(
     connection: &mut SqliteConnection,
     statements: &'static [String; 3],
     mut contents: &[&Content<'_>],
+    part: Part,
     progress: Progress,
 ) -> Result<(), sqlx::Error> {
     for (size, statement) in SIZES.into_iter().zip(statements) {
@@ -88,7 +89,7 @@ async fn run(
             }
             let mut query = sqlx::query(statement.as_str());
             for row in rows {
-                query = bind(query, row, progress);
+                query = bind(query, row, part, progress);
             }
             query.execute(&mut *connection).await?;
             contents = rest;
@@ -101,9 +102,11 @@ async fn run(
 fn bind<'q>(
     query: Query<'q, Sqlite, SqliteArguments>,
     row: &Content<'_>,
+    part: Part,
     progress: Progress,
 ) -> Query<'q, Sqlite, SqliteArguments> {
     let fields = &*row.fields;
+    let (removed_hash, removed_raw) = row.stored_removal(part).unzip();
     query
         .bind(fields.id.as_str())
         .bind(fields.subreddit.as_deref())
@@ -130,6 +133,11 @@ fn bind<'q>(
         .bind(row.observed_ms)
         .bind(row.hash.as_slice())
         .bind(row.raw.get())
+        .bind(row.stored_content_ms(part))
+        .bind(row.completeness.as_number())
+        .bind(row.removed_ms())
+        .bind(removed_hash.map(|hash| hash.as_slice()))
+        .bind(removed_raw.map(|raw| raw.get()))
         .bind(progress.discovered_at)
         .bind(progress.fetched_at)
         .bind(progress.status.as_str())

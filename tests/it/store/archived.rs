@@ -51,6 +51,7 @@ pub fn stored(fresh: u64, renewed: u64, known: u64) -> ArchiveStored {
         fresh,
         renewed,
         known,
+        ..ArchiveStored::default()
     }
 }
 
@@ -290,18 +291,12 @@ async fn recorded_submissions_come_back_byte_for_byte_from_an_archive(world: Wor
     let Some(observations) = super::contents::recorded() else {
         return;
     };
-    let mut newest = BTreeMap::new();
     let mut fresh = 0;
     for batch in observations.chunks(2000) {
         fresh += archive(&world, batch).await.fresh;
     }
-    for observation in &observations {
-        newest.insert(observation.submission.id.clone(), observation);
-    }
-    assert_eq!(fresh, newest.len() as u64);
-    for observation in newest.values() {
-        same(&world, observation).await;
-    }
+    let stored = super::contents::recorded_stand(&world, &observations).await;
+    assert_eq!(fresh, stored as u64);
 }
 
 /// How something was seen.

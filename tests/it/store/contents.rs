@@ -2,7 +2,8 @@
 
 use super::conformance;
 use super::fixtures::{NOW, World, id, raw, seen_with};
-use freshet::submission::{Observation, decode};
+use freshet::submission::{Observation, SubmissionId, decode};
+use std::collections::HashMap;
 
 conformance!(
     every_column_comes_back_as_it_was_observed,
@@ -155,15 +156,29 @@ async fn recorded_submissions_come_back_byte_for_byte(world: World) {
     for batch in observations.chunks(500) {
         world.fetch(batch).await;
     }
-    let mut newest = std::collections::HashMap::new();
-    for observation in &observations {
-        newest.insert(observation.submission.id.clone(), observation);
-    }
-    for observation in newest.values() {
-        same(&world, observation).await;
-    }
+    let stored = recorded_stand(&world, &observations).await;
     assert_eq!(
         world.store.totals().await.unwrap().fetched,
-        newest.len() as i64
+        i64::try_from(stored).unwrap()
     );
+}
+
+/// Of each id the most complete copy stands, and beside it what was seen last; how many ids there are.
+pub async fn recorded_stand(world: &World, observations: &[Observation]) -> usize {
+    let mut of_each: HashMap<&SubmissionId, (&Observation, &Observation)> = HashMap::new();
+    for seen in observations {
+        let (copy, last) = of_each.entry(&seen.submission.id).or_insert((seen, seen));
+        *last = seen;
+        if seen.submission.completeness() >= copy.submission.completeness() {
+            *copy = seen;
+        }
+    }
+    for (copy, last) in of_each.values() {
+        if copy.observed_ms == last.observed_ms {
+            same(world, copy).await;
+        } else {
+            super::removals::in_its_row(world, copy, last).await;
+        }
+    }
+    of_each.len()
 }

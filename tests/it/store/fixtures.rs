@@ -30,6 +30,11 @@ impl World {
         World::open(fresh_database().await, None).await
     }
 
+    /// A Postgres database that is there and empty.
+    pub async fn at(url: String) -> World {
+        World::open(url, None).await
+    }
+
     async fn open(url: String, folder: Option<tempfile::TempDir>) -> World {
         let store = Store::connect(&url, 8).await.unwrap();
         store.migrate().await.unwrap();

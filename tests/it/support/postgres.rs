@@ -27,6 +27,11 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// The URL of an empty database that no other test uses.
 pub async fn fresh_database() -> String {
+    database_in("UTF8").await
+}
+
+/// The same, in another encoding.
+pub async fn database_in(encoding: &str) -> String {
     let server = tokio::task::spawn_blocking(|| SHARED.get_or_init(PostgresServer::start))
         .await
         .expect("the server starts");
@@ -35,7 +40,9 @@ pub async fn fresh_database() -> String {
         .await
         .expect("the server answers");
     connection
-        .execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(sqlx::AssertSqlSafe(format!(
+            "CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0"
+        )))
         .await
         .expect("a database is made");
     connection.close().await.expect("the connection closes");
