@@ -40,6 +40,7 @@ mod submissions;
 mod subreddits;
 mod sweeps;
 mod undecodable;
+mod unstored;
 mod windows;
 
 pub use archived::{ArchiveRecord, ArchiveStored};

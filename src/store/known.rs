@@ -77,7 +77,9 @@ macro_rules! known {
              CASE WHEN completeness IS NULL THEN title END,
              CASE WHEN completeness IS NULL
                   THEN CASE WHEN length(selftext) > 1000 THEN 'long' ELSE selftext END END,
-             CASE WHEN completeness IS NULL THEN url END, is_self, removed_by
+             CASE WHEN completeness IS NULL THEN url END,
+             CASE WHEN completeness IS NULL THEN is_self END,
+             CASE WHEN completeness IS NULL THEN removed_by END
              FROM submissions ",
             $rest
         )

@@ -44,7 +44,8 @@ impl Transaction {
 }
 
 impl Store {
-    /// Records what a backfill proves as a whole, and why not more; how many gaps that closed.
+    /// Records what a backfill proves as a whole but for the seconds of what was not stored, and why not
+    /// more; how many gaps that closed.
     ///
     /// # Errors
     /// As the database answers; then nothing was recorded, or all of it where the answer was lost.
@@ -58,8 +59,9 @@ impl Store {
     ) -> Result<u64, StoreError> {
         within_deadline(async {
             let mut transaction = self.begin().await?;
+            let proven = transaction.without_unstored(backfill, proven).await?;
             let gaps_repaired = transaction
-                .prove(subreddit, proven, now_ms.div_euclid(1000))
+                .prove(subreddit, &proven, now_ms.div_euclid(1000))
                 .await?;
             let seconds: i64 = proven.iter().map(|it| it.end - it.start).sum();
             in_transaction!(&mut transaction, NOTE, |sql, connection| {

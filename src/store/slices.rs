@@ -301,6 +301,9 @@ impl Store {
             let mut deltas = Deltas::default();
             let archived = transaction.archive(record, &batch, &mut deltas).await?;
             transaction.step(step, &archived).await?;
+            transaction
+                .note_unstored(step.claim.backfill, record, &batch)
+                .await?;
             let gaps_repaired = match step.end {
                 Some(end) => {
                     transaction
@@ -418,8 +421,9 @@ impl Transaction {
         now_ms: i64,
     ) -> Result<u64, StoreError> {
         let (name, now) = (claim.subreddit.as_str(), now_ms.div_euclid(1000));
-        let gaps_repaired = self.prove(name, end.proven, now).await?;
-        let proven: i64 = end.proven.iter().map(|it| it.end - it.start).sum();
+        let all_proven = self.without_unstored(claim.backfill, end.proven).await?;
+        let gaps_repaired = self.prove(name, &all_proven, now).await?;
+        let proven: i64 = all_proven.iter().map(|it| it.end - it.start).sum();
         in_transaction!(self, END, |sql, connection| {
             let query = sqlx::query(sql)
                 .bind(claim.id)

@@ -195,4 +195,41 @@ proptest! {
         }
         costs_only(&changed, &object.to_string());
     }
+
+    #[test]
+    fn an_object_says_the_same_escaped_or_not(
+        texts in proptest::collection::vec("[a&<>;mpltgq ]{0,12}", 5),
+    ) {
+        let mut object = real();
+        let fields = ["title", "selftext", "url", "link_flair_text", "domain"];
+        for (field, text) in fields.iter().zip(texts) {
+            object[*field] = Value::from(text);
+        }
+        let plain = read(&object.to_string(), true).unwrap().submission;
+        let read = read(&escaped(&object).to_string(), true).unwrap().submission;
+        prop_assert_eq!(columns(&plain), columns(&read));
+        for field in fields {
+            let written = format!("{:?}", object[field].as_str());
+            let column = columns(&read).into_iter().find(|it| it.0 == field).unwrap();
+            prop_assert_eq!(column.1, written);
+        }
+    }
+}
+
+/// As Reddit sends it where nobody asks for `raw_json=1`.
+fn escaped(value: &Value) -> Value {
+    let text = |text: &str| {
+        text.replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+    };
+    match value {
+        Value::String(it) => Value::from(text(it)),
+        Value::Array(them) => them.iter().map(escaped).collect(),
+        Value::Object(them) => them
+            .iter()
+            .map(|(name, it)| (name.clone(), escaped(it)))
+            .collect(),
+        other => other.clone(),
+    }
 }

@@ -2,11 +2,12 @@
 
 use super::archived::record;
 use super::conformance;
-use super::fixtures::{NOW, World, id, interval, name, seen};
+use super::fixtures::{NOW, World, id, interval, name, raw, seen};
 use freshet::store::{
-    BackfillFilter, BackfillState, NewBackfill, NewSlice, SliceClaim, SliceDue, SliceEnd,
-    SliceStep, SliceStored, Split,
+    ArchiveRecord, BackfillFilter, BackfillState, NewBackfill, NewSlice, SliceClaim, SliceDue,
+    SliceEnd, SliceStep, SliceStored, Split,
 };
+use freshet::submission::{Refusal, Undecodable, decode};
 
 conformance!(
     no_more_slices_are_handed_out_than_may_be_done_at_once,
@@ -17,6 +18,7 @@ conformance!(
     the_end_of_the_last_slice_is_the_end_and_what_it_proved_is_covered,
     resuming_while_slices_are_recorded_hinders_neither,
     what_fails_as_a_whole_is_split_until_it_is_one_second,
+    the_seconds_of_what_is_not_stored_are_not_proven,
 );
 
 const LEASE: i64 = 20_000;
@@ -376,4 +378,51 @@ async fn what_fails_as_a_whole_is_split_until_it_is_one_second(world: World) {
     let covered =
         world.number("SELECT CAST(sum(covered_end - covered_start) AS bigint) FROM coverage");
     assert_eq!(covered.await, 19);
+}
+
+async fn the_seconds_of_what_is_not_stored_are_not_proven(world: World) {
+    let backfill = begun(&world, 1, 1).await;
+    let slices = world.store.claim_slices(NOW, 10).await.unwrap();
+    let claim = claim(&world, slices[0], NOW).await.unwrap();
+    let at = |id: &str, second: i64, more: &str| {
+        let json = format!(r#"{{"id":"{id}","created_utc":{second},"subreddit":"rust"{more}}}"#);
+        decode(raw(&json), NOW).unwrap()
+    };
+    let deep = format!(r#","x":{}{}"#, "[".repeat(600), "]".repeat(600));
+    let kept = [at("a1", 2, ""), at("a2", 4, &deep)];
+    let rejected = at("a3", 7, "");
+    let rejected = Undecodable::new(rejected.raw, Refusal::NotStored, "refused", NOW);
+    let comment = raw(r#"{"id":"c1","name":"t1_c1","created_utc":8}"#);
+    let comment = decode(comment, NOW).unwrap_err();
+    let proven = [interval(claim.slice_start, claim.slice_end)];
+    // The end comes with another step than they did.
+    for ends in [false, true] {
+        let step = SliceStep {
+            claim: &claim,
+            reached: if ends { claim.slice_end } else { 9 },
+            listed: 2,
+            refused: 1,
+            requests: 1,
+            claimed_until_ms: NOW + LEASE,
+            end: ends.then_some(SliceEnd {
+                proven: &proven,
+                reason: None,
+            }),
+        };
+        let apart = [rejected.clone(), comment.clone()];
+        let kept = ArchiveRecord {
+            undecodable: if ends { &[] } else { &apart },
+            ..record(if ends { &[] } else { &kept })
+        };
+        let stored = world
+            .store
+            .record_slice(&step, &kept)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(stored.archived.refused, u64::from(!ends));
+    }
+    let covered = world.store.coverage(&name("rust")).await.unwrap();
+    assert_eq!(covered, [(0, 4), (5, 7), (8, 10)]);
+    assert_eq!(state(&world, backfill).await.state, "done");
 }

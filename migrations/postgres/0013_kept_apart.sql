@@ -5,3 +5,11 @@ UPDATE counters SET undecodable_bytes = (SELECT coalesce(sum(octet_length(raw) +
 WHERE slot = 0;
 
 CREATE INDEX undecodable_by_age ON undecodable (last_seen_ms, hash);
+
+-- When submissions were created that a backfill met and the database did not take: it does not prove their
+-- seconds.
+CREATE TABLE unstored (
+    backfill bigint NOT NULL REFERENCES backfills (id),
+    created_utc bigint NOT NULL,
+    PRIMARY KEY (backfill, created_utc)
+);

@@ -1,0 +1,80 @@
+//! Submissions that a backfill met and that are not stored: what it proves leaves out their seconds.
+
+use super::content::Batch;
+use super::statement::{Dialects, Transaction, in_transaction};
+use super::submissions::json;
+use super::{ArchiveRecord, Interval, StoreError};
+use crate::submission::decode;
+
+const NOTE: Dialects = Dialects {
+    postgres: "INSERT INTO unstored (backfill, created_utc)
+     SELECT $1, value::text::bigint FROM json_array_elements($2::text::json)
+     ON CONFLICT DO NOTHING",
+    sqlite: "INSERT INTO unstored (backfill, created_utc)
+     SELECT $1, value FROM json_each($2) WHERE true
+     ON CONFLICT DO NOTHING",
+};
+const WITHIN: Dialects = Dialects::same(
+    "SELECT created_utc FROM unstored
+     WHERE backfill = $1 AND created_utc >= $2 AND created_utc < $3 ORDER BY created_utc",
+);
+
+impl Transaction {
+    /// Notes what of a record is a submission and not stored as one: nested too deep, or refused by the
+    /// database before and kept raw.
+    pub(super) async fn note_unstored(
+        &mut self,
+        backfill: i64,
+        record: &ArchiveRecord<'_>,
+        batch: &Batch<'_>,
+    ) -> Result<(), StoreError> {
+        let too_deep = batch.too_deep.iter();
+        let too_deep = too_deep.filter_map(|place| record.observations.get(*place));
+        let mut seconds: Vec<i64> = too_deep.map(|it| it.submission.created_utc).collect();
+        for refused in record.undecodable {
+            if refused.cause.is_a_submission()
+                && let Ok(it) = decode(refused.raw.clone(), refused.observed_ms)
+            {
+                seconds.push(it.submission.created_utc);
+            }
+        }
+        if seconds.is_empty() {
+            return Ok(());
+        }
+        seconds.sort_unstable();
+        seconds.dedup();
+        let seconds = json(&seconds)?;
+        in_transaction!(self, NOTE, |sql, connection| {
+            let query = sqlx::query(sql).bind(backfill).bind(seconds);
+            query.execute(connection).await?;
+        });
+        Ok(())
+    }
+
+    /// What is left of what a backfill proves without the seconds that were noted.
+    pub(super) async fn without_unstored(
+        &mut self,
+        backfill: i64,
+        proven: &[Interval],
+    ) -> Result<Vec<Interval>, StoreError> {
+        let mut left = Vec::with_capacity(proven.len());
+        for interval in proven {
+            let seconds: Vec<i64> = in_transaction!(self, WITHIN, |sql, connection| {
+                let query = sqlx::query_scalar(sql)
+                    .bind(backfill)
+                    .bind(interval.start)
+                    .bind(interval.end);
+                query.fetch_all(connection).await?
+            });
+            let mut start = interval.start;
+            for second in seconds {
+                left.push(Interval { start, end: second });
+                start = second + 1;
+            }
+            let end = interval.end;
+            left.push(Interval { start, end });
+        }
+        left.retain(|it| !it.is_empty());
+        Ok(left)
+    }
+}
