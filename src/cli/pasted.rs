@@ -33,14 +33,8 @@ impl FromStr for Subreddits {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Subreddits, String> {
-        // An address may hold a comma in what follows the name, and then it is no separator.
-        let parts: Vec<&str> = if text.contains("://") && !text.contains([' ', '\t', '\n']) {
-            vec![text]
-        } else {
-            text.split(',').collect()
-        };
         let mut names = Vec::new();
-        for part in parts.into_iter().map(str::trim).filter(|it| !it.is_empty()) {
+        for part in parts(text) {
             names.extend(several(part)?);
         }
         if names.is_empty() {
@@ -53,6 +47,22 @@ impl FromStr for Subreddits {
         names.retain(|name: &SubredditName| seen.insert(name.clone()));
         Ok(Subreddits(names))
     }
+}
+
+/// What commas separate. Within the query of an address a comma separates nothing, unless a space or
+/// another address follows.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    for (comma, _) in text.match_indices(',') {
+        let (part, next) = (&text[start..comma], &text[comma + 1..]);
+        let apart = next.starts_with(char::is_whitespace) || next.starts_with("http");
+        if apart || !part.contains(['?', '#']) {
+            parts.push(part);
+            start = comma + 1;
+        }
+    }
+    parts.push(&text[start..]);
+    parts.into_iter().map(str::trim).filter(|it| !it.is_empty())
 }
 
 /// All of several arguments, each once.
@@ -257,6 +267,9 @@ mod tests {
             "https://old.reddit.com/r/ab%2Bcd",
             "reddit.com/r/ab, reddit.com/r/cd",
             "https://reddit.com/r/ab, https://reddit.com/r/cd",
+            "https://reddit.com/r/ab,https://reddit.com/r/cd",
+            "reddit.com/r/ab?sort=x,y, reddit.com/r/cd?z,",
+            "https://reddit.com/r/ab?x=1,2,http://reddit.com/r/cd#a,b",
         ] {
             assert_eq!(read(text), ["ab", "cd"], "{text}");
         }
@@ -275,7 +288,7 @@ mod tests {
             ("a b", "no subreddit's name"),
             ("x?y=z&", "no subreddit's name"),
             ("ab/cd", "is no subreddit"),
-            ("../x", "is no subreddit"),
+            ("../x", "not an address of Reddit"),
             ("https://www.reddit.com/", "is no subreddit"),
             (
                 "https://www.reddit.com/r/rust/comments/1abc23/a_title/",

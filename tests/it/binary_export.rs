@@ -7,6 +7,7 @@ use freshet::submission::Observation;
 use parquet::file::reader::SerializedFileReader;
 use parquet::record::{Field, Row};
 use serde_json::{Value, json};
+use sqlx::Connection;
 use std::fs::File;
 use std::path::Path;
 use tokio::io::AsyncReadExt;
@@ -260,6 +261,27 @@ async fn exported_ids_equal_stored_ids_whatever_sqlite_holds() {
 #[tokio::test]
 async fn exported_ids_equal_stored_ids_whatever_postgres_holds() {
     exported_ids_equal_stored_ids(World::postgres().await).await;
+}
+
+#[tokio::test]
+async fn every_column_of_the_table_can_be_exported() {
+    let (home, world) = (Home::new(), World::sqlite().await);
+    let mut connection = sqlx::SqliteConnection::connect(&world.url).await.unwrap();
+    let names: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM pragma_table_info('submissions') ORDER BY cid")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    // What these say is about the row and not about the submission.
+    let own = ["observed_ms", "raw_hash"];
+    let names: Vec<&str> = names
+        .iter()
+        .map(String::as_str)
+        .filter(|it| !own.contains(it))
+        .collect();
+    let columns = names.join(",");
+    let told = export(&home, &world, &["--format", "csv", "--columns", &columns]).await;
+    assert_eq!(told.ended_with(0).stdout, format!("{columns}\n"));
 }
 
 #[tokio::test]

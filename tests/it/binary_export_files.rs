@@ -5,7 +5,7 @@ use super::support::binary::{Finished, Home, PATIENCE, Process};
 use freshet::submission::Observation;
 use serde_json::Value;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use tokio::process::Command;
 
@@ -53,6 +53,8 @@ async fn a_file_keeps_its_mode_its_link_and_its_neighbours() {
     let (home, world) = (Home::new(), world(3).await);
     let private = home.write("private.ndjson", "the last one");
     fs::set_permissions(&private, Permissions::from_mode(0o600)).unwrap();
+    // Where the tests may: only the superuser gives files away.
+    let given_away = chown(&private, Some(12_345), Some(12_345)).is_ok();
     // A file of the user that another program would take for its own.
     let neighbour = home.write("neighbour", "mine");
     symlink(&neighbour, home.path().join("private.ndjson.partial")).unwrap();
@@ -60,7 +62,10 @@ async fn a_file_keeps_its_mode_its_link_and_its_neighbours() {
         .await
         .ended_with(0);
     assert_eq!(objects(&private), Some(3));
-    assert_eq!(fs::metadata(&private).unwrap().mode() & 0o777, 0o600);
+    let known = fs::metadata(&private).unwrap();
+    assert_eq!(known.mode() & 0o777, 0o600);
+    assert_eq!(known.uid() == 12_345, given_away);
+    assert_eq!(known.gid() == 12_345, given_away);
     assert_eq!(fs::read_to_string(&neighbour).unwrap(), "mine");
 
     // A chain of links, the last of which leads nowhere yet.
@@ -109,6 +114,18 @@ async fn what_cannot_be_written_is_named_and_left_as_it_is() {
         .await
         .ended_with(1)
         .says(&["/dev/full cannot be written", "No space left"]);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_grow_leaves_the_last_export() {
+    let (home, world) = (Home::new(), world(4000).await);
+    let kept = home.write("all.ndjson", "the last one");
+    // As on a full disk, which a test cannot have: 256 kB at most, of more than 2 MB.
+    let told = shell(&home, &world, "ulimit -f 500; EXPORT -o all.ndjson").await;
+    told.ended_with(1)
+        .says(&["all.ndjson cannot be written", "File too large"]);
+    assert_eq!(fs::read_to_string(kept).unwrap(), "the last one");
+    assert_eq!(names(&home), ["all.ndjson"]);
 }
 
 #[tokio::test]
