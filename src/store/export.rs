@@ -13,13 +13,14 @@ mod cells;
 
 pub use cells::{Cell, CellType};
 
+use super::statement::Dialects;
 use super::{Postgres, Sqlite, Store, StoreError, within_deadline};
 use cells::{pg_cell, sqlite_stored};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgRow, PgTypeInfo};
 use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteRow, SqliteTypeInfo};
-use sqlx::{AssertSqlSafe, Encode, Row, Type};
+use sqlx::{Encode, Row, Type};
 
 /// Which rows and columns are read.
 #[derive(Debug, Clone)]
@@ -100,6 +101,82 @@ impl Store {
     }
 }
 
+/// What a page holds of each row; `raw`, the greatest by far, only where it is wanted ($6).
+macro_rules! cells {
+    () => {
+        "id, subreddit, author, title, selftext, url, permalink, domain, created_utc, score, num_comments, \
+         upvote_ratio, over_18, spoiler, stickied, locked, is_self, link_flair_text, edited, edited_at, \
+         removed_by, kind, discovered_at, fetched_at, status, CASE WHEN $6 THEN raw END AS raw"
+    };
+}
+
+// $1 subreddit, $2 and $4 the last row's creation and id, $3 the end, $5 rows at most, $7 whether no row
+// was read yet. Along the index (lower(subreddit), created_utc).
+
+const POSTGRES_OF_SUBREDDIT: &str = concat!(
+    "SELECT ",
+    cells!(),
+    " FROM submissions
+      WHERE lower(subreddit) = $1 AND created_utc BETWEEN $2 AND $3
+        AND ($7 OR created_utc > $2 OR id > $4)
+      ORDER BY created_utc, id LIMIT $5"
+);
+const POSTGRES_OF_NONE: &str = concat!(
+    "SELECT ",
+    cells!(),
+    " FROM submissions
+      WHERE lower(subreddit) IS NULL AND $1 = '' AND created_utc BETWEEN $2 AND $3
+        AND ($7 OR created_utc > $2 OR id > $4)
+      ORDER BY created_utc, id LIMIT $5"
+);
+// For SQLite numbers are less than any text, and texts less than any blob.
+const SQLITE_OF_SUBREDDIT: &str = concat!(
+    "SELECT ",
+    cells!(),
+    ", CAST(id AS BLOB) AS position_id, rowid AS position_row FROM submissions
+      WHERE lower(subreddit) = CAST($1 AS TEXT) AND created_utc >= $2 AND created_utc < $3
+        AND ($7 OR created_utc > $2 OR CAST(id AS BLOB) > $4)
+      ORDER BY created_utc, CAST(id AS BLOB) LIMIT $5"
+);
+const SQLITE_OF_NONE: &str = concat!(
+    "SELECT ",
+    cells!(),
+    ", CAST(id AS BLOB) AS position_id, rowid AS position_row FROM submissions
+      WHERE lower(subreddit) IS NULL AND $1 = x'' AND created_utc >= $2 AND created_utc < $3
+        AND ($7 OR created_utc > $2 OR CAST(id AS BLOB) > $4)
+      ORDER BY created_utc, CAST(id AS BLOB) LIMIT $5"
+);
+const UNTIMED_OF_SUBREDDIT: &str = concat!(
+    "SELECT ",
+    cells!(),
+    ", CAST(id AS BLOB) AS position_id, rowid AS position_row FROM submissions
+      WHERE lower(subreddit) = CAST($1 AS TEXT) AND created_utc >= $3 AND rowid > $2
+        AND ($7 OR $4 = x'')
+      ORDER BY rowid LIMIT $5"
+);
+const UNTIMED_OF_NONE: &str = concat!(
+    "SELECT ",
+    cells!(),
+    ", CAST(id AS BLOB) AS position_id, rowid AS position_row FROM submissions
+      WHERE lower(subreddit) IS NULL AND $1 = x'' AND created_utc >= $3 AND rowid > $2
+        AND ($7 OR $4 = x'')
+      ORDER BY rowid LIMIT $5"
+);
+
+// The first name may be the empty one. One look into the index for each name.
+const FIRST_SUBREDDIT: Dialects = Dialects {
+    postgres: "SELECT lower(subreddit) FROM submissions
+               WHERE lower(subreddit) >= $1 ORDER BY lower(subreddit) LIMIT 1",
+    sqlite: "SELECT CAST(lower(subreddit) AS BLOB) FROM submissions
+             WHERE lower(subreddit) >= CAST($1 AS TEXT) ORDER BY lower(subreddit) LIMIT 1",
+};
+const NEXT_SUBREDDIT: Dialects = Dialects {
+    postgres: "SELECT lower(subreddit) FROM submissions
+               WHERE lower(subreddit) > $1 ORDER BY lower(subreddit) LIMIT 1",
+    sqlite: "SELECT CAST(lower(subreddit) AS BLOB) FROM submissions
+             WHERE lower(subreddit) > CAST($1 AS TEXT) ORDER BY lower(subreddit) LIMIT 1",
+};
+
 impl Reader {
     /// The next rows, at most so many; none at the end. After an error the same page is read again.
     ///
@@ -144,41 +221,26 @@ impl Reader {
         if let Some(given) = &mut self.given {
             return Ok(given.pop().map(Some));
         }
-        let after = match after {
-            None => None,
-            Some(Some(name)) => Some(name.as_slice()),
+        let (statement, after) = match after {
+            None => (FIRST_SUBREDDIT, [].as_slice()),
+            Some(Some(name)) => (NEXT_SUBREDDIT, name.as_slice()),
             // The rows without a subreddit come last.
             Some(None) => return Ok(None),
         };
-        // The first may be the empty name, which is not above itself.
-        let above = if after.is_some() { ">" } else { ">=" };
-        let after = after.unwrap_or_default();
-        let name: Option<Vec<u8>> = match &self.store {
-            Store::Postgres(Postgres { pool }) => {
-                let sql = format!(
-                    "SELECT lower(subreddit) FROM submissions WHERE lower(subreddit) {above} $1
-                     ORDER BY lower(subreddit) LIMIT 1"
-                );
-                within_deadline(async {
-                    let query = sqlx::query(AssertSqlSafe(sql)).bind(TextBytes(after));
+        let name = within_deadline(async {
+            Ok(match &self.store {
+                Store::Postgres(Postgres { pool, .. }) => {
+                    let query = sqlx::query(statement.postgres).bind(TextBytes(after));
                     let row = query.fetch_optional(pool).await?;
-                    Ok(row.map(|row| pg_bytes(&row, 0)).transpose()?)
-                })
-                .await?
-            }
-            Store::Sqlite(Sqlite { readers, .. }) => {
-                let sql = format!(
-                    "SELECT CAST(lower(subreddit) AS BLOB) FROM submissions
-                     WHERE lower(subreddit) {above} CAST($1 AS TEXT)
-                     ORDER BY lower(subreddit) LIMIT 1"
-                );
-                within_deadline(async {
-                    let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(after);
-                    Ok(query.fetch_optional(readers).await?)
-                })
-                .await?
-            }
-        };
+                    row.map(|row| pg_bytes(&row, 0)).transpose()?
+                }
+                Store::Sqlite(Sqlite { readers, .. }) => {
+                    let query = sqlx::query_scalar(statement.sqlite).bind(after);
+                    query.fetch_optional(readers).await?
+                }
+            })
+        })
+        .await?;
         Ok(Some(name))
     }
 
@@ -188,18 +250,18 @@ impl Reader {
         group: &Group,
         limit: u32,
     ) -> Result<(Vec<Vec<Cell>>, Option<Position>), StoreError> {
-        let types = self.selection.columns.iter().map(|(_, of)| *of);
+        let columns = self.selection.columns.as_slice();
         match &self.store {
-            Store::Postgres(Postgres { pool }) => {
+            Store::Postgres(Postgres { pool, .. }) => {
                 let rows = within_deadline(self.postgres_page(pool, group, limit)).await?;
-                let cells = rows.iter().map(|row| pg_cells(row, types.clone()));
+                let cells = rows.iter().map(|row| pg_cells(row, columns));
                 let cells = cells.collect::<Result<_, _>>()?;
                 let last = rows.last().map(pg_position).transpose()?;
                 Ok((cells, last))
             }
             Store::Sqlite(Sqlite { readers, .. }) => {
                 let rows = within_deadline(self.sqlite_page(readers, group, limit)).await?;
-                let cells = rows.iter().map(|row| sqlite_cells(row, types.clone()));
+                let cells = rows.iter().map(|row| sqlite_cells(row, columns));
                 let cells = cells.collect::<Result<_, _>>()?;
                 let untimed = matches!(self.position, Position::Untimed(_));
                 let last = rows.last().map(|row| sqlite_position(row, untimed));
@@ -208,10 +270,9 @@ impl Reader {
         }
     }
 
-    /// The columns with a comma behind each, in front of those that make a position.
-    fn columns(&self) -> String {
-        let columns = self.selection.columns.iter();
-        columns.map(|(name, _)| format!("{name}, ")).collect()
+    fn wants_raw(&self) -> bool {
+        let mut columns = self.selection.columns.iter();
+        columns.any(|(name, _)| *name == "raw")
     }
 
     async fn postgres_page(
@@ -220,38 +281,33 @@ impl Reader {
         group: &Group,
         limit: u32,
     ) -> Result<Vec<PgRow>, StoreError> {
-        let of_group = match group {
-            Some(_) => "lower(subreddit) = $1",
-            None => "lower(subreddit) IS NULL AND $1 = ''",
+        let sql = match group {
+            Some(_) => POSTGRES_OF_SUBREDDIT,
+            None => POSTGRES_OF_NONE,
         };
-        let behind = match self.position {
-            Position::At { .. } => "AND (created_utc > $2 OR id > $5)",
-            Position::Start | Position::Untimed(_) => "AND $5 = ''",
-        };
-        let before = match self.selection.until {
-            Some(_) => "AND created_utc < $3",
-            None => "AND $3 = 0",
-        };
-        let sql = format!(
-            "SELECT {}created_utc AS position_created, id AS position_id FROM submissions
-             WHERE {of_group} AND created_utc >= $2 {before} {behind}
-             ORDER BY created_utc, id LIMIT $4",
-            self.columns()
-        );
-        let since = self.selection.since.unwrap_or(i64::MIN);
-        let (created, id) = match &self.position {
+        let (created, id, start) = match &self.position {
             Position::At {
                 created: Number::Integer(created),
                 id,
-            } => (*created, id.as_slice()),
-            _ => (since, [].as_slice()),
+            } => (*created, id.as_slice(), false),
+            _ => (
+                self.selection.since.unwrap_or(i64::MIN),
+                [].as_slice(),
+                true,
+            ),
         };
-        let query = sqlx::query(AssertSqlSafe(sql))
+        let last = self
+            .selection
+            .until
+            .map_or(i64::MAX, |until| until.saturating_sub(1));
+        let query = sqlx::query(sql)
             .bind(TextBytes(group.as_deref().unwrap_or_default()))
             .bind(created)
-            .bind(self.selection.until.unwrap_or_default())
+            .bind(last)
+            .bind(TextBytes(id))
             .bind(i64::from(limit))
-            .bind(TextBytes(id));
+            .bind(self.wants_raw())
+            .bind(start);
         Ok(query.fetch_all(pool).await?)
     }
 
@@ -261,47 +317,40 @@ impl Reader {
         group: &Group,
         limit: u32,
     ) -> Result<Vec<SqliteRow>, StoreError> {
-        let of_group = match group {
-            Some(_) => "lower(subreddit) = CAST($1 AS TEXT)",
-            None => "lower(subreddit) IS NULL AND $1 = x''",
-        };
-        // Numbers are less than any text, and texts less than any blob.
-        let (range, order) = match self.position {
+        let (sql, from, id, start) = match &self.position {
             Position::Start => (
-                "created_utc >= $2 AND created_utc < $3 AND $5 = x''",
-                "created_utc, CAST(id AS BLOB)",
-            ),
-            Position::At { .. } => (
-                "created_utc >= $2 AND created_utc < $3
-                 AND (created_utc > $2 OR CAST(id AS BLOB) > $5)",
-                "created_utc, CAST(id AS BLOB)",
-            ),
-            Position::Untimed(_) => ("created_utc >= $3 AND rowid > $2 AND $5 = x''", "rowid"),
-        };
-        let sql = format!(
-            "SELECT {}created_utc AS position_created, CAST(id AS BLOB) AS position_id,
-                    rowid AS position_row
-             FROM submissions WHERE {of_group} AND {range} ORDER BY {order} LIMIT $4",
-            self.columns()
-        );
-        let (from, id) = match &self.position {
-            Position::Start => (
+                [SQLITE_OF_SUBREDDIT, SQLITE_OF_NONE],
                 self.selection
                     .since
                     .map_or(Number::Real(f64::NEG_INFINITY), Number::Integer),
                 [].as_slice(),
+                true,
             ),
-            Position::At { created, id } => (*created, id.as_slice()),
-            Position::Untimed(row) => (Number::Integer(*row), [].as_slice()),
+            Position::At { created, id } => (
+                [SQLITE_OF_SUBREDDIT, SQLITE_OF_NONE],
+                *created,
+                id.as_slice(),
+                false,
+            ),
+            Position::Untimed(row) => (
+                [UNTIMED_OF_SUBREDDIT, UNTIMED_OF_NONE],
+                Number::Integer(*row),
+                [].as_slice(),
+                true,
+            ),
         };
-        let query = sqlx::query(AssertSqlSafe(sql))
+        let query = sqlx::query(sql[usize::from(group.is_none())])
             .bind(group.as_deref().unwrap_or_default())
             .bind(from);
         let query = match self.selection.until {
             Some(until) => query.bind(until),
             None => query.bind(""),
         };
-        let query = query.bind(i64::from(limit)).bind(id);
+        let query = query
+            .bind(id)
+            .bind(i64::from(limit))
+            .bind(self.wants_raw())
+            .bind(start);
         Ok(query.fetch_all(pool).await?)
     }
 }
@@ -347,27 +396,24 @@ fn pg_bytes(row: &PgRow, index: usize) -> Result<Vec<u8>, sqlx::Error> {
 }
 
 fn pg_position(row: &PgRow) -> Result<Position, sqlx::Error> {
-    let id = row.len() - 1;
     Ok(Position::At {
-        created: Number::Integer(row.try_get(id - 1)?),
-        id: pg_bytes(row, id)?,
+        created: Number::Integer(row.try_get("created_utc")?),
+        id: pg_bytes(row, 0)?,
     })
 }
 
-fn pg_cells(row: &PgRow, types: impl Iterator<Item = CellType>) -> Result<Vec<Cell>, sqlx::Error> {
-    let cell = |(index, of)| {
-        let value = row.try_get_raw(index)?;
-        pg_cell(value, of).map_err(unreadable)
+fn pg_cells(row: &PgRow, columns: &[(&'static str, CellType)]) -> Result<Vec<Cell>, sqlx::Error> {
+    let cell = |(name, of): &(&'static str, CellType)| {
+        pg_cell(row.try_get_raw(*name)?, *of).map_err(unreadable)
     };
-    types.enumerate().map(cell).collect()
+    columns.iter().map(cell).collect()
 }
 
 fn sqlite_position(row: &SqliteRow, untimed: bool) -> Result<Position, sqlx::Error> {
-    let rowid = row.len() - 1;
     if untimed {
-        return Ok(Position::Untimed(row.try_get(rowid)?));
+        return Ok(Position::Untimed(row.try_get("position_row")?));
     }
-    let created = sqlite_stored(row.try_get_raw(rowid - 2)?).map_err(unreadable)?;
+    let created = sqlite_stored(row.try_get_raw("created_utc")?).map_err(unreadable)?;
     Ok(Position::At {
         created: match created {
             Cell::Integer(number) => Number::Integer(number),
@@ -375,17 +421,17 @@ fn sqlite_position(row: &SqliteRow, untimed: bool) -> Result<Position, sqlx::Err
             // The statement asks for numbers only.
             other => return Err(unreadable(format!("created_utc is {other:?}").into())),
         },
-        id: row.try_get(rowid - 1)?,
+        id: row.try_get("position_id")?,
     })
 }
 
 fn sqlite_cells(
     row: &SqliteRow,
-    types: impl Iterator<Item = CellType>,
+    columns: &[(&'static str, CellType)],
 ) -> Result<Vec<Cell>, sqlx::Error> {
-    let cell = |(index, of)| {
-        let stored = sqlite_stored(row.try_get_raw(index)?).map_err(unreadable)?;
-        Ok(stored.converted(of))
+    let cell = |(name, of): &(&'static str, CellType)| {
+        let stored = sqlite_stored(row.try_get_raw(*name)?).map_err(unreadable)?;
+        Ok(stored.converted(*of))
     };
-    types.enumerate().map(cell).collect()
+    columns.iter().map(cell).collect()
 }

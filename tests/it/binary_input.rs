@@ -185,6 +185,10 @@ async fn help_shows_the_options_of_the_command_first_and_fits_80_columns() {
             let Some(configuration) = help.find("--database-url") else {
                 continue;
             };
+            if *command == "config" {
+                // It explains them: that is its own text.
+                continue;
+            }
             assert_eq!(flag, "--help", "{command}");
             let own = help.find("Options:").unwrap();
             let global = help.find("Global options:").unwrap();

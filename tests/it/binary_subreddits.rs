@@ -126,7 +126,7 @@ async fn a_bad_name_is_named_and_nothing_is_done_by_halves() {
         "r/",
         "über",
         "-x",
-        "https://reddit.com/r/rust",
+        "https://example.org/r/rust",
         "",
     ] {
         for action in ["add", "remove", "pause", "resume"] {
