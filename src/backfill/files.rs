@@ -1,11 +1,12 @@
 //! What files hold, read on a thread of its own while the batch before is stored.
 
 use super::claimed::FileEvidence;
+use super::parts::{refused, without};
 use super::{LEASE_MS, LEASE_RENEWAL, PATIENCE, handler::count};
 use crate::metrics::Metrics;
 use crate::source::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection, Survey};
 use crate::store::{ArchiveRecord, Interval, SliceClaim, SliceEnd, SliceStep, Store, StoreError};
-use crate::submission::SubredditName;
+use crate::submission::{Observation, SubredditName, Undecodable};
 use serde_json::json;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -308,6 +309,7 @@ impl Load {
         end: Option<SliceEnd<'_>>,
     ) -> Result<bool, StoreError> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
+        let (mut good, mut kept): (Option<Vec<Observation>>, Vec<Undecodable>) = (None, Vec::new());
         loop {
             let now_ms = (self.now_ms)();
             let step = SliceStep {
@@ -316,14 +318,14 @@ impl Load {
                     .unwrap_or(i64::MAX)
                     .max(claim.reached),
                 listed: batch.observations.len() as u64,
-                refused: batch.rejected.len() as u64,
+                refused: (batch.rejected.len() + kept.len()) as u64,
                 requests: 0,
                 claimed_until_ms: now_ms + LEASE_MS,
                 end,
             };
             let record = ArchiveRecord {
-                observations: &batch.observations,
-                undecodable: &[],
+                observations: good.as_deref().unwrap_or(&batch.observations),
+                undecodable: &kept,
                 refresh: claim.refresh,
                 now_ms,
             };
@@ -339,6 +341,16 @@ impl Load {
                         && !self.stop.is_cancelled() =>
                 {
                     tokio::time::sleep(STORE_PAUSE).await;
+                }
+                // One line spoils a batch for all: ever smaller parts tell which; that one is kept raw.
+                Err(error) if !error.is_unavailable() && good.is_none() => {
+                    let (all, reached) = (&batch.observations, claim.reached);
+                    let Some(refused) = refused(&self.store, claim, reached, all, now_ms).await
+                    else {
+                        return Err(error);
+                    };
+                    good = Some(without(all, &refused));
+                    kept = refused.into_values().collect();
                 }
                 Err(error) => return Err(error),
             }

@@ -1,6 +1,7 @@
 //! Asks for the pages of one walk: polls and sweeps alike.
 
 use super::Discover;
+use super::suspects::Answered;
 use super::walk::{Ended, Page, Walk};
 use crate::liveness::CALL;
 use crate::source::{ListingPage, Priority, SourceError, UnavailableReason};
@@ -70,13 +71,18 @@ pub(super) struct Walked {
 }
 
 /// How often a walk goes on after a failure that may be due to what it asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tries {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Tries<'a> {
     /// As long as an outage is waited for.
     Patient,
     /// This often, unless the failure took long.
     Few(u32),
+    /// As long as an outage is waited for, or until other listings are given out meanwhile.
+    UntilOthers(&'a Answered),
 }
+
+/// Failures in a row after which it matters whether others are given out.
+const FAILURES: u32 = 3;
 
 /// How long a listing that is halved may take to be answered.
 const GROUP_LIMIT: Duration = Duration::from_secs(10);
@@ -102,13 +108,14 @@ pub(super) async fn walk_with(
     discover: &Discover,
     names: &[SubredditName],
     priority: Priority,
-    tries: Tries,
+    tries: Tries<'_>,
     mut doubtful: bool,
     reach: impl Fn(i64) -> i64,
     stop: &CancellationToken,
 ) -> Walked {
     let mut failures = 0;
     let mut in_doubt = false;
+    let mut others_before = 0;
     let started_at = (discover.now_ms)() / 1000;
     // How far down to go is known with the first answer, which tells Reddit's time.
     let mut walk = Walk::new(i64::MIN);
@@ -159,6 +166,20 @@ pub(super) async fn walk_with(
                     break WalkEnd::Refused(detail);
                 }
                 if failures > tries || begun.elapsed() >= SLOW || patience.failed() {
+                    break WalkEnd::OutOfPatience;
+                }
+            }
+            Err(SourceError::Wait { cause, .. })
+                if let Tries::UntilOthers(answered) = tries
+                    && cause.may_be_the_request() =>
+            {
+                if failures == 0 {
+                    others_before = answered.count();
+                }
+                failures += 1;
+                let others = answered.count() > others_before;
+                if patience.failed() || (failures >= FAILURES && others) {
+                    in_doubt = others;
                     break WalkEnd::OutOfPatience;
                 }
             }

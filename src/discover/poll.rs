@@ -33,10 +33,11 @@ struct Round {
 impl Round {
     /// How a listing is asked for, and whether that is expected to fail; put off where another is better
     /// asked for first.
-    fn how(&self, group: &[Claimed], others_answered: bool) -> (Tries, bool) {
+    fn how<'a>(&self, group: &[Claimed], answered: &'a Answered) -> (Tries<'a>, bool) {
+        let others_answered = answered.count() > self.answered;
         match group {
             [one] if one.suspect || (self.halved && others_answered) => (Tries::Few(0), true),
-            [_] => (Tries::Patient, false),
+            [_] => (Tries::UntilOthers(answered), false),
             _ if self.out_of_patience() => (Tries::Few(0), true),
             _ if self.halved => (Tries::Few(0), true),
             _ => (Tries::Few(SHARED_TRIES), false),
@@ -87,8 +88,7 @@ pub(super) async fn poll(
             .iter()
             .map(|claimed| claimed.claim.subreddit.clone())
             .collect();
-        let others = answered.count() > round.answered;
-        let (tries, doubtful) = round.how(&group, others);
+        let (tries, doubtful) = round.how(&group, answered);
         let reach = |served_at| reach(discover, overlaps, &group, served_at);
         let walked = walk_with(
             discover,

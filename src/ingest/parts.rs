@@ -38,8 +38,13 @@ impl Fetching {
         let mut search = Bisection::default();
         search.add_failed(parts, 0);
         let mut good: Option<(Vec<Attempt>, Judged)> = None;
-        while together > 1 {
-            match search.next(false) {
+        loop {
+            let step = if together > 1 {
+                search.next(false)
+            } else {
+                Step::Done
+            };
+            match step {
                 Step::Try(parts) => {
                     let (attempts, judged) = self.joined(parts);
                     match self.write(&attempts, &judged).await {

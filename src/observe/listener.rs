@@ -158,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_says_nothing_or_stops_half_way_is_hung_up_on() {
-        let address = server(1, Duration::from_millis(200)).await;
+        let address = server(1, Duration::from_secs(1)).await;
         for said in ["", "GET / HTTP/1.1\r\nhost: a\r\n"] {
             let mut slow = TcpStream::connect(address).await.unwrap();
             slow.write_all(said.as_bytes()).await.unwrap();

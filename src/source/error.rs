@@ -123,7 +123,7 @@ impl fmt::Display for WaitCause {
 
 impl WaitCause {
     /// Whether what was asked for may be the cause, rather than the moment or who asks.
-    pub(super) fn may_be_the_request(self) -> bool {
+    pub fn may_be_the_request(self) -> bool {
         match self {
             WaitCause::ServerError(_)
             | WaitCause::Timeout

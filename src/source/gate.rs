@@ -276,7 +276,7 @@ mod tests {
         let mut next = std::pin::pin!(gate.pass());
         assert!(next.as_mut().now_or_never().is_none());
         drop(probe);
-        let next = timeout(Duration::from_millis(500), next).await.unwrap();
+        let next = timeout(Duration::from_secs(60), next).await.unwrap();
         assert!(next.probes());
         next.settle(None);
         assert!(!gate.pass().now_or_never().unwrap().probes());

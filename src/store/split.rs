@@ -20,7 +20,7 @@ const RANGE: Dialects =
 /// What was expected of the whole says nothing of a part.
 const SHORTEN: Dialects = Dialects::same(
     "UPDATE slices
-     SET slice_end = $2, due_ms = $3, fed_ms = NULL, claimed_by = NULL, claimed_until_ms = NULL,
+     SET slice_end = $2, expected = NULL, due_ms = $3, fed_ms = NULL, claimed_by = NULL, claimed_until_ms = NULL,
          attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END
      WHERE id = $1",
 );

@@ -251,7 +251,7 @@ async fn a_request_without_an_answer_is_asked_again_for_less() {
     });
     tokio::spawn(async move { axum::serve(listener, app).await });
     let mut options = ArcticShiftOptions::new(url.parse().unwrap(), "freshet-test".to_owned());
-    options.request_timeout = Duration::from_millis(300);
+    options.request_timeout = Duration::from_secs(3);
     let page = page(&client_with(options)).await.unwrap();
     assert_eq!((page.asked_for, page.requests), (50, 2));
 }

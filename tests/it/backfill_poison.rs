@@ -29,9 +29,14 @@ async fn spoils_its_page(fault: Fault) {
     process.said("Backfill 1 begins").await;
     // The newest come first, so it is not asked for yet.
     past.control().poison(&bad, Some(fault)).unwrap();
-    let others = truth.len() - 1;
+    let others = i64::try_from(truth.len() - 1).unwrap();
     until("all others are stored", 4 * PATIENCE, async || {
-        past.stored().await.len() == others
+        let mut connection = connect(&past).await;
+        let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM submissions")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        stored == others
     })
     .await;
     let bad_is_alone = "SELECT count(*) FROM slices WHERE state = 'waiting'";
@@ -105,4 +110,33 @@ async fn a_row_that_the_database_refuses_costs_itself() {
     assert!(kept.0.contains("not this one"), "{kept:?}");
     assert_eq!(kept.1, 1);
     assert_eq!(past.status(1).await["state"], "done");
+}
+
+#[tokio::test]
+async fn a_line_of_a_file_that_the_database_refuses_costs_itself() {
+    let past = Past::start(options(7, 30.0), On::Sqlite).await;
+    drop(past.store().await);
+    let trigger = "CREATE TRIGGER refuses BEFORE INSERT ON submissions WHEN NEW.id = 'a137'
+                   BEGIN SELECT RAISE(ABORT, 'not this one'); END";
+    let mut connection = connect(&past).await;
+    connection.execute(trigger).await.unwrap();
+    let line = |number: i64| {
+        let at = 1_700_000_000 + number;
+        format!(
+            r#"{{"id":"a{}","name":"t3_a{}","subreddit":"{NAME}","title":"t","author":"a","created_utc":{at}}}"#,
+            100 + number,
+            100 + number,
+        )
+    };
+    let text: String = (0..200).map(|number| line(number) + "\n").collect();
+    past.home.write("RS.ndjson", &text);
+    let file = past.home.path().join("RS.ndjson");
+    past.run(&["backfill", NAME, "--source", file.to_str().unwrap()])
+        .await;
+    assert_eq!(past.stored().await.len(), 199);
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM undecodable")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(kept, 1);
 }

@@ -35,7 +35,7 @@ async fn brings_in_all_of_it_though_killed_halfway(on: On) {
     first.said("begins").await;
     past.until_asked(past.asked() + 6, &mut first).await;
     first.signal("KILL");
-    first.end(Duration::from_secs(10)).await;
+    first.end(Duration::from_secs(60)).await;
 
     let again = past.run(&words).await;
     assert!(again.stdout.contains(": done"), "{}", again.stdout);
