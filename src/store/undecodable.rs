@@ -8,7 +8,7 @@ use super::statement::{Dialects, Transaction, in_transaction};
 use crate::submission::Undecodable;
 
 /// What the table may hold, in bytes of objects and of what stands beside each.
-const ROOM: i64 = 32 * 1024 * 1024;
+const ROOM: i64 = 16 * 1024 * 1024;
 /// What is left once the oldest had to go.
 const LEFT: i64 = ROOM - ROOM / 16;
 /// What one transaction may add; of more, some are not kept.

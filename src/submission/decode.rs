@@ -139,7 +139,7 @@ fn read(raw: &RawValue, source: Source) -> Result<(Submission, Option<i64>), (Re
         (Refusal::NoTime, reason)
     })?;
     let retrieved = retrieved(&fields);
-    let escaped = entities::escaped(raw, &fields, source, retrieved.unwrap_or(created_utc));
+    let escaped = entities::escaped(raw, &fields, source);
     let text = |value| {
         let text = Scalar::read(value).text();
         if escaped {

@@ -1,13 +1,15 @@
 //! Texts that came escaped as HTML: `&amp;`, `&lt;` and `&gt;` for `&`, `<` and `>`.
 //!
 //! Reddit escapes these three in every text of an object, unless `raw_json=1` was asked for. freshet asks
-//! for it, and so does Arctic Shift; most older dumps did not. Columns hold what the author wrote, whatever
+//! for it, and so does Arctic Shift; older dumps mostly did not. Columns hold what the author wrote, whatever
 //! the source, so what is escaped is read once, and what is not stays as it is: an author may have
 //! written `&amp;`. `raw` is never touched.
 //!
-//! Which of the two an object is, it mostly shows itself: an escaped one has no `<` or `>` in it anywhere, no
-//! `&` but in those three, and where it has a text as HTML or the address of a preview, they are in it. Where
-//! it shows nothing, its source decides.
+//! What comes from Reddit is not escaped. Of what an archive kept, an object that is escaped has no `<` or `>`
+//! in it anywhere, and no `&` but in those three. One that has some of the three, and is so throughout, is
+//! escaped: it is much rarer that an author wrote one of them, and that nothing else in the object, no address
+//! and no text as HTML, holds any of the characters. Only of Arctic Shift's own objects (`_meta`) more is asked,
+//! since they are known not to be: a text as HTML that is escaped, or an address.
 
 use super::fields::Fields;
 use super::lenient::Scalar;
@@ -22,12 +24,8 @@ pub(super) enum Source {
     Archive,
 }
 
-/// Objects that an archive retrieved before 1 May 2023, when Pushshift ended, were not asked for unescaped
-/// unless they show it.
-const ESCAPED_BEFORE: i64 = 1_682_899_200;
-
-/// Whether the object's texts are escaped; `seen` is when its archive retrieved it, seconds since the epoch.
-pub(super) fn escaped(raw: &RawValue, fields: &Fields<'_>, source: Source, seen: i64) -> bool {
+/// Whether the object's texts are escaped.
+pub(super) fn escaped(raw: &RawValue, fields: &Fields<'_>, source: Source) -> bool {
     // freshet asks for unescaped texts, so these are.
     if source == Source::Live {
         return false;
@@ -46,26 +44,16 @@ pub(super) fn escaped(raw: &RawValue, fields: &Fields<'_>, source: Source, seen:
     if !columns.into_iter().any(holds) || Signs::of(raw.get()).bare {
         return false;
     }
-    // A text as HTML begins with a mark, and addresses of previews have several parameters.
-    let html = Scalar::read(fields.selftext_html).text();
-    let html = html.is_some_and(|it| it.trim_start().starts_with("&lt;"));
-    let embedded = [
-        fields.media,
-        fields.secure_media,
-        fields.media_embed,
-        fields.secure_media_embed,
-    ];
-    let embedded = embedded
-        .into_iter()
-        .flatten()
-        .any(|it| it.get().contains("&lt;iframe"));
-    if html || embedded || holds(fields.preview) || holds(fields.media_metadata) {
+    if fields._meta.is_none() {
         return true;
     }
-    // Hardly anybody writes an address with &amp; in it.
-    holds(fields.url)
-        || holds(fields.thumbnail)
-        || (fields._meta.is_none() && seen < ESCAPED_BEFORE)
+    // A text as HTML begins with a mark, addresses of previews have several parameters, and hardly anybody
+    // writes an address with &amp; in it.
+    let html = Scalar::read(fields.selftext_html).text();
+    html.is_some_and(|it| it.trim_start().starts_with("&lt;"))
+        || [fields.url, fields.preview, fields.media_metadata]
+            .into_iter()
+            .any(holds)
 }
 
 /// What stands in a piece of JSON.
@@ -166,47 +154,37 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_that_escapes_today_is_found_out() {
+    fn what_an_archive_kept_is_read_once_unless_it_shows_that_it_need_not() {
+        let title = r#""title":"a &amp;amp; b &lt; c""#;
+        for at in [OLD, NEW] {
+            assert_eq!(archived(&format!("{at},{title}")), "a &amp; b < c");
+            for sign in [
+                r#""url":"https://example.org/?a=1&b=2""#,
+                r#""url":"https://example.org/?a=1\u0026b=2""#,
+                r#""selftext":"1 < 2""#,
+                r#""selftext":"&#x200B;""#,
+                r#""selftext_html":"\u003cp\u003e""#,
+                r#""author_flair_text":"->""#,
+                r#""_meta":{"retrieved_2nd_on":1400000200}"#,
+            ] {
+                let read = archived(&format!("{at},{title},{sign}"));
+                assert_eq!(read, "a &amp;amp; b &lt; c", "{sign}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_of_arctic_shift_that_is_escaped_is_found_out() {
         for sign in [
             r#""selftext_html":"&lt;!-- SC_OFF --&gt;""#,
+            r#""url":"https://x/?a=1&amp;s=2""#,
             r#""preview":{"images":[{"source":{"url":"https://x/?a=1&amp;s=2"}}]}"#,
             r#""preview":{"images":[{"source":{"url":"https://x/?a=1\u0026amp;s=2"}}]}"#,
             r#""media_metadata":{"x":{"s":{"u":"https://x/?a=1&amp;s=2"}}}"#,
-            r#""secure_media_embed":{"content":"&lt;iframe src=1&gt;"}"#,
         ] {
-            let title = archived(&format!(r#"{NEW},"title":"a &amp;amp; &lt;b&gt;",{sign}"#));
-            assert_eq!(title, "a &amp; <b>", "{sign}");
+            let object = format!(r#"{NEW},"_meta":{{}},"title":"a &amp;amp; &lt;b&gt;",{sign}"#);
+            assert_eq!(archived(&object), "a &amp; <b>", "{sign}");
         }
-    }
-
-    #[test]
-    fn old_dumps_are_read_once_unless_they_show_that_they_need_not() {
-        let title = r#""title":"a &amp;amp; b &lt; c &#39;""#;
-        assert_eq!(
-            archived(&format!("{OLD},{title}")),
-            "a &amp;amp; b &lt; c &#39;"
-        );
-        let title = r#""title":"a &amp;amp; b &lt; c""#;
-        assert_eq!(archived(&format!("{OLD},{title}")), "a &amp; b < c");
-        for sign in [
-            r#""url":"https://example.org/?a=1&b=2""#,
-            r#""url":"https://example.org/?a=1\u0026b=2""#,
-            r#""selftext":"1 < 2""#,
-            r#""selftext_html":"\u003cp\u003e""#,
-            r#""author_flair_text":"->""#,
-            r#""_meta":{"retrieved_2nd_on":1400000200}"#,
-        ] {
-            let read = archived(&format!("{OLD},{title},{sign}"));
-            assert_eq!(read, "a &amp;amp; b &lt; c", "{sign}");
-        }
-    }
-
-    #[test]
-    fn of_newer_dumps_only_what_shows_it_is_read() {
-        let title = r#""title":"a &amp; b""#;
-        assert_eq!(archived(&format!("{NEW},{title}")), "a &amp; b");
-        let url = r#""url":"https://example.org/?a=1&amp;b=2""#;
-        assert_eq!(archived(&format!("{NEW},{title},{url}")), "a & b");
     }
 
     #[test]

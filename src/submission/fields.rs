@@ -34,8 +34,7 @@ fields! {
     body, link_id, parent_id, subject, dest, was_comment, link_karma, comment_karma, display_name,
     subscribers, public_description,
     // What shows whether texts are escaped as HTML.
-    selftext_html, preview, media_metadata, media, secure_media, media_embed, secure_media_embed,
-    thumbnail,
+    selftext_html, preview, media_metadata,
 }
 
 impl<'a> Fields<'a> {

@@ -14,7 +14,7 @@ conformance!(
     too_many_at_once_are_not_all_kept,
 );
 
-const ROOM: i64 = 32 * 1024 * 1024;
+const ROOM: i64 = 16 * 1024 * 1024;
 
 fn odd(text: &str, at: i64) -> Undecodable {
     let raw = RawValue::from_string(format!("\"{text}\"")).unwrap();
