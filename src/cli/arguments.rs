@@ -232,7 +232,8 @@ pub(super) struct ExportArguments {
     /// Print NDJSON
     #[arg(long, conflicts_with = "format")]
     pub(super) json: bool,
-    /// Columns to write, separated by commas, in this order [default: all but raw]
+    /// Columns to write, separated by commas, in this order [default: all but raw and
+    /// removed_raw]
     #[arg(long, value_name = "LIST")]
     pub(super) columns: Option<String>,
     /// File to write instead of standard output; replaced once the export is complete

@@ -101,12 +101,13 @@ impl Store {
     }
 }
 
-/// What a page holds of each row; `raw`, the greatest by far, only where it is wanted ($6).
+/// What a page holds of each row; whole objects, the greatest by far, only where they are wanted ($6).
 macro_rules! cells {
     () => {
         "id, subreddit, author, title, selftext, url, permalink, domain, created_utc, score, num_comments, \
          upvote_ratio, over_18, spoiler, stickied, locked, is_self, link_flair_text, edited, edited_at, \
-         removed_by, kind, discovered_at, fetched_at, status, CASE WHEN $6 THEN raw END AS raw"
+         removed_by, removed_ms / 1000 AS removed_at, kind, discovered_at, fetched_at, status, \
+         CASE WHEN $6 THEN raw END AS raw, CASE WHEN $6 THEN removed_raw END AS removed_raw"
     };
 }
 
@@ -272,7 +273,7 @@ impl Reader {
 
     fn wants_raw(&self) -> bool {
         let mut columns = self.selection.columns.iter();
-        columns.any(|(name, _)| *name == "raw")
+        columns.any(|(name, _)| matches!(*name, "raw" | "removed_raw"))
     }
 
     async fn postgres_page(

@@ -68,19 +68,21 @@ columns! {
     edited: Truth;
     edited_at: Time;
     removed_by: Text;
+    removed_at: Time;
     kind: Text;
     discovered_at: Time;
     fetched_at: Time;
     status: Text;
     raw: Json;
+    removed_raw: Json;
 }
 
-/// The columns of a list, in its order; without one all but `raw`, which repeats the others and more.
+/// The columns of a list, in its order; without one all but whole objects, which repeat the others and more.
 pub(super) fn chosen(list: Option<&str>) -> Result<Vec<&'static Column>, String> {
     let Some(list) = list else {
         return Ok(COLUMNS
             .iter()
-            .filter(|column| column.name != "raw")
+            .filter(|column| column.kind != Kind::Json)
             .collect());
     };
     let mut chosen: Vec<&'static Column> = Vec::new();
@@ -109,7 +111,7 @@ mod tests {
         let names =
             |list| -> Vec<&str> { chosen(list).unwrap().iter().map(|it| it.name).collect() };
         assert_eq!(names(Some("title, id,raw")), ["title", "id", "raw"]);
-        assert_eq!(names(None).len(), COLUMNS.len() - 1);
+        assert_eq!(names(None).len(), COLUMNS.len() - 2);
     }
 
     #[test]

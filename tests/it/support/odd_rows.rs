@@ -84,7 +84,7 @@ const JSON: &[&str] = &[
 ];
 const COLUMNS: &str = "id, subreddit, author, title, selftext, url, permalink, domain, created_utc, score, \
     num_comments, upvote_ratio, over_18, spoiler, stickied, locked, is_self, link_flair_text, edited, \
-    edited_at, removed_by, kind, discovered_at, fetched_at, status, observed_ms, raw_hash, raw";
+    edited_at, removed_by, kind, discovered_at, fetched_at, status, observed_ms, raw_hash, raw, removed_ms, removed_raw";
 
 const ROWS: usize = 300;
 
@@ -159,12 +159,12 @@ fn postgres_value(column: &str, id: &str, pick: &mut impl FnMut(&[&str]) -> Stri
         "id" => id.to_owned(),
         "subreddit" => pick(SUBREDDITS),
         "created_utc" | "discovered_at" | "observed_ms" => pick(INTEGERS),
-        "score" | "num_comments" | "edited_at" | "fetched_at" => pick(INTEGERS),
+        "score" | "num_comments" | "edited_at" | "fetched_at" | "removed_ms" => pick(INTEGERS),
         "upvote_ratio" => format!("{}::float8", pick(REALS)),
         "over_18" | "spoiler" | "stickied" | "locked" | "is_self" | "edited" => pick(TRUTHS),
         "kind" | "status" => format!("coalesce({}, '')", pick(TEXT)),
         "raw_hash" => "''::bytea".to_owned(),
-        "raw" => format!("({})::json", pick(JSON)),
+        "raw" | "removed_raw" => format!("({})::json", pick(JSON)),
         _ => pick(TEXT),
     }
 }
