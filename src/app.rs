@@ -5,10 +5,13 @@
 //! ends before it was told to is an error that stops the rest.
 
 mod backfills;
+mod doctor;
+mod secrets;
 mod signals;
 mod stages;
 
 pub use backfills::{connect_archive, read_backfill, run_backfill};
+pub use doctor::{Check, State, examine};
 pub use stages::Role;
 
 use crate::config::{Config, ConfigError, display_url};
@@ -88,6 +91,11 @@ pub fn reachable(listen: SocketAddr) -> SocketAddr {
 /// # Errors
 /// As there, and where there is no such file.
 pub async fn open_existing_store(config: &Config) -> anyhow::Result<Store> {
+    must_exist(config)?;
+    open_store(config).await
+}
+
+fn must_exist(config: &Config) -> anyhow::Result<()> {
     let url = config.database.url.expose_secret();
     if Store::missing(url) {
         bail!(
@@ -96,7 +104,21 @@ pub async fn open_existing_store(config: &Config) -> anyhow::Result<Store> {
             display_url(url)
         );
     }
-    open_store(config).await
+    Ok(())
+}
+
+/// As [`open_existing_store`], but changes nothing: a replica will do, a user who may only read, a file
+/// that is not to be written to. The tables must have been brought to this version.
+///
+/// # Errors
+/// As there, and where the tables are older.
+pub async fn open_store_to_read(config: &Config) -> anyhow::Result<Store> {
+    must_exist(config)?;
+    let address = config.database_address();
+    open(config, async || {
+        Store::connect_reading(&address, CONNECTIONS).await
+    })
+    .await
 }
 
 /// Connects to the database and brings its tables to this version.
@@ -104,13 +126,21 @@ pub async fn open_existing_store(config: &Config) -> anyhow::Result<Store> {
 /// # Errors
 /// Where the database is not to be had within half a minute.
 pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    let url = config.database.url.expose_secret();
-    let (shown, address) = (display_url(url), config.database_address());
+    let address = config.database_address();
     let connect = async || {
         let store = Store::connect(&address, CONNECTIONS).await?;
         store.migrate().await?;
         Ok(store)
     };
+    open(config, connect).await
+}
+
+async fn open(
+    config: &Config,
+    connect: impl AsyncFn() -> Result<Store, StoreError>,
+) -> anyhow::Result<Store> {
+    let url = config.database.url.expose_secret();
+    let shown = display_url(url);
     let waits = |error: &StoreError| error.is_unavailable();
     patiently(&format!("The database at {shown}"), connect, waits)
         .await
@@ -292,6 +322,11 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
         stages.start_past(&config, &roles, &past, archive, reddit, &liveness);
     }
     stages.start(&config, &roles, &health, reddit, &stop);
+    let database = config.database_address();
+    if database.may_change() {
+        let follow = secrets::follow(database, store.clone(), stop.clone());
+        stages.add("secrets", follow);
+    }
     let (hangs, mut hung) = oneshot::channel();
     let _watch = watch_over(&config, &liveness, &metrics, hangs)?;
     opening.opened(Arc::clone(&health));

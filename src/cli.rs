@@ -14,6 +14,7 @@ mod arguments;
 mod backfill;
 mod coverage;
 mod demo;
+mod doctor;
 mod export;
 mod gaps;
 mod health;
@@ -183,6 +184,11 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             let config = config()?;
             begin_logging(format, &filter, None)?;
             export::run(&config, arguments).await
+        }
+        Command::Doctor { json } => {
+            let config = config()?;
+            begin_logging(format, &filter, None)?;
+            doctor::run(&config, json).await
         }
         Command::Health { url } => {
             let config = config()?;

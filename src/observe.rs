@@ -12,6 +12,7 @@ mod status;
 mod stderr;
 mod summary;
 
+pub use disks::space_left;
 pub use gauges::{Gauges, sample};
 pub use http::{Health, Opening, serve};
 pub use logging::{LogFormat, RecentLines, start as start_logging};

@@ -11,6 +11,7 @@
 //! | `job` | payloads and task ids |
 //! | `engine`, `redis_engine`, `sqlite_engine` | the statements, one set for each engine |
 //! | `carrier` | when and how many jobs are taken |
+//! | `inspect` | whether a Redis will do |
 //! | `service`, `runs` | jobs as runs of the handler, in slots |
 //! | `worker` | the life of a worker through outages, and its stop |
 
@@ -18,6 +19,7 @@ mod carrier;
 mod engine;
 mod error;
 mod handler;
+mod inspect;
 mod job;
 mod redis_engine;
 mod runs;
@@ -33,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::QueueError;
 pub use handler::{Fault, Handler, Outcome, WorkOptions};
+pub use inspect::RedisInspection;
 pub use job::{SliceId, Work};
 pub use runs::panic_text;
 
@@ -106,6 +109,12 @@ impl Queue {
     /// `redis` or `sqlite`.
     pub fn engine(&self) -> &'static str {
         self.engine.as_str()
+    }
+
+    /// Where the file of such a URL lies; none where a server has it.
+    pub fn folder_of(url: &str) -> Option<PathBuf> {
+        url.starts_with("sqlite:")
+            .then(|| sqlite_engine::SqliteEngine::folder_of(url))?
     }
 
     /// Where its file lies; none where a server has it.

@@ -24,6 +24,7 @@ mod fetches;
 mod gaps;
 mod give_back;
 mod heartbeats;
+mod inspect;
 mod intervals;
 mod known;
 mod leases;
@@ -32,6 +33,7 @@ mod polls;
 mod postgres;
 mod proofs;
 mod reading;
+mod schema;
 mod slices;
 mod split;
 mod sqlite;
@@ -58,10 +60,12 @@ pub use export::{Cell, CellType, Reader, Selection};
 pub use fetches::{FetchRecord, FetchStored};
 pub use gaps::{Gap, GapRecord};
 pub use heartbeats::Heartbeat;
+pub use inspect::Inspection;
 pub use intervals::Interval;
 pub use polls::{MemberRecord, PollRecord, PollStored, SubredditUpdate};
 pub use postgres::Postgres;
 pub use reading::{StoredSubmission, Totals};
+pub use schema::Schema;
 pub use slices::{SliceClaim, SliceDue, SliceEnd, SliceStep, SliceStored};
 pub use split::Split;
 pub use sqlite::Sqlite;
@@ -105,7 +109,7 @@ impl Store {
             match scheme {
                 Some("sqlite") => Ok(Store::Sqlite(Sqlite::connect(url, connections).await?)),
                 Some("postgres" | "postgresql") => Ok(Store::Postgres(
-                    Postgres::connect(&address, connections).await?,
+                    Postgres::connect(&address, connections, false).await?,
                 )),
                 _ => Err(StoreError::Url(
                     "a database URL starts with sqlite:// or postgres://".to_owned(),
@@ -113,6 +117,51 @@ impl Store {
             }
         })
         .await
+    }
+
+    /// As [`Store::connect_reading`], whatever the tables are.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    pub async fn connect_looking(
+        address: impl Into<Address>,
+        connections: u32,
+    ) -> Result<Store, StoreError> {
+        let (address, connections) = (address.into(), connections.max(1));
+        let url = address.first();
+        within_deadline(async {
+            Ok(if url.starts_with("sqlite:") {
+                Store::Sqlite(Sqlite::connect_reading(url, connections).await?)
+            } else {
+                Store::Postgres(Postgres::connect(&address, connections, true).await?)
+            })
+        })
+        .await
+    }
+
+    /// Connects to read alone: a replica will do, a user who may only read, a file in a folder that is
+    /// not to be written to. Its tables must be there, and as this version makes them.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] where they are not; else as [`Store::connect`].
+    pub async fn connect_reading(
+        address: impl Into<Address>,
+        connections: u32,
+    ) -> Result<Store, StoreError> {
+        let store = Store::connect_looking(address, connections).await?;
+        store.is_readable().await?;
+        Ok(store)
+    }
+
+    /// New connections are made to the address as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] where it is none.
+    pub fn renew(&self, address: &Address) -> Result<(), StoreError> {
+        match self {
+            Store::Postgres(engine) => engine.renew(address),
+            Store::Sqlite(_) => Ok(()),
+        }
     }
 
     /// Whether [`Store::connect`] would make the file, because there is none.
@@ -126,6 +175,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Migration`] where a step fails or an applied one was changed.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        // Whoever may not change tables need not, where they are as they should be.
+        if let Ok(Schema::Current(_) | Schema::Newer(_)) = self.schema().await {
+            return Ok(());
+        }
         match self {
             Store::Postgres(engine) => engine.migrate().await,
             Store::Sqlite(engine) => engine.migrate().await,
@@ -161,6 +214,11 @@ impl Store {
             Store::Postgres(_) => "postgres",
             Store::Sqlite(_) => "sqlite",
         }
+    }
+
+    /// Where the file of such a URL lies; none where a server has it.
+    pub fn folder_of(url: &str) -> Option<PathBuf> {
+        url.starts_with("sqlite:").then(|| Sqlite::folder_of(url))?
     }
 
     /// Where its file lies; none where a server has it.

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// The name of the queue that carries slices: the prefix of its keys.
-const QUEUE_NAME: &str = "freshet-backfill";
+pub(super) const QUEUE_NAME: &str = "freshet-backfill";
 /// Slices that one process brings in at once: far more than one archive should be asked for.
 const CONCURRENCY: usize = 16;
 /// Slices that wait in the queue at most.

@@ -108,6 +108,12 @@ pub(super) enum Command {
     },
     /// Stored submissions as NDJSON, CSV or Parquet, by subreddit, creation and id
     Export(ExportArguments),
+    /// Check configuration, credentials, database, queue, disks, clocks and port, and say how to mend them
+    Doctor {
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
     /// Ask a running process whether it is ready; exit status 1 says that it is not
     Health {
         /// What to ask instead of /readyz on http.listen

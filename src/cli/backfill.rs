@@ -9,7 +9,8 @@ use super::Usage;
 use super::arguments::{BackfillAction, BackfillArguments};
 use super::report::{print_json, warn_if_simulated};
 use crate::app::{
-    connect_archive, now_ms, open_existing_store, open_store, read_backfill, run_backfill,
+    connect_archive, now_ms, open_existing_store, open_store, open_store_to_read, read_backfill,
+    run_backfill,
 };
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -23,7 +24,12 @@ use std::sync::Arc;
 
 pub(super) async fn run(config: &Config, mut arguments: BackfillArguments) -> anyhow::Result<()> {
     if let Some(action) = arguments.action.take() {
-        let store = open_existing_store(config).await?;
+        let store = match action {
+            BackfillAction::List { .. } | BackfillAction::Status { .. } => {
+                open_store_to_read(config).await?
+            }
+            _ => open_existing_store(config).await?,
+        };
         warn_if_simulated(&store).await?;
         let done = act(&store, action).await;
         store.close().await;

@@ -5,7 +5,7 @@ use super::arguments::CoverageArguments;
 use super::moment::{in_order, rfc3339};
 use super::output::print_line;
 use super::report::{align_right, counted, print_json, shown, span, table, warn_if_simulated};
-use crate::app::{now_ms, open_existing_store};
+use crate::app::{now_ms, open_store_to_read};
 use crate::config::Config;
 use crate::store::{Gap, GapState, Interval, Store};
 use crate::submission::SubredditName;
@@ -59,7 +59,7 @@ pub(super) async fn run(config: &Config, arguments: CoverageArguments) -> anyhow
     if let Some(since) = arguments.since {
         in_order(since, until).map_err(Usage)?;
     }
-    let store = open_existing_store(config).await?;
+    let store = open_store_to_read(config).await?;
     let read = read(&store, &arguments, until).await;
     let warned = warn_if_simulated(&store).await;
     store.close().await;

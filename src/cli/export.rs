@@ -13,7 +13,7 @@ use super::arguments::{ExportArguments, Format, Times};
 use super::moment::in_order;
 use super::progress::{Progress, Reached};
 use super::report::warn_if_simulated;
-use crate::app::{Stop, open_existing_store};
+use crate::app::{Stop, open_store_to_read};
 use crate::config::Config;
 use crate::store::{Selection, Store, StoreError};
 use anyhow::{Context, anyhow};
@@ -44,7 +44,7 @@ pub(super) async fn run(config: &Config, arguments: ExportArguments) -> anyhow::
     let (since, until) = (arguments.since, arguments.until);
     in_order(since.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX)).map_err(Usage)?;
     let layout = layout(&arguments)?;
-    let store = open_existing_store(config).await?;
+    let store = open_store_to_read(config).await?;
     let exported = export(&store, &arguments, layout).await;
     store.close().await;
     match exported {

@@ -5,7 +5,7 @@ use super::backfill::watch;
 use super::moment::rfc3339;
 use super::output::print_line;
 use super::report::{align_right, counted, print_json, span, table, warn_if_simulated};
-use crate::app::{connect_archive, now_ms, open_existing_store};
+use crate::app::{connect_archive, now_ms, open_existing_store, open_store_to_read};
 use crate::backfill::{repair_gaps, repairs_under_way};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -16,7 +16,10 @@ use serde_json::json;
 use std::sync::Arc;
 
 pub(super) async fn run(config: &Config, action: GapsAction) -> anyhow::Result<()> {
-    let store = open_existing_store(config).await?;
+    let store = match action {
+        GapsAction::List { .. } => open_store_to_read(config).await?,
+        GapsAction::Repair { .. } => open_existing_store(config).await?,
+    };
     warn_if_simulated(&store).await?;
     let done = match action {
         GapsAction::List { subreddit, json } => list(&store, subreddit.as_ref(), json).await,

@@ -4,7 +4,7 @@ use super::Usage;
 use super::arguments::{DeadSelection, JobsAction};
 use super::output::print_line;
 use super::report::{age, align_right, print_json, shown, table};
-use crate::app::{now_ms, open_existing_store};
+use crate::app::{now_ms, open_existing_store, open_store_to_read};
 use crate::config::Config;
 use crate::store::{DeadFilter, FailureKind, FetchJob, PastAttempt, Store};
 use crate::submission::SubmissionId;
@@ -18,7 +18,10 @@ const STEP: u32 = 1000;
 const WHAT: &str = "the jobs that were set aside";
 
 pub(super) async fn run(config: &Config, action: JobsAction) -> anyhow::Result<()> {
-    let store = open_existing_store(config).await?;
+    let store = match action {
+        JobsAction::Dead { .. } | JobsAction::Show { .. } => open_store_to_read(config).await?,
+        JobsAction::Retry(_) | JobsAction::Discard(_) => open_existing_store(config).await?,
+    };
     let result = act(&store, action).await;
     store.close().await;
     result

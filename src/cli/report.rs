@@ -3,7 +3,7 @@
 mod past;
 
 use super::output::print_line;
-use crate::app::{now_ms, open_existing_store, reachable, try_queue};
+use crate::app::{now_ms, open_store_to_read, reachable, try_queue};
 use crate::config::{Config, display_url};
 use crate::observe::{QueueStatus, Status, SubredditStatus, read_status};
 use crate::queue::Queue;
@@ -34,7 +34,7 @@ const LIVE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Reads the database, and asks the process that listens on `http.listen`, if there is one.
 pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
-    let store = open_existing_store(config).await?;
+    let store = open_store_to_read(config).await?;
     // Most worth reading when something is away.
     let queue = try_queue(config).await;
     let mut status = read_status(&store, queue.as_ref(), None, now_ms())

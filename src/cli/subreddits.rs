@@ -6,7 +6,7 @@ use super::arguments::SubredditsAction;
 use super::output::print_line;
 use super::pasted::all;
 use super::report::{age, align_right, print_json, shown, table};
-use crate::app::{now_ms, open_existing_store, open_store};
+use crate::app::{now_ms, open_existing_store, open_store, open_store_to_read};
 use crate::config::Config;
 use crate::observe::SubredditStatus;
 use crate::store::{Added, Store, Subreddit};
@@ -29,6 +29,7 @@ pub(super) async fn run(config: &Config, action: SubredditsAction) -> anyhow::Re
                 SubredditsAction::Add { names, file },
             )
         }
+        action @ SubredditsAction::List { .. } => (open_store_to_read(config).await?, action),
         action => (open_existing_store(config).await?, action),
     };
     let result = act(&store, action).await;

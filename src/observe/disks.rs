@@ -75,6 +75,14 @@ fn show(measured: Measured, metrics: &Metrics) {
     }
 }
 
+/// Bytes that can still be written to a folder.
+///
+/// # Errors
+/// As the system says.
+pub fn space_left(folder: &Path) -> std::io::Result<u64> {
+    space(folder).map(|space| space.available)
+}
+
 fn space(folder: &Path) -> std::io::Result<Space> {
     let measured = statvfs(folder)?;
     Ok(Space {

@@ -83,6 +83,10 @@ impl RedisEngine {
         })
     }
 
+    pub(super) fn connection(&self) -> ConnectionManager {
+        self.connection.clone()
+    }
+
     fn config(&self, batch: usize) -> Config {
         // Locks cost a scan of the backlog for each job. Results stay on: off, nothing is
         // acknowledged. Events are published to nobody.

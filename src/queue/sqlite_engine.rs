@@ -119,6 +119,12 @@ impl SqliteEngine {
         Ok(apalis_sqlite::queries::fetch_next(&self.pool, &config, worker).await?)
     }
 
+    pub(super) fn folder_of(url: &str) -> Option<PathBuf> {
+        let options = SqliteConnectOptions::from_str(url).ok()?;
+        let file = std::path::absolute(options.get_filename()).ok()?;
+        file.parent().map(Path::to_owned)
+    }
+
     pub(super) fn folder(&self) -> Option<PathBuf> {
         let options = self.pool.connect_options();
         let file = std::path::absolute(options.get_filename()).ok()?;

@@ -26,6 +26,9 @@ pub enum StoreError {
     /// The database's encoding cannot hold every text: rows would be lost.
     #[error("the database's encoding is {0}; freshet needs UTF8")]
     Encoding(String),
+    /// Nothing is to be read there as it is; the text says what to do.
+    #[error("{0}")]
+    Unreadable(String),
     /// The tables could not be brought to this version.
     #[error("the database could not be migrated")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -70,7 +73,7 @@ impl StoreError {
             StoreError::Encoding(_) => Some(
                 "Make a database with createdb -E UTF8 -T template0 NAME, and name it in database.url.",
             ),
-            StoreError::Url(_) | StoreError::Migration(_) => None,
+            StoreError::Url(_) | StoreError::Unreadable(_) | StoreError::Migration(_) => None,
         }
     }
 

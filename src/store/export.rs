@@ -13,8 +13,9 @@ mod cells;
 
 pub use cells::{Cell, CellType};
 
+use super::postgres::Lane;
 use super::statement::Dialects;
-use super::{Postgres, Sqlite, Store, StoreError, within_deadline};
+use super::{Sqlite, Store, StoreError, within_deadline};
 use cells::{pg_cell, sqlite_stored};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -230,9 +231,9 @@ impl Reader {
         };
         let name = within_deadline(async {
             Ok(match &self.store {
-                Store::Postgres(Postgres { pool, .. }) => {
+                Store::Postgres(engine) => {
                     let query = sqlx::query(statement.postgres).bind(TextBytes(after));
-                    let row = query.fetch_optional(pool).await?;
+                    let row = query.fetch_optional(engine.read()).await?;
                     row.map(|row| pg_bytes(&row, 0)).transpose()?
                 }
                 Store::Sqlite(Sqlite { readers, .. }) => {
@@ -253,8 +254,8 @@ impl Reader {
     ) -> Result<(Vec<Vec<Cell>>, Option<Position>), StoreError> {
         let columns = self.selection.columns.as_slice();
         match &self.store {
-            Store::Postgres(Postgres { pool, .. }) => {
-                let rows = within_deadline(self.postgres_page(pool, group, limit)).await?;
+            Store::Postgres(engine) => {
+                let rows = within_deadline(self.postgres_page(engine.read(), group, limit)).await?;
                 let cells = rows.iter().map(|row| pg_cells(row, columns));
                 let cells = cells.collect::<Result<_, _>>()?;
                 let last = rows.last().map(pg_position).transpose()?;
@@ -278,7 +279,7 @@ impl Reader {
 
     async fn postgres_page(
         &self,
-        pool: &sqlx::PgPool,
+        lane: Lane<'_>,
         group: &Group,
         limit: u32,
     ) -> Result<Vec<PgRow>, StoreError> {
@@ -309,7 +310,7 @@ impl Reader {
             .bind(i64::from(limit))
             .bind(self.wants_raw())
             .bind(start);
-        Ok(query.fetch_all(pool).await?)
+        Ok(query.fetch_all(lane).await?)
     }
 
     async fn sqlite_page(

@@ -1,9 +1,12 @@
 //! Postgres: connecting, migrating, and the statements that send many rows at once.
 
 pub(super) mod copying;
+mod lane;
 pub(super) mod submissions;
 
-use super::StoreError;
+pub(super) use lane::Lane;
+
+use super::{StoreError, schema};
 use crate::network::Address;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
@@ -17,20 +20,6 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A connection that has been idle for longer is tried before it is used; a busy one is not,
 /// because the trial costs a round trip.
 const TRIED_AFTER: Duration = Duration::from_secs(2);
-
-/// What every session is told.
-///
-/// All statements of this program look rows up by keys that they bring along, so the only right
-/// plan is a nested loop over an index. The planner chooses by statistics, and those of a table that
-/// went from empty to a million rows within a minute say that it is empty: other plans are switched
-/// off, and planning is done once.
-///
-/// The time limits end what a frozen or vanished process has left behind.
-const SESSION: &str =
-    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
-     SET jit = off; SET plan_cache_mode = force_generic_plan;
-     SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
-     SET lock_timeout = '30s'";
 
 /// What the session that migrates is told: twice that is the patience of a program that starts.
 const MIGRATION: &str = "SET lock_timeout = '15s'; SET client_min_messages = warning";
@@ -66,14 +55,22 @@ fn options(address: &Address) -> Result<PgConnectOptions, StoreError> {
 #[derive(Debug, Clone)]
 pub struct Postgres {
     pub(super) pool: PgPool,
+    /// Whether a pooler stands before it that hands out a session for each transaction.
+    pub(super) pooled: bool,
 }
+
+/// What a session that only reads is told besides.
+const READING: &str = "SET default_transaction_read_only = on";
 
 impl Postgres {
     pub(super) async fn connect(
         address: &Address,
         connections: u32,
+        reading: bool,
     ) -> Result<Postgres, StoreError> {
-        let options = options(address)?;
+        let probed = lane::probe(options(address)?);
+        let probed = tokio::time::timeout(ACQUIRE_TIMEOUT, probed).await;
+        let (options, pooled) = probed.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -83,8 +80,17 @@ impl Postgres {
                     Ok(state.idle_for < TRIED_AFTER || connection.ping().await.is_ok())
                 })
             })
-            .after_connect(|connection, _| {
-                Box::pin(async move { connection.execute(SESSION).await.map(drop) })
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    // Behind a pooler the session is everybody's: see `lane`.
+                    if !pooled {
+                        connection.execute(lane::SESSION).await?;
+                        if reading {
+                            connection.execute(READING).await?;
+                        }
+                    }
+                    Ok(())
+                })
             })
             .after_release(|connection, _| {
                 Box::pin(async move {
@@ -96,21 +102,55 @@ impl Postgres {
             })
             .connect_with(options)
             .await?;
+        if pooled {
+            tracing::info!(
+                "The database is behind a connection pooler: settings are made for each transaction, and \
+                 statements are prepared anew"
+            );
+        }
+        let engine = Postgres { pool, pooled };
         // Another one refuses every row that holds a character which it does not have. SQL_ASCII takes
         // what it is given, and that is UTF-8: so the driver speaks to every server.
         let encoding: String = sqlx::query_scalar("SELECT current_setting('server_encoding')")
-            .fetch_one(&pool)
+            .fetch_one(engine.read())
             .await?;
-        if !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII") {
+        if !reading && !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII") {
             return Err(StoreError::Encoding(encoding));
         }
-        Ok(Postgres { pool })
+        Ok(engine)
+    }
+
+    /// New connections are made to the address as it is now; those that are open stay.
+    pub(super) fn renew(&self, address: &Address) -> Result<(), StoreError> {
+        let options = options(address)?;
+        self.pool.set_connect_options(if self.pooled {
+            lane::behind_a_pooler(options)
+        } else {
+            options
+        });
+        Ok(())
+    }
+
+    /// Begins a transaction.
+    pub(super) async fn begin(
+        &self,
+    ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+        if self.pooled {
+            self.pool.begin_with(lane::TRANSACTION).await
+        } else {
+            self.pool.begin().await
+        }
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        let mut migrator = sqlx::migrate!("migrations/postgres");
-        // An older program may start on a newer database: see migrations/README.md.
-        migrator.set_ignore_missing(true);
+        let mut migrator = schema::postgres();
+        if self.pooled {
+            let migrated = lane::migrate(&self.pool, &mut migrator);
+            return tokio::select! {
+                migrated = migrated => Ok(migrated?),
+                gone = self.gone() => Err(gone),
+            };
+        }
         // A session of its own: the settings above are not for it. A step may take its time; another
         // program's lock is waited for only so long, and then named.
         let options = (*self.pool.connect_options()).clone();
@@ -130,8 +170,10 @@ impl Postgres {
 
     pub(super) async fn clock_ms(&self) -> Result<i64, StoreError> {
         let asked = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-        super::within_deadline(async { Ok(sqlx::query_scalar(asked).fetch_one(&self.pool).await?) })
-            .await
+        super::within_deadline(async {
+            Ok(sqlx::query_scalar(asked).fetch_one(self.read()).await?)
+        })
+        .await
     }
 
     /// Ends once the server has gone silent: who only reads from it would wait for ever.
@@ -139,7 +181,7 @@ impl Postgres {
         let mut silences = 0;
         loop {
             tokio::time::sleep(LIVES_EVERY).await;
-            let asked = sqlx::query("SELECT 1").execute(&self.pool);
+            let asked = sqlx::query("SELECT 1").execute(self.read());
             match tokio::time::timeout(LIVES_EVERY, asked).await {
                 Ok(Ok(_)) => silences = 0,
                 _ => silences += 1,
@@ -150,11 +192,14 @@ impl Postgres {
         }
     }
 
-    pub(super) fn read(&self) -> &PgPool {
-        &self.pool
+    pub(super) fn read(&self) -> Lane<'_> {
+        Lane {
+            pool: &self.pool,
+            pooled: self.pooled,
+        }
     }
 
-    pub(super) fn write(&self) -> &PgPool {
-        &self.pool
+    pub(super) fn write(&self) -> Lane<'_> {
+        self.read()
     }
 }

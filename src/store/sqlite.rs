@@ -28,6 +28,14 @@ pub struct Sqlite {
     pub(super) readers: SqlitePool,
 }
 
+/// CANTOPEN, READONLY, and IOERR of the memory that is shared: there is no room for a log.
+fn is_not_to_be_written(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse::<i32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 8 | 10 | 14))
+}
+
 fn is_in_memory(url: &str) -> bool {
     url.contains(":memory:") || url.contains("mode=memory")
 }
@@ -85,10 +93,63 @@ impl Sqlite {
         Ok(Sqlite { writer, readers })
     }
 
+    /// Opens a file to read it alone: nothing is made and nothing is written.
+    pub(super) async fn connect_reading(url: &str, connections: u32) -> Result<Sqlite, StoreError> {
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|_| StoreError::Url("not a well-formed sqlite:// URL".to_owned()))?
+            .create_if_missing(false)
+            .read_only(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("temp_store", "memory")
+            .row_buffer_size(1024);
+        let open = async |options: SqliteConnectOptions| {
+            let pool = SqlitePoolOptions::new()
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .test_before_acquire(false)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .max_connections(connections)
+                .connect_with(options)
+                .await?;
+            // The log of writes is looked at by the first who reads.
+            sqlx::query("SELECT count(*) FROM sqlite_master")
+                .execute(&pool)
+                .await?;
+            Ok::<_, sqlx::Error>(pool)
+        };
+        let readers = match open(options.clone()).await {
+            // Beside a file in this mode lies a log, which whoever reads needs to make where there is
+            // none. Where there is none and the folder is not to be written to, nobody writes.
+            Err(error) if is_not_to_be_written(&error) => {
+                let log = PathBuf::from(format!("{}-wal", options.get_filename().display()));
+                if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+                    return Err(StoreError::Unreadable(format!(
+                        "its folder is not to be written to, and what was written last is still in {}: \
+                         let the service that writes it end, or copy the file with its -wal to a folder \
+                         that may be written to",
+                        log.display()
+                    )));
+                }
+                open(options.immutable(true)).await?
+            }
+            opened => opened?,
+        };
+        Ok(Sqlite {
+            writer: readers.clone(),
+            readers,
+        })
+    }
+
     /// Whether a well-formed URL names a file that is not there.
     pub(super) fn missing(url: &str) -> bool {
         let options = SqliteConnectOptions::from_str(url);
         !is_in_memory(url) && options.is_ok_and(|options| !options.get_filename().exists())
+    }
+
+    pub(super) fn folder_of(url: &str) -> Option<PathBuf> {
+        let options = SqliteConnectOptions::from_str(url).ok()?;
+        let file = std::path::absolute(options.get_filename()).ok()?;
+        file.parent().map(Path::to_owned)
     }
 
     pub(super) fn folder(&self) -> Option<PathBuf> {
@@ -98,9 +159,7 @@ impl Sqlite {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        let mut migrator = sqlx::migrate!("migrations/sqlite");
-        // An older program may start on a newer database: see migrations/README.md.
-        migrator.set_ignore_missing(true);
+        let migrator = super::schema::sqlite();
         // sqlx takes no lock here. Of two processes that take a step at once, one fails, and finds
         // the step taken when it looks again; so there are at most as many failures as steps.
         let mut chances = migrator.iter().count() + 1;

@@ -1,7 +1,7 @@
 //! One statement for two engines: the text in both dialects, the connection it runs on, and the
 //! transaction that several of them share.
 
-use super::{Postgres, Sqlite, Store, StoreError};
+use super::{Sqlite, Store, StoreError};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
@@ -73,7 +73,7 @@ impl Store {
     /// Begins a writing transaction; dropped before [`Transaction::commit`], it leaves nothing.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(match self {
-            Store::Postgres(Postgres { pool }) => Transaction::Postgres(pool.begin().await?),
+            Store::Postgres(engine) => Transaction::Postgres(engine.begin().await?),
             // Takes the write lock at once: one that begins by reading may find it taken later, when
             // waiting no longer helps.
             Store::Sqlite(Sqlite { writer, .. }) => {

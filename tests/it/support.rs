@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod mutate;
 pub mod odd_rows;
 pub mod past;
+pub mod pgbouncer;
 pub mod pipeline;
 pub mod postgres;
 pub mod prometheus;

@@ -2,6 +2,7 @@
 
 use crate::support::binary::Home;
 use crate::support::tls::{Authority, Secured};
+use freshet::network::{Address, Trust};
 use freshet::queue::Queue;
 use freshet::store::Store;
 use std::error::Error;
@@ -106,6 +107,7 @@ async fn a_postgres_that_cannot_prove_its_name_gets_no_password() {
             .unwrap_err();
         in_full(&error)
     };
+    let own = Trust::with(&file).unwrap();
     // It asks in the open whether TLS may begin: eight bytes.
     let honest = Secured::start(&authority, "localhost", Some((8, b"S")), b"").await;
     let unknown = connect(&honest, "verify-full", false).await;
@@ -117,6 +119,15 @@ async fn a_postgres_that_cannot_prove_its_name_gets_no_password() {
     assert_eq!(impostor.heard(), "");
     connect(&honest, "verify-full", true).await;
     assert!(honest.heard().contains("someone"), "{}", honest.heard());
+    // The authority of tls.ca_file, for who brings none in its address.
+    let other = Secured::start(&authority, "localhost", Some((8, b"S")), b"").await;
+    let url = format!(
+        "postgres://someone@localhost:{}/db?sslmode=verify-full",
+        other.port
+    );
+    let address = Address::new(url.into(), own);
+    let _ = timeout(SOON, Store::connect(&address, 1)).await.unwrap();
+    assert!(other.heard().contains("someone"), "{}", other.heard());
     let plain = Secured::start(&authority, "localhost", Some((8, b"N")), b"").await;
     let refused = connect(&plain, "verify-full", true).await;
     assert!(refused.contains("TLS"), "{refused}");
@@ -145,4 +156,30 @@ async fn a_redis_that_cannot_prove_its_name_gets_no_password() {
     }
     assert_eq!(server.heard(), "");
     in_the_open(&server, &["sesame", "AUTH", "HELLO"]);
+    // With its authority from tls.ca_file it hears the password.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("authority.pem");
+    std::fs::write(&file, &authority.pem).unwrap();
+    let url = format!("rediss://:sesame@localhost:{}/", server.port);
+    let address = Address::new(url.into(), Trust::with(&file).unwrap());
+    let _ = timeout(SOON, Queue::connect(&address, "test"))
+        .await
+        .unwrap();
+    assert!(server.heard().contains("sesame"), "{}", server.heard());
+    in_the_open(&server, &["sesame"]);
+    // And from the variable that names the system's.
+    let server = Secured::start(&authority, "localhost", None, b"").await;
+    let home = Home::new();
+    let url = format!("rediss://:sesame@localhost:{}/", server.port);
+    let words = [
+        "doctor",
+        "--queue-url",
+        &url,
+        "--arctic-shift-url",
+        "http://127.0.0.1:9",
+    ];
+    let mut command = home.command(&words);
+    command.env("SSL_CERT_FILE", &file);
+    crate::support::binary::finish(&mut command).await;
+    assert!(server.heard().contains("sesame"), "{}", server.heard());
 }
