@@ -133,3 +133,27 @@ pub struct Observation {
     /// than the earlier answered.
     pub observed_ms: i64,
 }
+
+/// What one item takes beside its texts: the allocations of its fields and its place in maps.
+const ITEM_OVERHEAD: usize = 512;
+
+impl Observation {
+    /// Bytes of memory that this takes, rather too many than too few: a page of tiny objects takes far
+    /// more than its text.
+    pub fn held_bytes(&self) -> usize {
+        let it = &self.submission;
+        let texts = [
+            &it.subreddit,
+            &it.author,
+            &it.title,
+            &it.selftext,
+            &it.url,
+            &it.permalink,
+            &it.domain,
+            &it.link_flair_text,
+            &it.removed_by,
+        ];
+        let texts: usize = texts.into_iter().flatten().map(String::capacity).sum();
+        size_of::<Observation>() + ITEM_OVERHEAD + self.raw.get().len() + texts
+    }
+}

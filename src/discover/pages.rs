@@ -4,14 +4,20 @@ use super::Discover;
 use super::suspects::Answered;
 use super::walk::{Ended, Page, Walk};
 use crate::liveness::CALL;
-use crate::source::{ListingPage, Priority, SourceError, UnavailableReason};
+use crate::source::{Large, ListingPage, Priority, SourceError, UnavailableReason};
 use crate::submission::SubredditName;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long a walk stays with one outage; then it is recorded as failed, and its window stays open.
 pub(super) const PATIENCE: Duration = Duration::from_secs(45);
+
+/// Bytes that each walk may hold; beyond that only one walk at a time may.
+const SHALLOW: usize = 8 << 20;
+/// How long a walk waits to be that one; then it ends, and what it did not reach is a gap.
+const DEEP_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long an outage has kept a walk from its answer. A wait for the budget is none.
 struct Patience {
@@ -68,6 +74,8 @@ pub(super) struct Walked {
     pub(super) served_at: i64,
     /// Whether it failed for what was asked for, perhaps: nothing says that Reddit is out.
     pub(super) doubtful: bool,
+    /// Held as long as what was listed is.
+    _deep: Option<OwnedSemaphorePermit>,
 }
 
 /// How often a walk goes on after a failure that may be due to what it asks for.
@@ -120,6 +128,7 @@ pub(super) async fn walk_with(
     // How far down to go is known with the first answer, which tells Reddit's time.
     let mut walk = Walk::new(i64::MIN);
     let mut served_at = None;
+    let mut deep = None;
     let mut patience = Patience::new(PATIENCE);
     let progress = &discover.progress;
     let waiting = progress.clone();
@@ -151,9 +160,27 @@ pub(super) async fn walk_with(
                     served_at = Some(page.served_at);
                     walk.aim(reach(page.served_at));
                 }
-                walk.take(into_page(page));
                 patience = Patience::new(PATIENCE);
                 (failures, in_doubt) = (0, false);
+                let (page, large) = into_page(page);
+                if deep.is_none() && walk.held_with(&page) > SHALLOW {
+                    deep = reddit.try_hold_much();
+                }
+                if deep.is_some() || walk.held_with(&page) <= SHALLOW {
+                    walk.take(page);
+                    continue;
+                }
+                // What is held while it waits is bounded, so the page is asked for again.
+                drop((page, large));
+                let place = timeout(DEEP_PATIENCE, reddit.hold_much());
+                let place = progress.during(DEEP_PATIENCE + CALL, place);
+                deep = tokio::select! {
+                    () = stop.cancelled() => break WalkEnd::Stopped,
+                    place = place => place.ok().flatten(),
+                };
+                if deep.is_none() {
+                    walk.give_up();
+                }
             }
             Err(error)
                 if let Tries::Few(tries) = tries
@@ -198,23 +225,26 @@ pub(super) async fn walk_with(
         finished_at,
         served_at: served_at.unwrap_or_else(|| discover.reddit.its_time()),
         doubtful: in_doubt,
+        _deep: deep,
     }
 }
 
-fn into_page(page: ListingPage) -> Page {
-    Page {
+/// The page, and what keeps other large ones waiting until it is taken.
+fn into_page(mut page: ListingPage) -> (Page, Option<Large>) {
+    let large = page.take_large();
+    let page = Page {
         order: page.order,
         items: page.items,
         undecodable: page.undecodable,
         after: page.after,
-    }
+    };
+    (page, large)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::future::pending;
-    use tokio::time::timeout;
 
     const SHORT: Duration = Duration::from_millis(20);
     const LONG: Duration = Duration::from_millis(200);

@@ -31,8 +31,12 @@ const RETRY_DISTANCES: [usize; 5] = [1, 4, 12, 36, 90];
 const END_LOOKS: usize = 3;
 /// Pages that no walk exceeds, whatever the listing answers.
 const MOST_PAGES: u32 = 60;
-/// Bytes of objects that no walk exceeds: 1,000 real ones come to some 10 MB.
-const MOST_BYTES: usize = 256 << 20;
+/// Bytes of memory that no walk exceeds: 1,000 usual submissions come to some 10 MB, 1,000 long stories to
+/// some 50.
+pub(super) const MOST_BYTES: usize = 56 << 20;
+
+/// A fullname, as often as a walk keeps it.
+const NAME_BYTES: usize = 256;
 
 /// What to ask for next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +73,16 @@ pub enum Ended {
     AnchorVanished,
     /// More pages, or more bytes, than any listing has.
     PageLimit,
+}
+
+impl Page {
+    /// Bytes of memory that this takes, rather too many than too few.
+    pub fn held_bytes(&self) -> usize {
+        let items = self.items.iter().map(Observation::held_bytes);
+        let undecodable = self.undecodable.iter().map(Undecodable::held_bytes);
+        let names = self.order.len() * NAME_BYTES;
+        items.chain(undecodable).sum::<usize>() + names
+    }
 }
 
 /// A walk under way.
@@ -145,8 +159,21 @@ impl Walk {
         }
     }
 
+    /// Bytes of memory that this would take with one more page.
+    pub fn held_with(&self, page: &Page) -> usize {
+        self.bytes.saturating_add(page.held_bytes())
+    }
+
+    /// Ends here, since no more can be held; what was taken stays.
+    pub fn give_up(&mut self) {
+        self.state = State::Done(Ended::PageLimit);
+    }
+
     /// Takes the answer to [`Walk::next`].
     pub fn take(&mut self, page: Page) {
+        if self.held_with(&page) > MOST_BYTES {
+            return self.give_up();
+        }
         self.pages += 1;
         let shows_last = self
             .order
@@ -165,7 +192,7 @@ impl Walk {
         };
         self.state = if self.ground() <= self.reach {
             State::Done(Ended::Older)
-        } else if self.pages >= MOST_PAGES || self.bytes >= MOST_BYTES {
+        } else if self.pages >= MOST_PAGES {
             State::Done(Ended::PageLimit)
         } else {
             match (&self.state, after) {
@@ -222,19 +249,20 @@ impl Walk {
         let known = self.order.len();
         for fullname in page.order {
             if self.seen.insert(fullname.clone()) {
+                self.bytes += NAME_BYTES;
                 self.order.push(fullname);
             }
         }
         let new: HashSet<&String> = self.order[known..].iter().collect();
         for item in page.items {
             if new.contains(&item.submission.id.fullname()) {
-                self.bytes += item.raw.get().len();
+                self.bytes += item.held_bytes();
                 self.times.push(item.submission.created_utc);
                 self.listed.push(item);
             }
         }
         let undecodable = page.undecodable.iter();
-        self.bytes += undecodable.map(|it| it.raw.get().len()).sum::<usize>();
+        self.bytes += undecodable.map(Undecodable::held_bytes).sum::<usize>();
         self.undecodable.extend(page.undecodable);
         self.order.len() > known
     }

@@ -28,6 +28,7 @@ use reqwest::{Method, StatusCode, Url};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 /// The `source` label of every metric written here.
@@ -79,6 +80,8 @@ struct Inner {
     auth: Auth,
     gate: Gate,
     budget: Budget,
+    /// One permit: see [`Reddit::hold_much`].
+    deep: Arc<Semaphore>,
 }
 
 impl Reddit {
@@ -110,6 +113,7 @@ impl Reddit {
             auth: Auth::new(options),
             gate: Gate::new(WORDS),
             budget,
+            deep: Arc::new(Semaphore::new(1)),
         };
         Ok(Reddit {
             inner: Arc::new(inner),
@@ -208,6 +212,17 @@ impl Reddit {
             listing::read(answer).map(InfoPage::from)
         })
         .await
+    }
+
+    /// Waits for the one place for a walk that has to hold much of what was answered.
+    pub async fn hold_much(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(&self.inner.deep).acquire_owned().await.ok()
+    }
+
+    /// As [`Reddit::hold_much`], where nobody has that place.
+    pub fn try_hold_much(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.inner.deep).try_acquire_owned().ok()
     }
 
     /// Whether an answer so far said of itself that it comes from the simulated Reddit.

@@ -14,10 +14,14 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Reddit sends about forty.
 const MAX_HEADERS: usize = 128;
 const MAX_HEADER_BYTES: u32 = 64 * 1024;
+
+/// Beyond this an answer is read and understood alone, since it takes several times its size meanwhile.
+const LARGE: usize = 1 << 20;
 
 /// On every answer of the simulated Reddit.
 const SIMULATED: &str = "x-simulated";
@@ -45,6 +49,9 @@ pub(super) struct Transport {
     client: Client,
     metrics: Arc<Metrics>,
     max_body_bytes: usize,
+    request_timeout: Duration,
+    /// One permit: see [`LARGE`].
+    large: Arc<Semaphore>,
     simulated: Arc<AtomicBool>,
     its_clock: ItsClock,
 }
@@ -55,6 +62,8 @@ pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     /// Decompressed, and made text by [`text`].
     pub(super) body: String,
+    /// No other large answer is read while this is held.
+    pub(super) large: Option<Large>,
     /// By our clock, milliseconds since the epoch.
     pub(super) asked_ms: i64,
     pub(super) received_ms: i64,
@@ -64,6 +73,9 @@ pub(super) struct Answer {
     /// From the request to the end of the answer.
     pub(super) seconds: f64,
 }
+
+/// The place of a large answer, held for as long as what it said is not counted elsewhere.
+pub type Large = Arc<OwnedSemaphorePermit>;
 
 impl Transport {
     pub(super) fn new(
@@ -103,6 +115,8 @@ impl Transport {
             client,
             metrics,
             max_body_bytes: options.max_body_bytes,
+            request_timeout: options.request_timeout,
+            large: Arc::new(Semaphore::new(1)),
             simulated: Arc::default(),
             its_clock: ItsClock::new(now_ms().div_euclid(1_000)),
         };
@@ -194,11 +208,12 @@ impl Transport {
             Some(date) => self.its_clock.hear(date),
             None => self.its_time(),
         };
-        let body = self.body(&mut response).await?;
+        let (body, large) = self.body(&mut response).await?;
         Ok(Answer {
             status: response.status(),
             headers: std::mem::take(response.headers_mut()),
             body,
+            large,
             asked_ms,
             received_ms: now_ms(),
             served_at,
@@ -206,18 +221,40 @@ impl Transport {
         })
     }
 
-    async fn body(&self, response: &mut Response) -> Result<String, SourceError> {
+    async fn body(&self, response: &mut Response) -> Result<(String, Option<Large>), SourceError> {
         let mut bytes = Vec::new();
+        let mut large = None;
+        let too_long = || {
+            SourceError::wait(
+                WaitCause::BrokenBody,
+                format!("the body is longer than {} bytes", self.max_body_bytes),
+            )
+        };
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if bytes.len() + chunk.len() > self.max_body_bytes {
-                return Err(SourceError::wait(
-                    WaitCause::BrokenBody,
-                    format!("the body is longer than {} bytes", self.max_body_bytes),
-                ));
+            let length = bytes.len() + chunk.len();
+            if length > self.max_body_bytes {
+                return Err(too_long());
+            }
+            if length > LARGE && large.is_none() {
+                large = Some(self.place_for_large().await?);
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(text(bytes))
+        if text_length(&bytes) > self.max_body_bytes {
+            return Err(too_long());
+        }
+        Ok((text(bytes), large))
+    }
+
+    async fn place_for_large(&self) -> Result<Large, SourceError> {
+        let place = Arc::clone(&self.large).acquire_owned();
+        match tokio::time::timeout(self.request_timeout, place).await {
+            Ok(Ok(place)) => Ok(Arc::new(place)),
+            _ => Err(SourceError::wait(
+                WaitCause::Timeout,
+                "other large answers took all the time there was".to_owned(),
+            )),
+        }
     }
 
     /// Tells budget and gauges what the headers of an API answer say. Those of a token endpoint
@@ -271,14 +308,31 @@ impl Answer {
     }
 }
 
+/// How long [`text`] makes it: what is no text grows.
+fn text_length(bytes: &[u8]) -> usize {
+    let replaced = char::REPLACEMENT_CHARACTER.len_utf8();
+    let stray = bytes
+        .iter()
+        .filter(|byte| is_stray((**byte).into()))
+        .count();
+    let chunks = bytes.utf8_chunks().map(|chunk| match chunk.invalid() {
+        [] => chunk.valid().len(),
+        _ => chunk.valid().len() + replaced,
+    });
+    chunks.sum::<usize>() + stray * (replaced - 1)
+}
+
+fn is_stray(it: char) -> bool {
+    it < ' ' && !matches!(it, '\t' | '\n' | '\r')
+}
+
 /// Bytes that are no text cost themselves and nothing else: what is no UTF-8, and control characters
 /// that JSON may hold nowhere, become U+FFFD.
 pub(super) fn text(bytes: Vec<u8>) -> String {
     let text = String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-    let stray = |it: char| it < ' ' && !matches!(it, '\t' | '\n' | '\r');
-    if text.bytes().any(|byte| stray(byte.into())) {
-        text.replace(stray, "\u{fffd}")
+    if text.bytes().any(|byte| is_stray(byte.into())) {
+        text.replace(is_stray, "\u{fffd}")
     } else {
         text
     }

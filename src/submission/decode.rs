@@ -4,7 +4,7 @@ use super::entities::{self, Source};
 use super::fields::Fields;
 use super::lenient::Scalar;
 use super::refusal::{Refusal, not_a_submission};
-use super::{Kind, Observation, Submission, SubmissionId};
+use super::{ITEM_OVERHEAD, Kind, Observation, Submission, SubmissionId};
 use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -34,6 +34,11 @@ pub struct Undecodable {
 const LONGEST_REASON: usize = 200;
 
 impl Undecodable {
+    /// As [`super::Observation::held_bytes`].
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Undecodable>() + ITEM_OVERHEAD + self.raw.get().len() + self.reason.len()
+    }
+
     /// An object and why it is none, which is cut to a few words.
     pub fn new(raw: Box<RawValue>, cause: Refusal, reason: &str, observed_ms: i64) -> Undecodable {
         Undecodable {

@@ -248,7 +248,7 @@ async fn many(inputs: u64) {
 
 #[test]
 fn a_page_of_more_children_than_any_is_refused_whatever_their_size() {
-    for (count, wanted) in [(10_000, true), (10_001, false), (1_000_000, false)] {
+    for (count, wanted) in [(2_000, true), (2_001, false), (1_000_000, false)] {
         let answer = Received {
             status: StatusCode::OK,
             headers: HeaderMap::new(),

@@ -5,7 +5,7 @@
 mod count;
 
 use crate::source::error::{SourceError, WaitCause};
-use crate::source::transport::{Answer, below};
+use crate::source::transport::{Answer, Large, below};
 use crate::submission::{Observation, Refusal, SubredditName, Undecodable, decode};
 use reqwest::Url;
 use roux::response::{BasicThing, Listing};
@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 /// gigabytes of them. What is shorter is not worth another look; usual pages have 0.4 MB.
 const LARGE: usize = 1024 * 1024;
 /// Reddit gives out a hundred.
-const MOST_CHILDREN: usize = 10_000;
+const MOST_CHILDREN: usize = 2_000;
 
 /// One page of a listing.
 #[derive(Debug, Clone)]
@@ -38,6 +38,15 @@ pub struct ListingPage {
     pub asked_ms: i64,
     /// From the request to the end of the answer, without the wait for the budget.
     pub seconds: f64,
+    /// Keeps other large answers waiting until this one is taken in.
+    pub(super) large: Option<Large>,
+}
+
+impl ListingPage {
+    /// What keeps other large answers waiting, for whoever takes the page apart.
+    pub fn take_large(&mut self) -> Option<Large> {
+        self.large.take()
+    }
 }
 
 /// The address of one page of `/r/a+b/new`.
@@ -100,6 +109,7 @@ pub(super) fn read(answer: &Answer) -> Result<ListingPage, SourceError> {
         served_at: answer.served_at,
         asked_ms: answer.asked_ms,
         seconds: answer.seconds,
+        large: answer.large.clone(),
     };
     for child in listing.children {
         let (name, decoded) = read_child(child, answer.asked_ms);

@@ -55,6 +55,7 @@ impl Received {
             served_at: date(&self.headers).unwrap_or(now_ms.div_euclid(1_000)),
             headers: self.headers,
             body: text(self.body),
+            large: None,
             asked_ms: now_ms,
             received_ms: now_ms,
             seconds: 0.0,
