@@ -88,7 +88,12 @@ impl Sqlite {
             .await?;
         let readers = pool()
             .max_connections(connections)
-            .connect_with(options.pragma("query_only", "1"))
+            // Each has a cache of its own, which fills as the file grows; the system caches the file anyway.
+            .connect_with(
+                options
+                    .pragma("query_only", "1")
+                    .pragma("cache_size", "-512"),
+            )
             .await?;
         Ok(Sqlite { writer, readers })
     }
