@@ -271,7 +271,8 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
     let served = CancellationToken::new();
     // However this ends, so does that.
     let _closing = served.clone().drop_guard();
-    let serve = crate::observe::serve(Arc::clone(&opening), listener, served.clone());
+    let hosts = config.http.allowed_hosts.clone();
+    let serve = crate::observe::serve(Arc::clone(&opening), listener, hosts, served.clone());
     let mut serve = tokio::spawn(serve).fuse();
     let open = async {
         opening.waits_for("database");

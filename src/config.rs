@@ -119,6 +119,8 @@ pub struct QueueConfig {
 pub struct HttpConfig {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Names by which it may be addressed, in lower case; `*` for any.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// `reddit.…`
@@ -255,6 +257,7 @@ impl Config {
             },
             http: HttpConfig {
                 listen: settings.address("http.listen")?,
+                allowed_hosts: settings.host_names("http.allowed_hosts")?,
             },
             reddit: RedditConfig {
                 client: match (

@@ -3,11 +3,13 @@
 //! Everything here reads; nothing here changes what the pipeline does.
 
 mod clock;
+mod connections;
 mod disks;
 mod gauges;
+mod hosts;
 mod http;
-mod listener;
 mod logging;
+mod rendered;
 mod status;
 mod stderr;
 mod summary;

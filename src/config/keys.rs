@@ -63,6 +63,12 @@ pub const KEYS: &[Key] = &[
         "Address of /metrics, /healthz, /readyz and /api/v1",
     ),
     Key {
+        name: "http.allowed_hosts",
+        default: None,
+        file: None,
+        help: "Names, separated by commas, by which it may be addressed beside its addresses, localhost and names without a dot; * for any, as is usual where it listens for other machines",
+    },
+    Key {
         name: "tls.ca_file",
         default: None,
         file: None,

@@ -165,6 +165,30 @@ impl Settings {
         })
     }
 
+    /// Names of hosts, separated by commas; in lower case.
+    pub(super) fn host_names(&self, key: &'static str) -> Result<Vec<String>, ConfigError> {
+        let text = self.text(key)?.unwrap_or_default().to_ascii_lowercase();
+        let names = text
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty());
+        let is_name = |name: &str| {
+            let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            name == "*" || name.bytes().all(usual)
+        };
+        names
+            .map(|name| match is_name(name) {
+                true => Ok(name.to_owned()),
+                false => {
+                    let problem = format!(
+                        "{name:?} is not a host name such as metrics.example (no port, no scheme)"
+                    );
+                    Err(self.invalid(key, problem))
+                }
+            })
+            .collect()
+    }
+
     /// Folders, separated by commas.
     pub(super) fn folders(&self, key: &'static str) -> Result<Vec<PathBuf>, ConfigError> {
         let text = self.text(key)?.unwrap_or_default();

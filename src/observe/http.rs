@@ -1,18 +1,22 @@
 //! `/metrics`, `/healthz`, `/readyz` and `/api/v1/…`: reading only.
 
-use super::listener::BoundedListener;
+use super::connections::{self, Connections, Limits};
+use super::hosts::{self, Hosts};
+use super::rendered::{Rendered, Room};
 use super::status::{Live, Status};
 use crate::liveness::Liveness;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use axum::Router;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{Extension, FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -95,25 +99,57 @@ impl FromRequestParts<Arc<Opening>> for Open {
     }
 }
 
-/// Serves until told to stop: 64 connections at once, each until nothing has moved on it for 65 s.
+/// Pages that may be large.
+#[derive(Debug, Default)]
+struct Pages {
+    room: Room,
+    metrics: Rendered,
+    status: Rendered,
+}
+
+/// A page that all who asked for it at the same time share.
+async fn page<E>(
+    kind: &'static str,
+    (rendered, room): (&Rendered, &Room),
+    render: impl AsyncFnOnce() -> Result<Vec<u8>, E>,
+) -> Result<Response, E> {
+    let page = rendered.get(room, render).await?;
+    Ok(match page {
+        Some(page) => ([(header::CONTENT_TYPE, kind)], page).into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, BUSY).into_response(),
+    })
+}
+
+const BUSY: &str = "Others do not take what they asked for; ask again.\n";
+
+/// Serves until told to stop: 64 connections at once. One more takes the place of the slowest. `hosts`
+/// are names by which it may be addressed, beside its own.
 ///
 /// # Errors
 /// Where the listener fails.
 pub async fn serve(
     opening: Arc<Opening>,
     listener: TcpListener,
+    hosts: Vec<String>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
+    let connections = Connections::default();
+    let pages = Arc::new(Pages {
+        room: Room::new(connections.clone()),
+        ..Pages::default()
+    });
+    let hosts = Arc::new(Hosts::new(listener.local_addr()?.ip(), hosts));
     let routes = Router::new()
         .route("/", get(front))
         .route("/metrics", get(metrics))
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/api/v1/status", get(status))
-        .with_state(opening);
-    axum::serve(BoundedListener::new(listener), routes)
-        .with_graceful_shutdown(async move { stop.cancelled().await })
-        .await
+        .with_state(opening)
+        .layer(Extension(pages))
+        .layer(middleware::from_fn_with_state(hosts, hosts::check));
+    connections::serve(listener, routes, connections, Limits::USUAL, stop).await;
+    Ok(())
 }
 
 async fn front(Open(health): Open) -> Html<String> {
@@ -134,12 +170,15 @@ async fn front(Open(health): Open) -> Html<String> {
     ))
 }
 
-async fn metrics(State(opening): State<Arc<Opening>>) -> Response {
-    let kind = [(
-        header::CONTENT_TYPE,
-        "text/plain; version=0.0.4; charset=utf-8",
-    )];
-    (kind, opening.metrics.render()).into_response()
+async fn metrics(
+    State(opening): State<Arc<Opening>>,
+    Extension(pages): Extension<Arc<Pages>>,
+) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    let render = async || Ok(opening.metrics.render().into_bytes());
+    let answer: Result<Response, Infallible> =
+        page(kind, (&pages.metrics, &pages.room), render).await;
+    answer.into_response()
 }
 
 async fn alive(State(opening): State<Arc<Opening>>) -> Response {
@@ -185,16 +224,16 @@ async fn ready(Open(health): Open) -> Response {
     (code, Json(checks)).into_response()
 }
 
-async fn status(Open(health): Open) -> Response {
-    match super::status::read(
-        &health.store,
-        Some(&health.queue),
-        Some(&health.live),
-        (health.now_ms)(),
-    )
-    .await
-    {
-        Ok(status) => Json::<Status>(status).into_response(),
+async fn status(Open(health): Open, Extension(pages): Extension<Arc<Pages>>) -> Response {
+    let render = async || {
+        let (store, queue) = (&health.store, Some(&health.queue));
+        let status =
+            super::status::read(store, queue, Some(&health.live), (health.now_ms)()).await?;
+        // Nothing in it can fail to be written.
+        Ok::<_, StoreError>(serde_json::to_vec::<Status>(&status).unwrap_or_default())
+    };
+    match page("application/json", (&pages.status, &pages.room), render).await {
+        Ok(answer) => answer,
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }
