@@ -6,8 +6,9 @@
 //! served at once, as a check of the process's health is, always finds a place.
 
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::serve::Listener;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -79,6 +80,8 @@ struct State {
     phase: Phase,
     since: Instant,
     moved: Instant,
+    /// Of an answer nothing is left to be handed over.
+    whole: bool,
 }
 
 impl Line {
@@ -88,6 +91,7 @@ impl Line {
             phase: Phase::Idle,
             since: now,
             moved: now,
+            whole: false,
         };
         Line {
             state: Mutex::new(state),
@@ -105,15 +109,18 @@ impl Line {
             phase,
             since: now,
             moved: now,
+            whole: false,
         };
         *self.lock() = state;
     }
 
-    /// From one phase to the next; anything else stays as it is.
-    fn advance(&self, from: Phase, to: Phase) {
-        if self.lock().phase == from {
-            self.enter(to);
-        }
+    fn is_in(&self, phase: Phase) -> bool {
+        self.lock().phase == phase
+    }
+
+    fn has_written(&self) -> bool {
+        let state = self.lock();
+        state.phase == Phase::Writing && state.whole
     }
 
     fn is_overdue(&self, limits: &Limits) -> bool {
@@ -121,6 +128,7 @@ impl Line {
             phase,
             since,
             moved,
+            ..
         } = *self.lock();
         match phase {
             Phase::Idle => since.elapsed() > limits.idle,
@@ -224,7 +232,7 @@ async fn attend(
             line.enter(Phase::Answering);
             let answer = routes.oneshot(request).await;
             line.enter(Phase::Writing);
-            answer
+            answer.map(|answer| answer.map(|body| Tracked { body, line }))
         }
     });
     let io = TokioIo::new(Watched {
@@ -247,7 +255,7 @@ async fn attend(
             _ = connection.as_mut() => return,
             () = line.cut.cancelled() => return,
             () = stop.cancelled(), if !stopping => {
-                if line.lock().phase == Phase::Idle {
+                if line.is_in(Phase::Idle) {
                     return;
                 }
                 stopping = true;
@@ -257,6 +265,38 @@ async fn attend(
                 return;
             }
         }
+    }
+}
+
+/// An answer's body that notes when the last of it was handed over.
+struct Tracked {
+    body: Body,
+    line: Arc<Line>,
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.line.lock().whole = true;
+    }
+}
+
+impl HttpBody for Tracked {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -274,8 +314,8 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if buffer.filled().len() > before {
-            self.line.advance(Phase::Idle, Phase::Head);
+        if buffer.filled().len() > before && self.line.is_in(Phase::Idle) {
+            self.line.enter(Phase::Head);
         }
         Poll::Ready(Ok(()))
     }
@@ -309,7 +349,9 @@ impl AsyncWrite for Watched {
     /// Called once everything that there was to write is written.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        self.line.advance(Phase::Writing, Phase::Idle);
+        if self.line.has_written() {
+            self.line.enter(Phase::Idle);
+        }
         Poll::Ready(Ok(()))
     }
 

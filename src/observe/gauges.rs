@@ -8,7 +8,7 @@ use super::summary::Summary;
 use crate::liveness::{CALL, HOWEVER_LONG, Progress};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::store::{Store, SubredditState};
+use crate::store::{Store, Subreddit, SubredditState};
 use prometheus::core::{Atomic, Collector, GenericGaugeVec};
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -21,6 +21,8 @@ const EVERY: Duration = Duration::from_secs(2);
 /// What waits for later, what is set aside and slices are counted row by row, so less often.
 const COUNT_EVERY: u32 = 5;
 const QUEUE: &str = "fetch";
+/// Rows of the watched list that are read at once.
+const PART: u32 = 1_000;
 
 /// What sampling needs.
 #[derive(Debug, Clone)]
@@ -127,11 +129,10 @@ impl Gauges {
     /// # Errors
     /// Where the database does not answer.
     pub async fn subreddits(&self) -> Result<(), crate::store::StoreError> {
-        let watched = self.store.subreddits().await?;
+        let watched = self.watched().await?;
         let discover = &self.metrics.discover;
-        self.metrics
-            .watched
-            .set(watched.iter().map(|it| (it.name.to_string(), it.added_at)));
+        let names = watched.iter().map(|it| (it.name.clone(), it.added_at));
+        self.metrics.watched.set(names);
         for state in [
             SubredditState::Active,
             SubredditState::Paused,
@@ -146,10 +147,18 @@ impl Gauges {
                 .with_label_values(&[state.as_str()])
                 .set(i64::try_from(count).unwrap_or(0));
         }
-        let names: HashSet<&str> = watched.iter().map(|it| it.name.as_str()).collect();
+        let has_label = |it: &&Sample| {
+            self.metrics
+                .watched
+                .label(&it.name, |label| label == it.name)
+        };
+        let (own, others): (Vec<&Sample>, Vec<&Sample>) = watched.iter().partition(has_label);
+        let mut names: HashSet<&str> = own.iter().map(|it| it.name.as_str()).collect();
+        let others = Sample::of_all(&others);
+        names.extend(others.iter().map(|it| it.name.as_str()));
         remove_others(&discover.open_gaps, &names);
         remove_others(&discover.last_complete_poll, &names);
-        for subreddit in &watched {
+        for subreddit in own.into_iter().chain(&others) {
             let label = &[subreddit.name.as_str()];
             discover
                 .open_gaps
@@ -172,6 +181,20 @@ impl Gauges {
             }
         }
         Ok(())
+    }
+
+    /// What is shown of the list; of a long one its rows would take much more.
+    async fn watched(&self) -> Result<Vec<Sample>, crate::store::StoreError> {
+        let mut watched: Vec<Sample> = Vec::new();
+        loop {
+            let last = watched.last().map_or("", |last| last.name.as_str());
+            let part = self.store.subreddits_after(last, PART).await?;
+            let is_last = part.len() < PART as usize;
+            watched.extend(part.into_iter().map(Sample::from));
+            if is_last {
+                return Ok(watched);
+            }
+        }
     }
 
     async fn heartbeats(&self) -> Result<(), crate::store::StoreError> {
@@ -252,6 +275,45 @@ impl Gauges {
             .workers
             .set(i64::try_from(workers).unwrap_or(i64::MAX));
         Ok(())
+    }
+}
+
+/// What is shown of one subreddit.
+struct Sample {
+    name: String,
+    state: SubredditState,
+    added_at: i64,
+    last_complete_at: Option<i64>,
+    open_gaps: i64,
+}
+
+impl From<Subreddit> for Sample {
+    fn from(row: Subreddit) -> Sample {
+        Sample {
+            name: row.name.to_string(),
+            state: row.state,
+            added_at: row.added_at,
+            last_complete_at: row.last_complete_at,
+            open_gaps: row.open_gaps,
+        }
+    }
+}
+
+impl Sample {
+    /// What is shown of those without a label of their own: all their gaps, and the poll of the one that
+    /// is behind the others. None where each has one.
+    fn of_all(others: &[&Sample]) -> Option<Sample> {
+        let first = others.first()?;
+        let polled = others
+            .iter()
+            .filter(|it| it.state == SubredditState::Active);
+        Some(Sample {
+            name: "other".to_owned(),
+            state: first.state,
+            added_at: first.added_at,
+            last_complete_at: polled.filter_map(|it| it.last_complete_at).min(),
+            open_gaps: others.iter().map(|it| it.open_gaps).sum(),
+        })
     }
 }
 

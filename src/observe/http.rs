@@ -111,11 +111,11 @@ struct Pages {
 async fn page<E>(
     kind: &'static str,
     (rendered, room): (&Rendered, &Room),
-    render: impl AsyncFnOnce() -> Result<Vec<u8>, E>,
+    render: impl AsyncFnOnce() -> Result<Vec<Vec<u8>>, E>,
 ) -> Result<Response, E> {
     let page = rendered.get(room, render).await?;
     Ok(match page {
-        Some(page) => ([(header::CONTENT_TYPE, kind)], page).into_response(),
+        Some(page) => page.into_response(kind),
         None => (StatusCode::SERVICE_UNAVAILABLE, BUSY).into_response(),
     })
 }
@@ -175,7 +175,7 @@ async fn metrics(
     Extension(pages): Extension<Arc<Pages>>,
 ) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    let render = async || Ok(opening.metrics.render().into_bytes());
+    let render = async || Ok(vec![opening.metrics.render().into_bytes()]);
     let answer: Result<Response, Infallible> =
         page(kind, (&pages.metrics, &pages.room), render).await;
     answer.into_response()
@@ -227,10 +227,7 @@ async fn ready(Open(health): Open) -> Response {
 async fn status(Open(health): Open, Extension(pages): Extension<Arc<Pages>>) -> Response {
     let render = async || {
         let (store, queue) = (&health.store, Some(&health.queue));
-        let status =
-            super::status::read(store, queue, Some(&health.live), (health.now_ms)()).await?;
-        // Nothing in it can fail to be written.
-        Ok::<_, StoreError>(serde_json::to_vec::<Status>(&status).unwrap_or_default())
+        super::status::render(store, queue, Some(&health.live), (health.now_ms)()).await
     };
     match page("application/json", (&pages.status, &pages.room), render).await {
         Ok(answer) => answer,

@@ -2,7 +2,7 @@
 
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::store::{Backfill, BackfillCounts, Store, Subreddit, SubredditState};
+use crate::store::{Backfill, BackfillCounts, Store, StoreError, Subreddit, SubredditState};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -185,12 +185,61 @@ pub async fn read(
     queue: Option<&Queue>,
     live: Option<&Live>,
     now_ms: i64,
-) -> Result<Status, crate::store::StoreError> {
-    let (totals, counts, subreddits) = (
-        store.totals().await?,
-        store.fetch_counts(now_ms).await?,
-        store.subreddits().await?,
-    );
+) -> Result<Status, StoreError> {
+    let mut status = read_counts(store, queue, live, now_ms).await?;
+    let subreddits = store.subreddits().await?;
+    status.subreddits = subreddits.into_iter().map(SubredditStatus::from).collect();
+    Ok(status)
+}
+
+/// The same as JSON, in pieces: of many subreddits only some are held at once beside it.
+///
+/// # Errors
+/// Where the database does not answer.
+pub(super) async fn render(
+    store: &Store,
+    queue: Option<&Queue>,
+    live: Option<&Live>,
+    now_ms: i64,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let status = read_counts(store, queue, live, now_ms).await?;
+    // Nothing in it can fail to be written.
+    let text = serde_json::to_vec(&status).unwrap_or_default();
+    // In texts quotes are escaped, so this stands nowhere else.
+    let list = memchr::memmem::find(&text, LIST).map_or(text.len(), |at| at + LIST.len());
+    let (before, after) = text.split_at(list);
+    let mut pieces = vec![before.to_vec()];
+    let mut last = String::new();
+    loop {
+        let part = store.subreddits_after(&last, PART).await?;
+        let is_last = part.len() < PART as usize;
+        let mut piece = Vec::with_capacity(part.len() * 384);
+        for subreddit in part {
+            if !last.is_empty() {
+                piece.push(b',');
+            }
+            last = subreddit.name.to_string();
+            let _ = serde_json::to_writer(&mut piece, &SubredditStatus::from(subreddit));
+        }
+        pieces.push(piece);
+        if is_last {
+            pieces.push(after.to_vec());
+            return Ok(pieces);
+        }
+    }
+}
+
+const LIST: &[u8] = b"\"subreddits\":[";
+const PART: u32 = 1_000;
+
+/// All but the subreddits.
+async fn read_counts(
+    store: &Store,
+    queue: Option<&Queue>,
+    live: Option<&Live>,
+    now_ms: i64,
+) -> Result<Status, StoreError> {
+    let (totals, counts) = (store.totals().await?, store.fetch_counts(now_ms).await?);
     let open = store.count_backfills(now_ms).await?;
     // Most have none, which is found out at once.
     let newest = if open == BackfillCounts::default() {
@@ -224,7 +273,7 @@ pub async fn read(
             heartbeat_at,
         },
         budget: live.and_then(Live::budget),
-        subreddits: subreddits.into_iter().map(SubredditStatus::from).collect(),
+        subreddits: Vec::new(),
         backfills: BackfillsStatus {
             running: open.running,
             paused: open.paused,

@@ -115,6 +115,11 @@ const LIST: Dialects = Dialects::same(
             (SELECT count(*) FROM gaps WHERE gaps.subreddit = subreddits.name AND gaps.state = 'open') AS open_gaps
      FROM subreddits ORDER BY name",
 );
+const LIST_PART: Dialects = Dialects::same(
+    "SELECT subreddits.*,
+            (SELECT count(*) FROM gaps WHERE gaps.subreddit = subreddits.name AND gaps.state = 'open') AS open_gaps
+     FROM subreddits WHERE name > $1 ORDER BY name LIMIT $2",
+);
 
 impl Store {
     /// Puts a subreddit on the list, due now. `now` in seconds.
@@ -186,6 +191,24 @@ impl Store {
     pub async fn subreddits(&self) -> Result<Vec<Subreddit>, StoreError> {
         let rows: Vec<Row> = on_engine!(self, read, LIST, |sql, pool| {
             Ok::<_, StoreError>(sqlx::query_as(sql).fetch_all(pool).await?)
+        })?;
+        let rows: Result<Vec<_>, sqlx::Error> = rows.into_iter().map(Row::try_into).collect();
+        Ok(rows?)
+    }
+
+    /// So many of the list, ordered by name, from behind a name on: a list may be too long to be held
+    /// whole. An empty name stands before all.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn subreddits_after(
+        &self,
+        name: &str,
+        most: u32,
+    ) -> Result<Vec<Subreddit>, StoreError> {
+        let rows: Vec<Row> = on_engine!(self, read, LIST_PART, |sql, pool| {
+            let query = sqlx::query_as(sql).bind(name).bind(i64::from(most));
+            Ok::<_, StoreError>(query.fetch_all(pool).await?)
         })?;
         let rows: Result<Vec<_>, sqlx::Error> = rows.into_iter().map(Row::try_into).collect();
         Ok(rows?)

@@ -30,6 +30,7 @@ mod binary_input;
 mod binary_jobs;
 mod binary_liveness;
 mod binary_log;
+mod binary_memory;
 mod binary_mistakes;
 mod binary_opening;
 mod binary_run;
