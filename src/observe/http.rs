@@ -3,15 +3,15 @@
 use super::connections::{self, Connections, Limits};
 use super::hosts::{self, Hosts};
 use super::rendered::{Rendered, Room};
-use super::status::{Live, Status};
+use super::status::Live;
 use crate::liveness::Liveness;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use axum::Router;
 use axum::extract::{Extension, FromRequestParts, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;

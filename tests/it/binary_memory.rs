@@ -126,7 +126,7 @@ async fn everything_that_others_can_make_it_hold_at_once_fits_into_300_megabytes
     .await;
     let home = Home::new();
     watch_many(&home).await;
-    let url = server.url();
+    let url = server.options().api_url;
     home.write(
         "freshet.toml",
         &format!(

@@ -75,7 +75,7 @@ async fn a_part_that_hangs_makes_the_process_unready_and_then_ends_it() {
     let stop = CancellationToken::new();
     let opening = Arc::new(Opening::new(Arc::clone(&metrics)));
     opening.opened(health);
-    tokio::spawn(serve(opening, listener, stop.clone()));
+    tokio::spawn(serve(opening, listener, Vec::new(), stop.clone()));
     let get = async |path: &str| {
         let answer = reqwest::get(format!("http://{address}{path}")).await;
         let answer = answer.unwrap();
