@@ -7,7 +7,8 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `plan` | which source, which slices, what it will take |
+//! | `choice` | which source
+//! | `plan` | which slices, what it will take |
 //! | `walk` | which page is next, and when a slice is complete |
 //! | `archive` | one slice out of the archive |
 //! | `horizon` | up to when the archive is believed |
@@ -18,9 +19,11 @@
 //! | `handler` | a slice's claim, its attempts, its end |
 //! | `parts` | what of a page the database refuses |
 //! | `repair` | open gaps as backfills |
+//! | `unmixed` | what is made up apart from what is real |
 //! | `unstored` | since when the database takes nothing |
 
 mod archive;
+mod choice;
 mod claimed;
 mod evidence;
 mod files;
@@ -30,14 +33,17 @@ mod listing;
 mod parts;
 mod plan;
 mod repair;
+mod unmixed;
 mod unstored;
 mod walk;
 
+pub use choice::{PlannedSource, best_source};
 pub use claimed::{Claimed, FileEvidence, prove_files};
 pub use files::{FileLoad, Load, Loading, Rejects};
 pub use handler::SliceHandler;
-pub use plan::{Estimate, Plan, PlanError, PlannedSource, best_source, plan, uncovered};
+pub use plan::{Estimate, Plan, PlanError, plan, uncovered};
 pub use repair::{repair, repair_gaps, repairs_under_way};
+pub use unmixed::{Source, before_any_request};
 pub use unstored::Unstored;
 
 use crate::discover::Discover;

@@ -1,7 +1,8 @@
 //! One slice out of the archive, page by page.
 
-use super::evidence::{around_missing, far_below, without};
+use super::evidence::{around_missing, far_below, not_stored, without};
 use super::handler::{Broken, Step};
+use super::unmixed::{self, Source};
 use super::walk::{Answer, Ended, Walk};
 use super::{Backfiller, LEASE_MS};
 use crate::liveness::CALL;
@@ -9,7 +10,6 @@ use crate::store::{Interval, SliceClaim, SliceEnd, SliceStep};
 use crate::submission::SubmissionId;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::Ordering;
 
 /// Submissions that are compared with the database at once.
 const COMPARED: u32 = 5_000;
@@ -26,6 +26,11 @@ pub(super) async fn bring_in(
         end: claim.slice_end,
     };
     let progress = &backfiller.progress;
+    let unmixed = unmixed::before_any_request(&backfiller.store, backfiller.archive.url());
+    progress
+        .during(CALL, unmixed)
+        .await?
+        .map_err(Broken::ElsewhereOnly)?;
     let waiting = progress.clone();
     let archive = backfiller.archive.telling(move || waiting.made());
     // Before any page: what the archive takes in meanwhile may come behind them.
@@ -40,7 +45,7 @@ pub(super) async fn bring_in(
     progress.made();
     let mut walk = Walk::new(range, horizon);
     let mut refused = HashSet::new();
-    let mut marked = false;
+    let mut checked = false;
     let mut read = Read {
         believed: horizon,
         found: claim.listed,
@@ -74,12 +79,14 @@ pub(super) async fn bring_in(
         let page = archive.page(&subreddit, start, end, ask.order, ask.at_least);
         let page = progress.during(CALL, page).await.map_err(Broken::Page)?;
         progress.made();
-        if !marked && backfiller.archive.simulated().load(Ordering::Relaxed) {
+        if !std::mem::replace(&mut checked, true) {
             // Before anything of it is stored.
+            let source = Source::of_archive(&archive);
+            let unmixed = source.mark(&backfiller.store);
             progress
-                .during(CALL, backfiller.store.mark_simulated())
-                .await?;
-            marked = true;
+                .during(CALL, unmixed)
+                .await?
+                .map_err(Broken::ElsewhereOnly)?;
         }
         let items: Vec<(SubmissionId, i64)> = page
             .items
@@ -170,17 +177,21 @@ async fn judge(
         start: claim.reached,
         ..whole
     };
-    let mut after = (now.start, String::new());
+    let mut stored: Vec<(i64, String)> = Vec::new();
     loop {
-        let stored = store
+        let after = stored.last().cloned();
+        let after = after.unwrap_or_else(|| (now.start, String::new()));
+        let more = store
             .submissions_between(&claim.subreddit, &after, now.end, COMPARED)
             .await?;
-        missing.extend(around_missing(now, walk.seen(), &stored));
-        match stored.last() {
-            Some(last) if stored.len() >= COMPARED as usize => after = last.clone(),
-            _ => break,
+        let last = more.len() < COMPARED as usize;
+        stored.extend(more);
+        if last {
+            break;
         }
     }
+    missing.extend(around_missing(now, walk.seen(), &stored));
+    let lost = not_stored(walk.seen(), &stored);
     let left = without(&proven, &missing);
     let reason = if left != proven {
         Some("the archive lacks submissions that are stored, so it is not believed around them")
@@ -188,11 +199,12 @@ async fn judge(
         Some("the archive has not come so far yet")
     } else if !ended.unseen.is_empty() {
         Some("more was posted within one second than the archive shows")
-    } else if !read.unreadable.is_empty() {
-        Some("some of what the archive shows is no submission, so nothing is proven around it")
+    } else if !read.unreadable.is_empty() || !lost.is_empty() {
+        Some("some of what the archive shows could not be stored, so nothing is proven around it")
     } else {
         None
     };
+    let left = without(&left, &lost);
     Ok((without(&left, &read.unreadable), reason))
 }
 

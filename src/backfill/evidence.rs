@@ -33,6 +33,23 @@ pub(super) fn around_missing(
     holes.collect()
 }
 
+/// The seconds of submissions that a source showed and the database does not hold.
+pub(super) fn not_stored(
+    shown: &BTreeMap<i64, Vec<SubmissionId>>,
+    stored: &[(i64, String)],
+) -> Vec<Interval> {
+    let stored: HashSet<&str> = stored.iter().map(|(_, id)| id.as_str()).collect();
+    let lost = shown.iter().filter(|(_, ids)| {
+        let mut ids = ids.iter();
+        ids.any(|id| !stored.contains(id.as_str()))
+    });
+    let second = |(at, _): (&i64, _)| Interval {
+        start: *at,
+        end: at + 1,
+    };
+    lost.map(second).collect()
+}
+
 /// What is left of some intervals without the holes.
 pub(super) fn without(proven: &[Interval], holes: &[Interval]) -> Vec<Interval> {
     let mut left = proven.to_vec();
@@ -89,6 +106,12 @@ mod tests {
         assert_eq!(left, [interval(0, 11), interval(50, 51)]);
         let none = around_missing(range, &shown(&[]), &stored(&[5]));
         assert!(without(&[range], &none).is_empty());
+    }
+
+    #[test]
+    fn what_was_shown_and_is_not_stored_costs_its_second() {
+        let lost = not_stored(&shown(&[10, 20, 30]), &stored(&[10, 30, 40]));
+        assert_eq!(lost, [interval(20, 21)]);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! One slice out of Reddit's own listing: all of it in one walk, which is never long.
 
+use super::evidence::far_below;
 use super::handler::{Broken, Step};
+use super::unmixed::Source;
 use super::{Backfiller, LEASE_MS};
 use crate::discover::{Past, PastEnd, past};
-use crate::store::{Interval, SliceClaim, SliceEnd, SliceStep};
+use crate::store::{Interval, SliceClaim, SliceEnd, SliceStep, Store};
 use crate::submission::Observation;
+use std::sync::atomic::Ordering;
 
 const NO_KEY: &str = "this process has no key for Reddit (reddit.client_id)";
 
@@ -18,6 +21,7 @@ pub(super) async fn bring_in(
         return Err(Broken::ElsewhereOnly(NO_KEY));
     };
     let subreddit = claim.subreddit()?;
+    let store = &backfiller.store;
     let walked = past(discover, &subreddit, claim.slice_start, &backfiller.stop).await;
     let Past {
         items,
@@ -26,6 +30,17 @@ pub(super) async fn bring_in(
         proven,
         end,
     } = walked;
+    if !matches!(end, PastEnd::Stopped | PastEnd::Refused(_)) {
+        // Before anything of it is stored.
+        let source = if discover.reddit.simulated().load(Ordering::Relaxed) {
+            Source::Simulated
+        } else {
+            Source::Real
+        };
+        if pages > 0 {
+            source.mark(store).await?.map_err(Broken::ElsewhereOnly)?;
+        }
+    }
     match &end {
         PastEnd::Stopped => return Err(Broken::Stopped),
         PastEnd::Refused(reason) => return Err(Broken::Refused(reason.clone())),
@@ -44,6 +59,7 @@ pub(super) async fn bring_in(
         .filter(|proven| !proven.is_empty())
         .into_iter()
         .collect();
+    let proven = believed(store, claim, &items, proven).await?;
     let reason = (end == PastEnd::Ended).then(|| match proven.first() {
         Some(proven) => format!(
             "the listing ends at {}; an archive may have what is older",
@@ -74,6 +90,30 @@ pub(super) async fn bring_in(
     } else {
         Err(Broken::Unanswered("Reddit did not answer".to_owned()))
     }
+}
+
+/// What is proven, unless the listing shows next to nothing of what the database holds of it: submissions vanish
+/// from listings, but not nearly all of them.
+async fn believed(
+    store: &Store,
+    claim: &SliceClaim,
+    items: &[Observation],
+    proven: Vec<Interval>,
+) -> Result<Vec<Interval>, Broken> {
+    let mut believed = Vec::new();
+    for interval in proven {
+        let within = |item: &&Observation| {
+            let created = item.submission.created_utc;
+            interval.start <= created && created < interval.end
+        };
+        let shown = items.iter().filter(within).count();
+        let stored = store.count_submissions(&claim.subreddit, interval.start, interval.end);
+        let stored = i64::try_from(stored.await?).unwrap_or(i64::MAX);
+        if !far_below(i64::try_from(shown).unwrap_or(i64::MAX), Some(stored)) {
+            believed.push(interval);
+        }
+    }
+    Ok(believed)
 }
 
 /// Seconds in RFC 3339.

@@ -22,65 +22,6 @@ const TRIES: u32 = 3;
 const ROWS_PER_PAGE: u64 = 99;
 /// A stored submission takes about so much more than the object that came, with columns and indexes.
 const DISK_FACTOR: f64 = 1.7;
-/// What a listing shows at most, of which deleted ones take places.
-const LISTING: f64 = 900.0;
-
-/// Where submissions of the past come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PlannedSource {
-    /// Reddit's listing, which ends after about 1,000.
-    Reddit,
-    /// The archive.
-    ArcticShift,
-    /// Files of this machine.
-    Files,
-}
-
-impl PlannedSource {
-    /// As the command line and the database call it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            PlannedSource::Reddit => "reddit",
-            PlannedSource::ArcticShift => "arctic-shift",
-            PlannedSource::Files => "files",
-        }
-    }
-}
-
-/// Which source is best where none was chosen, and why.
-pub fn best_source(
-    has_key: bool,
-    posts_per_hour: Option<f64>,
-    range: Interval,
-    now: i64,
-) -> (PlannedSource, String) {
-    if !has_key {
-        let why = "the archive needs no key, and reddit.client_id is not set";
-        return (PlannedSource::ArcticShift, why.to_owned());
-    }
-    let Some(hourly) = posts_per_hour.filter(|hourly| *hourly > 0.0) else {
-        let why = "how far Reddit's listing reaches back is not known: it is not watched";
-        return (PlannedSource::ArcticShift, why.to_owned());
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "seconds of some years")]
-    let reach = (LISTING / hourly * 3_600.0).min(1e10) as i64;
-    let far = match reach {
-        ..7_200 => format!("{} minutes", reach / 60),
-        7_200..172_800 => format!("{} hours", reach / 3_600),
-        _ => format!("{} days", reach / 86_400),
-    };
-    if now - range.start < reach {
-        let why = format!(
-            "Reddit's listing of about 1,000 reaches back some {far} at {hourly:.1} an hour"
-        );
-        (PlannedSource::Reddit, why)
-    } else {
-        let why = format!(
-            "Reddit's listing of about 1,000 reaches back only some {far} at {hourly:.1} an hour"
-        );
-        (PlannedSource::ArcticShift, why)
-    }
-}
 
 /// What of a range is not covered; `covered` ascending, as the store keeps it.
 pub fn uncovered(range: Interval, covered: &[(i64, i64)]) -> Vec<Interval> {
@@ -491,15 +432,5 @@ mod tests {
             let (shorter, longer) = (estimate(since), estimate((since - more).max(0)));
             proptest::prop_assert!(shorter <= longer, "{} {}", shorter, longer);
         }
-    }
-
-    #[test]
-    fn the_listing_is_chosen_only_where_it_surely_reaches() {
-        let range = interval(1_000_000, 1_100_000);
-        let best = |key, hourly| best_source(key, hourly, range, 1_100_000).0;
-        assert_eq!(best(true, Some(1.0)), PlannedSource::Reddit);
-        assert_eq!(best(true, Some(100.0)), PlannedSource::ArcticShift);
-        assert_eq!(best(true, None), PlannedSource::ArcticShift);
-        assert_eq!(best(false, Some(1.0)), PlannedSource::ArcticShift);
     }
 }

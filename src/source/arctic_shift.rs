@@ -122,6 +122,11 @@ impl ArcticShift {
         Ok(ArcticShift(Arc::new(inner), Moved::nobody()))
     }
 
+    /// Where it is.
+    pub fn url(&self) -> &Url {
+        &self.0.url
+    }
+
     /// Whether an answer so far said of itself that it comes from a simulation.
     pub fn simulated(&self) -> Arc<AtomicBool> {
         self.0.transport.simulated()

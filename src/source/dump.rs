@@ -29,7 +29,7 @@ pub use error::DumpError;
 pub use stream::Input;
 pub use survey::Survey;
 
-use crate::submission::{Observation, SubredditName, decode_archived};
+use crate::submission::{Observation, Refusal, SubredditName, decode_archived};
 use entries::{Entries, Entry, KEPT, LONGEST};
 use parts::{may_wrap, parts};
 use pick::Picker;
@@ -82,6 +82,8 @@ pub struct Rejected {
     pub text: Vec<u8>,
     /// Why, in a few words.
     pub reason: String,
+    /// Whether it is a comment.
+    pub comment: bool,
 }
 
 /// Totals since the beginning of an input.
@@ -109,6 +111,8 @@ pub struct Dump {
     surveyor: Option<Surveyor>,
     selected: u64,
     rejected: u64,
+    /// Those of them that are comments.
+    comments: u64,
     /// Why the first of those is none.
     reason: Option<String>,
     /// Submissions, and entries that are not looked at since they are of another subreddit.
@@ -128,6 +132,7 @@ impl Dump {
             surveyor: None,
             selected: 0,
             rejected: 0,
+            comments: 0,
             reason: None,
             good: 0,
             stopped: None,
@@ -239,8 +244,9 @@ impl Dump {
     /// Whether so much is no submission that the rest will be none either.
     fn is_hopeless(&self) -> bool {
         let next_to_none = self.good.saturating_mul(NEXT_TO_NONE) < self.rejected;
-        let most = if self.good == 0 { PROBED } else { MANY };
-        next_to_none && self.rejected >= most
+        // A file of comments is told by its first ones: of others, later lines may be better.
+        let of_comments = self.good == 0 && self.comments >= PROBED;
+        next_to_none && (self.rejected >= MANY || of_comments)
     }
 
     /// Why a file is given up that holds next to no submission.
@@ -252,7 +258,7 @@ impl Dump {
         let reason = self.reason.clone().unwrap_or_default();
         let advice = match self.entries.looks {
             Some(looks) => looks.advice(input),
-            None if reason.contains("comment") => {
+            None if self.comments * 2 > self.rejected => {
                 ". It is a file of comments (their names begin with RC); those of submissions begin with RS"
                     .to_owned()
             }
@@ -304,6 +310,7 @@ impl Dump {
                 Err(rejected) => {
                     held += OVERHEAD + rejected.text.len();
                     self.rejected += 1;
+                    self.comments += u64::from(rejected.comment);
                     if self.reason.is_none() {
                         self.reason = Some(rejected.reason.clone());
                     }
@@ -319,6 +326,7 @@ impl Dump {
             line: self.entries.line,
             text: text[..text.len().min(KEPT)].to_vec(),
             reason,
+            comment: false,
         };
         let place = match entry {
             Entry::Whole(place) => place,
@@ -339,8 +347,12 @@ impl Dump {
         if !decoded && self.picker.as_ref().is_some_and(passes) {
             return Decoded::Passed;
         }
-        let observe =
-            |text: &str| observe(text, now_ms).map_err(|reason| rejected(text.as_bytes(), reason));
+        let observe = |text: &str| {
+            observe(text, now_ms).map_err(|(reason, comment)| Rejected {
+                comment,
+                ..rejected(text.as_bytes(), reason)
+            })
+        };
         Decoded::Parts(match std::str::from_utf8(text) {
             Err(error) => vec![Err(rejected(whole, format!("it is not UTF-8: {error}")))],
             Ok(text) if may_wrap(text.as_bytes()) => parts(text)
@@ -372,9 +384,10 @@ enum Decoded {
     Parts(Vec<Result<Observation, Rejected>>),
 }
 
-/// An object's observation, or why it is no submission.
-fn observe(text: &str, now_ms: i64) -> Result<Observation, String> {
+/// An object's observation, or why it is no submission and whether it is a comment.
+fn observe(text: &str, now_ms: i64) -> Result<Observation, (String, bool)> {
     let raw = RawValue::from_string(text.to_owned())
-        .map_err(|error| format!("it is not JSON: {error}"))?;
-    decode_archived(raw, now_ms).map_err(|undecodable| undecodable.reason)
+        .map_err(|error| (format!("it is not JSON: {error}"), false))?;
+    let comment = |cause| matches!(cause, Refusal::Comment);
+    decode_archived(raw, now_ms).map_err(|it| (it.reason, comment(it.cause)))
 }

@@ -143,7 +143,8 @@ macro_rules! read {
                                    WHEN s.name IS NULL THEN s.reached - s.slice_start
                                    ELSE 0 END), 0) AS bigint) AS seconds_done,
             CAST(coalesce(sum(s.proven_seconds), 0) AS bigint) AS seconds_proven,
-            CAST(coalesce(sum(s.listed), 0) AS bigint) AS listed,
+            CAST(coalesce(sum(CASE WHEN s.listed < s.fresh + s.renewed THEN s.fresh + s.renewed
+                                   ELSE s.listed END), 0) AS bigint) AS listed,
             CAST(coalesce(sum(s.fresh), 0) AS bigint) AS fresh,
             CAST(coalesce(sum(s.renewed), 0) AS bigint) AS renewed,
             CAST(coalesce(sum(s.refused), 0) AS bigint) AS refused,

@@ -7,8 +7,10 @@ mod architecture;
 mod archived;
 mod arctic_shift;
 mod backfill_away;
+mod backfill_claims;
 mod backfill_files;
 mod backfill_gaps;
+mod backfill_hostile;
 mod backfill_kills;
 mod backfill_life;
 mod backfill_poison;
@@ -43,6 +45,7 @@ mod budget_local;
 mod budget_shared;
 mod doctor;
 mod dump;
+mod dump_formats;
 mod feeding;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzzed;

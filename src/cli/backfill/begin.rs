@@ -2,7 +2,9 @@
 
 use super::shown;
 use crate::app::now_ms;
-use crate::backfill::{Estimate, Plan, PlannedSource, best_source, plan, uncovered};
+use crate::backfill::{
+    Estimate, Plan, PlannedSource, Source, before_any_request, best_source, plan, uncovered,
+};
 use crate::cli::arguments::{BackfillArguments, BackfillOrder, Reprocess};
 use crate::cli::moment::{in_order, rfc3339};
 use crate::config::Config;
@@ -279,6 +281,16 @@ pub(super) async fn begin(
             (source, Some(why))
         }
     };
+    let url = match source {
+        PlannedSource::ArcticShift => Some(&config.arctic_shift.url),
+        // Whoever walks a listing instead of this process asks his own.
+        PlannedSource::Reddit => (!arguments.detach).then_some(&config.reddit.api_url),
+        PlannedSource::Files => None,
+    };
+    if let Some(url) = url {
+        let unmixed = before_any_request(store, url).await?;
+        unmixed.map_err(anyhow::Error::msg)?;
+    }
     let planned = planned(config, archive, arguments, request, source, &missing).await?;
     if arguments.dry_run {
         shown::plan(
@@ -298,6 +310,10 @@ pub(super) async fn begin(
         for line in shown::expectation(&planned) {
             eprintln!("{line}");
         }
+    }
+    if source == PlannedSource::ArcticShift {
+        let unmixed = Source::of_archive(archive).mark(store).await?;
+        unmixed.map_err(anyhow::Error::msg)?;
     }
     let new = NewBackfill {
         subreddit: request.subreddit.clone(),

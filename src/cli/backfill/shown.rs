@@ -202,10 +202,11 @@ async fn print(store: &Store, backfill: &Backfill) -> anyhow::Result<()> {
         _ => String::new(),
     };
     print_line!(
-        "  Found     {}{expected} submissions: {} new, {} renewed",
+        "  Found     {}{expected} submissions: {} new, {} renewed, {} known",
         backfill.listed,
         backfill.fresh,
-        backfill.renewed
+        backfill.renewed,
+        backfill.listed - backfill.fresh - backfill.renewed
     );
     if backfill.refused > 0 {
         print_line!("  Refused   {} that are no submission", backfill.refused);
@@ -247,17 +248,43 @@ async fn print(store: &Store, backfill: &Backfill) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How much of how much, and never all where something is left.
+/// How much of how much, and never all where something is left; the numbers add up.
 fn proven(seconds: i64, of: i64) -> String {
     if seconds >= of {
         return format!("all {}", span(of));
     }
+    let unit = match of {
+        ..600 => 1,
+        600..864_000 => 60,
+        _ => 3_600,
+    };
+    let (seconds, of) = (seconds / unit, (of + unit - 1) / unit);
     format!(
         "{} of {}, all but {}",
-        span(seconds),
-        span(of),
-        span(of - seconds)
+        exactly(seconds * unit),
+        exactly(of * unit),
+        exactly((of - seconds) * unit)
     )
+}
+
+/// How long, in all units.
+fn exactly(seconds: i64) -> String {
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect();
+    if parts.is_empty() {
+        "0 s".to_owned()
+    } else {
+        parts.join(" ")
+    }
 }
 
 /// How backfills ended; an error where one did not come to its end.
@@ -293,4 +320,23 @@ pub(in crate::cli) async fn report(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_proven_and_what_is_left_add_up() {
+        assert_eq!(proven(7_200, 7_200), "all 2 h");
+        assert_eq!(
+            proven(17 * 3_600 + 1_440, 22 * 3_600 + 60),
+            "17 h 24 min of 22 h 1 min, all but 4 h 37 min"
+        );
+        assert_eq!(
+            proven(86_400 * 31 - 1, 86_400 * 31),
+            "30 d 23 h of 31 d, all but 1 h"
+        );
+        assert_eq!(proven(0, 90), "0 s of 1 min 30 s, all but 1 min 30 s");
+    }
 }

@@ -81,7 +81,6 @@ fn unwrap<'a>(text: &'a str, depth: u32, parts: &mut Vec<Part<'a>>) {
             Err(_) => parts.push(Err((text, "it is a listing without children".to_owned()))),
         },
         "t3" => parts.push(Ok(data)),
-        "t1" => parts.push(Err((text, "it is a comment, not a submission".to_owned()))),
         "" => unwrap(data, depth + 1, parts),
         _ => {
             let reason = "it is a thing of another kind, not a submission (t3)";
