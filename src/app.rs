@@ -6,6 +6,7 @@
 
 mod backfills;
 mod doctor;
+mod probes;
 mod secrets;
 mod signals;
 mod stages;
@@ -295,6 +296,19 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
         None
     };
     let simulated = reddit.as_ref().map(Reddit::simulated);
+    let archive = match &reddit {
+        Some(_) => Some(connect_archive(&config, &metrics)?),
+        None => None,
+    };
+    let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let probes = probes::Probes::new(
+        &store,
+        &queue,
+        reddit.as_ref(),
+        archive.as_ref(),
+        &names.join("+"),
+        asking > 0,
+    );
     let liveness = Liveness::new(Limits {
         unready_after: config.liveness.unready_after,
         exit_after: config.liveness.exit_after,
@@ -303,23 +317,28 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
         store: store.clone(),
         queue: queue.clone(),
         metrics: Arc::clone(&metrics),
-        live: Arc::new(Live::new(Arc::clone(&metrics), simulated)),
+        live: Arc::new(
+            Live::new(Arc::clone(&metrics), simulated).depending(Arc::clone(&probes.dependencies)),
+        ),
         stopping: AtomicBool::new(false),
         liveness: liveness.clone(),
         now_ms,
     });
     let stop = CancellationToken::new();
     let mut stages = Stages::default();
-    if let Some(reddit) = &reddit {
+    stages.add(
+        "dependencies",
+        probes::run(probes, Arc::clone(&metrics), now_ms, stop.clone()),
+    );
+    if let (Some(reddit), Some(archive)) = (&reddit, archive) {
         let past = backfills::Parts {
             store: store.clone(),
-            queue: backfills::open_slice_queue(&config).await?,
+            queue: backfills::open_slice_queue(&config, Some(queue.dependency())).await?,
             metrics: Arc::clone(&metrics),
             holder: format!("backfill-{}", uuid::Uuid::new_v4()),
             work: Arc::default(),
             stop: stop.clone(),
         };
-        let archive = connect_archive(&config, &metrics)?;
         stages.start_past(&config, &roles, &past, archive, reddit, &liveness);
     }
     stages.start(&config, &roles, &health, reddit, &stop);
@@ -331,7 +350,6 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
     let (hangs, mut hung) = oneshot::channel();
     let _watch = watch_over(&config, &liveness, &metrics, hangs)?;
     opening.opened(Arc::clone(&health));
-    let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     tracing::info!(
         roles = names.join(","),
         database = store.engine(),

@@ -215,7 +215,14 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
             }
             Err(error) => {
                 let error: FeedError = error;
-                if !std::mem::replace(&mut failing, true) {
+                let outage = match &error {
+                    FeedError::Store(error) => error.is_outage(),
+                    FeedError::Queue(error) => error.is_outage(),
+                };
+                if outage {
+                    // Its dependency tells of it, once for all who meet it.
+                    tracing::debug!(%error, "The queue cannot be fed: a dependency is failing");
+                } else if !std::mem::replace(&mut failing, true) {
                     tracing::warn!(%error, "The queue cannot be fed; trying again until it can");
                 }
                 // Somebody else may feed meanwhile, if only this process is cut off.

@@ -53,6 +53,10 @@ pub struct Metrics {
     pub watched: Watched,
     /// `role`: scheduler, worker, http; those that run here.
     pub last_progress: GaugeVec,
+    /// `dependency`: database, queue, budget, reddit, archive; those of this process.
+    pub dependency_up: IntGaugeVec,
+    /// `dependency`.
+    pub dependency_since: IntGaugeVec,
     /// `path`: job, submission.
     pub heartbeat: GaugeVec,
     /// `path`.
@@ -217,6 +221,8 @@ impl Metrics {
         let metrics = Metrics {
             watched: Watched::default(),
             last_progress: r.gauges("freshet_last_progress_timestamp_seconds", "When each role of this process last made progress: did work, or had none to do, or waited for what it depends on.", &["role"]),
+            dependency_up: r.int_gauges("freshet_dependency_up", "1 where what this process depends on works, 0 while it fails: database, queue, budget (the rate budget shared through Redis), reddit, archive.", &["dependency"]),
+            dependency_since: r.int_gauges("freshet_dependency_since_timestamp_seconds", "Since when freshet_dependency_up has had its value.", &["dependency"]),
             heartbeat: r.gauges("freshet_heartbeat_timestamp_seconds", "When the newest heartbeat was sent that came all the way: path job (feeder, queue, worker, database) or, in the demo, submission (posted, discovered, queued, fetched, stored); 0 before the first.", &["path"]),
             heartbeat_seconds: r.gauges("freshet_heartbeat_seconds", "Seconds that the newest heartbeat was under way.", &["path"]),
             clock_ahead: r.gauge("freshet_clock_ahead_seconds", "How far this machine's clock is ahead of the database server's; negative where it is behind, 0 where there is no server."),

@@ -4,6 +4,7 @@
 
 mod clock;
 mod connections;
+mod dependencies;
 mod disks;
 mod gauges;
 mod hosts;
@@ -14,6 +15,7 @@ mod status;
 mod stderr;
 mod summary;
 
+pub use dependencies::DependencyStatus;
 pub use disks::space_left;
 pub use gauges::{Gauges, sample};
 pub use http::{Health, Opening, serve};

@@ -39,6 +39,7 @@ pub use inspect::RedisInspection;
 pub use job::{SliceId, Work};
 pub use runs::panic_text;
 
+use crate::dependency::{Dependency, Evidence, Service};
 use crate::metrics::Metrics;
 use crate::network::Address;
 use engine::Engine;
@@ -81,6 +82,18 @@ impl Queue {
     /// [`QueueError::Url`] where URL or name make no sense, or the file is another database's;
     /// [`QueueError::Unavailable`] while nothing answers.
     pub async fn connect(address: impl Into<Address>, name: &str) -> Result<Queue, QueueError> {
+        Queue::connect_as(address, name, Dependency::new(Service::Queue)).await
+    }
+
+    /// The same, and reports to a dependency that there is already: another queue at this URL.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn connect_as(
+        address: impl Into<Address>,
+        name: &str,
+        dependency: Dependency,
+    ) -> Result<Queue, QueueError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
         if name.is_empty() || !name.bytes().all(allowed) {
             return Err(QueueError::Url(format!(
@@ -88,7 +101,7 @@ impl Queue {
             )));
         }
         Ok(Queue {
-            engine: Engine::connect(&address.into(), name).await?,
+            engine: Engine::connect(&address.into(), name, dependency).await?,
             name: Arc::from(name),
         })
     }
@@ -104,6 +117,22 @@ impl Queue {
     /// As the engine answers, or does not.
     pub async fn ping(&self) -> Result<(), QueueError> {
         self.engine.ping().await
+    }
+
+    /// How it fares, as its calls find out.
+    pub fn dependency(&self) -> &Dependency {
+        self.engine.dependency()
+    }
+
+    /// Writes a little and takes it back at once, as pushing and taking jobs does. Success ends an
+    /// outage.
+    ///
+    /// # Errors
+    /// As the engine answers.
+    pub async fn probe(&self) -> Result<(), QueueError> {
+        self.engine.probe().await?;
+        self.dependency().proved(Evidence::Write);
+        Ok(())
     }
 
     /// `redis` or `sqlite`.

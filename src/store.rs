@@ -31,6 +31,7 @@ mod leases;
 mod marks;
 mod polls;
 mod postgres;
+mod probe;
 mod proofs;
 mod reading;
 mod schema;
@@ -41,6 +42,7 @@ mod statement;
 mod submissions;
 mod subreddits;
 mod sweeps;
+mod trouble;
 mod undecodable;
 mod unstored;
 mod windows;
@@ -64,6 +66,7 @@ pub use inspect::Inspection;
 pub use intervals::Interval;
 pub use polls::{MemberRecord, PollRecord, PollStored, SubredditUpdate};
 pub use postgres::Postgres;
+pub use probe::Failing;
 pub use reading::{StoredSubmission, Totals};
 pub use schema::Schema;
 pub use slices::{SliceClaim, SliceDue, SliceEnd, SliceStep, SliceStored};
@@ -73,6 +76,7 @@ pub use subreddits::{Added, Subreddit};
 pub use sweeps::{SweepDue, SweepRecord};
 pub use windows::{PollWindow, WindowRecord};
 
+use crate::dependency::{Dependency, Evidence};
 use crate::network::Address;
 use statement::{Dialects, on_engine};
 use std::path::PathBuf;
@@ -227,6 +231,36 @@ impl Store {
             Store::Postgres(_) => None,
             Store::Sqlite(engine) => engine.folder(),
         }
+    }
+
+    /// How it fares, as its calls find out.
+    pub fn dependency(&self) -> &Dependency {
+        match self {
+            Store::Postgres(engine) => &engine.dependency,
+            Store::Sqlite(engine) => &engine.dependency,
+        }
+    }
+
+    /// Bounds a call in time, and notes how it went.
+    async fn noted<T>(
+        &self,
+        evidence: Evidence,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let result = within_deadline(call).await;
+        match &result {
+            Ok(_) => self.dependency().worked(evidence),
+            Err(error) => self.note(error),
+        }
+        result
+    }
+
+    /// The same, of a transaction that writes.
+    async fn written<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.noted(Evidence::Write, call).await
     }
 
     /// Ends the connections, after the calls in flight, or some seconds later where those do not end.

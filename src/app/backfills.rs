@@ -1,10 +1,12 @@
 //! The parts that bring in the past: in every process that runs, and by themselves for one command.
 
+use super::probes::{self, Probes};
 use super::signals::Stop;
 use super::stages::Stages;
 use super::{connect_reddit, now_ms, unusable};
 use crate::backfill::{self, Backfiller, PATIENCE, SliceHandler, Unstored};
 use crate::config::{Config, display_url};
+use crate::dependency::{Dependency, Service};
 use crate::discover::Discover;
 use crate::feed::{self, Feed, Slices};
 use crate::liveness::Progress;
@@ -62,9 +64,14 @@ pub fn connect_archive(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Resul
 ///
 /// # Errors
 /// Where it does not answer.
-pub(super) async fn open_slice_queue(config: &Config) -> anyhow::Result<Queue> {
+pub(super) async fn open_slice_queue(
+    config: &Config,
+    dependency: Option<&Dependency>,
+) -> anyhow::Result<Queue> {
     let url = config.queue.url.expose_secret();
-    let connected = Queue::connect(&config.queue_address(), QUEUE_NAME).await;
+    let dependency = dependency.cloned();
+    let dependency = dependency.unwrap_or_else(|| Dependency::new(Service::Queue));
+    let connected = Queue::connect_as(&config.queue_address(), QUEUE_NAME, dependency).await;
     connected.map_err(|error| match error {
         crate::queue::QueueError::Url(problem) => unusable("queue.url", problem),
         error => anyhow!(error).context(format!(
@@ -193,20 +200,32 @@ pub async fn run_backfill(
     let stop = CancellationToken::new();
     let parts = Parts {
         store: store.clone(),
-        queue: open_slice_queue(config).await?,
+        queue: open_slice_queue(config, None).await?,
         metrics: Arc::clone(metrics),
         holder: format!("backfill-{}", uuid::Uuid::new_v4()),
         work: Arc::default(),
         stop: stop.clone(),
     };
-    let discover = match &config.reddit.client {
-        Some(_) => {
-            let reddit = connect_reddit(config, metrics).await?;
-            Some(parts.discover(config, reddit, Progress::unwatched()))
-        }
+    let reddit = match &config.reddit.client {
+        Some(_) => Some(connect_reddit(config, metrics).await?),
         None => None,
     };
+    let queue = &parts.queue;
+    let probes = Probes::new(
+        store,
+        queue,
+        reddit.as_ref(),
+        Some(&archive),
+        "backfill",
+        true,
+    );
+    let discover = reddit.map(|it| parts.discover(config, it, Progress::unwatched()));
     let mut stages = Stages::default();
+    let metrics = Arc::clone(metrics);
+    stages.add(
+        "dependencies",
+        probes::run(probes, metrics, now_ms, stop.clone()),
+    );
     parts.start_feeding(&mut stages, false, |_| Progress::unwatched());
     let unstored = Arc::default();
     parts.start_working(

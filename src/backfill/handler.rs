@@ -115,7 +115,7 @@ impl Step<'_> {
             progress.made();
             match stored {
                 // What came is not asked for again because the database was away for a moment.
-                Err(error) if error.is_unavailable() => {
+                Err(error) if error.is_outage() => {
                     unstored.failed(&error);
                     self.may_go_on()?;
                     progress.during(CALL, sleep(STORE_PAUSE)).await;
@@ -329,7 +329,7 @@ impl SliceHandler {
                 Outcome::Returned,
             ),
             Broken::Refused(reason) => (Some(reason), failed, Outcome::Failed),
-            Broken::Store(error) if error.is_unavailable() => {
+            Broken::Store(error) if error.is_outage() => {
                 tracing::warn!(
                     backfill,
                     slice,
@@ -377,7 +377,7 @@ impl Handler for SliceHandler {
             Ok(Some(claim)) => claim,
             Ok(None) => return Outcome::Obsolete,
             Err(error) => {
-                if error.is_unavailable() {
+                if error.is_outage() {
                     self.0.unstored.failed(&error);
                 }
                 let error = error.told();

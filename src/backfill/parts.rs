@@ -34,7 +34,7 @@ pub(super) async fn refused(
                     // What was known already was not written.
                     Ok(Some(0)) => drop(search.harmless()),
                     Ok(Some(_)) => drop(search.passed()),
-                    Err(error) if error.is_unavailable() => return None,
+                    Err(error) if error.is_outage() => return None,
                     Err(error) => {
                         search.failed();
                         if let ([place], [item]) = (places.as_slice(), part.as_slice()) {

@@ -5,14 +5,15 @@ mod past;
 use super::output::print_line;
 use crate::app::{now_ms, open_store_to_read, reachable, try_queue};
 use crate::config::{Config, display_url};
-use crate::observe::{QueueStatus, Status, SubredditStatus, read_status};
+use crate::observe::{DependencyStatus, QueueStatus, Status, SubredditStatus, read_status};
 use crate::queue::Queue;
 use crate::store::Store;
 use anyhow::Context;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use secrecy::ExposeSecret;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 const SIMULATED: &str = "SIMULATED: these submissions are made up.";
@@ -34,7 +35,16 @@ const LIVE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Reads the database, and asks the process that listens on `http.listen`, if there is one.
 pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
-    let store = open_store_to_read(config).await?;
+    let store = match open_store_to_read(config).await {
+        Ok(store) => store,
+        Err(error) => {
+            // A running process knows more: since when, and what else fails.
+            for line in dependencies(&live_dependencies(config).await, now_ms() / 1000) {
+                eprintln!("{line}");
+            }
+            return Err(error);
+        }
+    };
     // Most worth reading when something is away.
     let queue = try_queue(config).await;
     let mut status = read_status(&store, queue.as_ref(), None, now_ms())
@@ -42,7 +52,7 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
         .context("the database cannot be read")?;
     store.close().await;
     // Another database's process may listen there: what it says of its budget is not ours.
-    let live = live(config)
+    let live = live::<Status>(config)
         .await
         .filter(|live| same_service(live, &status));
     if let Some(live) = &live {
@@ -51,6 +61,10 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
             status.queue = live.queue.clone();
         }
         status.simulated |= live.simulated;
+        status.dependencies.clone_from(&live.dependencies);
+    } else if queue.is_some() {
+        let queue = DependencyStatus::asked("queue", true);
+        status.dependencies.push(queue);
     }
     if json {
         return print_json(&status);
@@ -68,7 +82,7 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn live(config: &Config) -> Option<Status> {
+async fn live<T: DeserializeOwned>(config: &Config) -> Option<T> {
     let client = reqwest::Client::builder()
         .timeout(LIVE_LIMIT)
         .no_proxy()
@@ -76,6 +90,40 @@ async fn live(config: &Config) -> Option<Status> {
         .ok()?;
     let url = format!("http://{}/api/v1/status", reachable(config.http.listen));
     client.get(url).send().await.ok()?.json().await.ok()
+}
+
+/// Of the process that listens on `http.listen`, also where it cannot read its database.
+async fn live_dependencies(config: &Config) -> Vec<DependencyStatus> {
+    #[derive(Deserialize)]
+    struct Partial {
+        dependencies: Vec<DependencyStatus>,
+    }
+    let live = live::<Partial>(config).await;
+    live.map(|it| it.dependencies).unwrap_or_default()
+}
+
+/// A line for each, and one more for what to do.
+fn dependencies(dependencies: &[DependencyStatus], now: i64) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (place, it) in dependencies.iter().enumerate() {
+        let head = if place == 0 { "Depends on" } else { "" };
+        let class = it.class.as_deref().unwrap_or("ok");
+        let since = it.since.map_or(String::new(), |at| {
+            format!(" for {}", span((now - at).max(0)))
+        });
+        let error = it.error.as_deref().filter(|it| !it.is_empty());
+        let error = error.map_or(String::new(), |error| format!(": {}", shown(error)));
+        let process = it.process.as_ref();
+        let process = process.map_or(String::new(), |it| format!(" (says {})", shown(it)));
+        lines.push(format!(
+            "{head:<13}{:<9} {class}{since}{process}{error}",
+            shown(&it.name)
+        ));
+        if let Some(remedy) = it.remedy.as_deref().filter(|it| !it.is_empty()) {
+            lines.push(format!("{:<13}{:<9} → {}", "", "", shown(remedy)));
+        }
+    }
+    lines
 }
 
 /// The counters only grow, so those of the same database are at least as large a moment later.
@@ -151,6 +199,9 @@ fn print(status: &Status, queue_url: &str) {
             budget.per_minute,
             budget.remaining
         );
+    }
+    for line in dependencies(&status.dependencies, now) {
+        print_line!("{line}");
     }
     if status.subreddits.is_empty() {
         print_line!("Subreddits   none is watched; add some with: freshet subreddits add NAME…");

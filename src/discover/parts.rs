@@ -45,7 +45,7 @@ pub(super) async fn write_in_parts(
                 .collect();
             return Some(stored);
         }
-        Err(error) if error.is_unavailable() => return None,
+        Err(error) if error.is_outage() => return None,
         Err(_) => {}
     }
     // It is not the items. They are kept; only their windows stay open.
@@ -79,7 +79,7 @@ async fn refused(
                     // What was known already was not written.
                     Ok(stored) if stored.fresh.is_empty() => drop(search.harmless()),
                     Ok(_) => drop(search.passed()),
-                    Err(error) if error.is_unavailable() => return None,
+                    Err(error) if error.is_outage() => return None,
                     Err(error) => {
                         search.failed();
                         if let [place] = places.as_slice() {

@@ -74,7 +74,7 @@ pub(super) async fn write(
         Ok(stored) => return Some(stored),
         Err(error) => error,
     };
-    if !error.is_unavailable() && !record.listed.is_empty() {
+    if !error.is_outage() && !record.listed.is_empty() {
         // One item spoils it for all. Ever smaller parts tell which; that one is kept raw.
         tracing::warn!(%error, items = record.listed.len(), "What was listed is stored in parts");
         let stored = write_in_parts(discover, record, stop).await;
@@ -106,7 +106,7 @@ pub(super) async fn persist(
         // Whatever came of it: one of many items was written, or refused, or the database is away.
         discover.progress.made();
         match result {
-            Err(error) if error.is_unavailable() && !stop.is_cancelled() => {
+            Err(error) if error.is_outage() && !stop.is_cancelled() => {
                 tokio::time::sleep(STORE_PAUSE).await;
             }
             result => {

@@ -53,10 +53,14 @@ async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &Cancellation
             match claimed {
                 Ok(due) => {
                     if std::mem::take(&mut failing) {
-                        tracing::info!("The database answers again");
+                        tracing::info!("Due subreddits are claimed again");
                     }
                     claims.add(due.iter().map(|claimed| &claimed.claim));
                     planned.extend(requests(discover, due));
+                }
+                // Its dependency tells of an outage, once for all who meet it.
+                Err(error) if error.is_outage() => {
+                    tracing::debug!(%error, "Due subreddits cannot be claimed: the database is failing");
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {

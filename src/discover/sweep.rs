@@ -103,7 +103,7 @@ async fn turns(discover: &Discover, kind: Kind, stop: &CancellationToken) {
                     discover.progress.during(CALL, lease.release()).await;
                 }
             }
-            Err(error) if error.is_unavailable() => {
+            Err(error) if error.is_outage() => {
                 tracing::debug!(%error, kind = kind.as_str(), "The database is not there to be asked what is to be walked");
             }
             Err(error) => {

@@ -53,7 +53,7 @@ impl Fetching {
                             ends.extend(written);
                             good = Some((attempts, judged));
                         }
-                        Err(error) if error.is_unavailable() => break,
+                        Err(error) if error.is_outage() => break,
                         Err(error) => {
                             search.failed();
                             if let [attempt] = attempts.as_slice() {

@@ -304,9 +304,9 @@ impl Fetching {
         }
         match self.write(attempts, &judged).await {
             Ok(written) => ends.extend(written),
-            Err(error) if error.is_unavailable() => {
+            Err(error) if error.is_outage() => {
                 let error = error.told();
-                tracing::warn!(
+                tracing::debug!(
                     jobs = attempts.len(),
                     error,
                     "Fetched submissions could not be stored; they are fetched again"
@@ -456,7 +456,7 @@ impl Fetching {
             // Whatever came of it: one of many was written, or refused, or the database is away.
             self.ingest.progress.made();
             match result {
-                Err(error) if error.is_unavailable() && Instant::now() < deadline => {
+                Err(error) if error.is_outage() && Instant::now() < deadline => {
                     tokio::time::sleep(STORE_PAUSE).await;
                 }
                 other => return other,

@@ -1,6 +1,7 @@
 //! `/metrics`, `/healthz`, `/readyz` and `/api/v1/…`: reading only.
 
 use super::connections::{self, Connections, Limits};
+use super::dependencies::{self, DependencyStatus};
 use super::hosts::{self, Hosts};
 use super::rendered::{Rendered, Room};
 use super::status::Live;
@@ -15,6 +16,7 @@ use axum::http::request::Parts;
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -160,13 +162,15 @@ async fn front(Open(health): Open) -> Html<String> {
     };
     Html(format!(
         "<!doctype html><meta charset=utf-8><title>freshet{simulated}</title>\
-         <style>body{{font:16px/1.6 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem}}</style>\
+         <style>body{{font:16px/1.6 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem}}\
+         td,th{{text-align:left;vertical-align:top;padding-right:1rem}}</style>\
          <h1>freshet{simulated}</h1><p>Version {}</p><ul>\
          <li><a href=/api/v1/status>/api/v1/status</a>: subreddits, queue, budget\
          <li><a href=/metrics>/metrics</a>: for Prometheus\
-         <li><a href=/readyz>/readyz</a>: do database and queue answer, and does it get on\
-         <li><a href=/healthz>/healthz</a>: does it get on</ul>",
+         <li><a href=/readyz>/readyz</a>: do database and queue work, and does it get on\
+         <li><a href=/healthz>/healthz</a>: does it get on</ul>{}",
         env!("CARGO_PKG_VERSION"),
+        dependencies::table(&health.live.dependency_states()),
     ))
 }
 
@@ -210,12 +214,21 @@ async fn ready(Open(health): Open) -> Response {
         Some(stuck) => stuck.to_string(),
         None => "ok".to_owned(),
     };
-    let checks = BTreeMap::from([
+    let mut checks = BTreeMap::from([
         ("database", told(store)),
         ("queue", told(queue)),
         ("process", process),
     ]);
-    let ready = checks.values().all(|check| check == "ok");
+    let mut ready = checks.values().all(|check| check == "ok");
+    for state in health.live.dependencies().states() {
+        let works = checks.entry(state.service.as_str());
+        works.or_insert_with(|| "ok".to_owned());
+    }
+    // They know more than whether it answers.
+    for (service, needed, complaint) in health.live.dependencies().complaints() {
+        ready &= !needed;
+        checks.insert(service.as_str(), complaint);
+    }
     let code = if ready {
         StatusCode::OK
     } else {
@@ -231,6 +244,19 @@ async fn status(Open(health): Open, Extension(pages): Extension<Arc<Pages>>) -> 
     };
     match page("application/json", (&pages.status, &pages.room), render).await {
         Ok(answer) => answer,
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+        Err(error) => {
+            let body = Away {
+                error: error.told(),
+                dependencies: health.live.dependency_states(),
+            };
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
     }
+}
+
+/// All that can be told while the database is away.
+#[derive(Serialize)]
+struct Away {
+    error: String,
+    dependencies: Vec<DependencyStatus>,
 }

@@ -1,5 +1,7 @@
 //! The service at a glance: for `freshet status`, `/api/v1/status` and the demo's view alike.
 
+use super::dependencies::DependencyStatus;
+use crate::dependency::Dependencies;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::store::{Backfill, BackfillCounts, Store, StoreError, Subreddit, SubredditState};
@@ -12,13 +14,37 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Live {
     metrics: Arc<Metrics>,
     simulated: Option<Arc<AtomicBool>>,
+    dependencies: Arc<Dependencies>,
 }
 
 impl Live {
     /// `simulated` is set by whoever talks to the source, as soon as it says so of itself; there is
     /// none in a process that asks the source nothing.
     pub fn new(metrics: Arc<Metrics>, simulated: Option<Arc<AtomicBool>>) -> Live {
-        Live { metrics, simulated }
+        Live {
+            metrics,
+            simulated,
+            dependencies: Arc::default(),
+        }
+    }
+
+    /// The same, of a process that watches these.
+    pub fn depending(self, dependencies: Arc<Dependencies>) -> Live {
+        Live {
+            dependencies,
+            ..self
+        }
+    }
+
+    /// What is watched here.
+    pub fn dependencies(&self) -> &Dependencies {
+        &self.dependencies
+    }
+
+    /// The same, to be shown.
+    pub fn dependency_states(&self) -> Vec<DependencyStatus> {
+        let states = self.dependencies.states().into_iter();
+        states.map(DependencyStatus::from).collect()
     }
 
     /// Whether the source is the simulated Reddit, as far as this process knows.
@@ -61,6 +87,9 @@ pub struct Status {
     /// What is being brought in of the past.
     #[serde(default)]
     pub backfills: BackfillsStatus,
+    /// What the process that was asked depends on, and what other processes say of theirs that fails.
+    #[serde(default)]
+    pub dependencies: Vec<DependencyStatus>,
 }
 
 /// Backfills that are neither done nor cancelled, or done but for what was set aside.
@@ -250,6 +279,18 @@ async fn read_counts(
     let heartbeats = store.heartbeats().await?;
     let heartbeat = heartbeats.iter().find(|beat| beat.path == "job");
     let heartbeat_at = heartbeat.map(|beat| beat.sent_ms.div_euclid(1000));
+    let mut dependencies = live.map(Live::dependency_states).unwrap_or_default();
+    if dependencies.is_empty() {
+        dependencies.push(DependencyStatus::asked("database", true));
+    }
+    // A database that is only read may not have this table yet.
+    for failing in store.failing(now_ms).await.unwrap_or_default() {
+        let failing = DependencyStatus::from(failing);
+        let known = |it: &DependencyStatus| it.name == failing.name && it.class == failing.class;
+        if !dependencies.iter().any(known) {
+            dependencies.push(failing);
+        }
+    }
     let (mut depth, mut workers) = (None, None);
     if let Some(queue) = queue {
         depth = queue.depth().await.ok();
@@ -273,6 +314,7 @@ async fn read_counts(
             heartbeat_at,
         },
         budget: live.and_then(Live::budget),
+        dependencies,
         subreddits: Vec::new(),
         backfills: BackfillsStatus {
             running: open.running,

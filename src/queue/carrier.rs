@@ -25,6 +25,7 @@ use super::QueueError;
 use super::engine::Engine;
 use super::runs::Slots;
 use crate::liveness::Progress;
+use crate::redis_link::RedisLink;
 
 /// Jobs of one request at most.
 const FETCH_LIMIT: usize = 500;
@@ -35,7 +36,7 @@ const WAITED_FOR: std::ops::Range<Duration> = Duration::from_millis(500)..Durati
 
 /// The storage of either engine, chosen at run time without a box.
 enum Storage {
-    Redis(RedisStorage<Vec<u8>>),
+    Redis(RedisStorage<Vec<u8>, RedisLink>),
     Sqlite(SqliteStorage<Vec<u8>>),
 }
 

@@ -9,6 +9,7 @@ use apalis::prelude::{Task, WorkerContext};
 use super::redis_engine::RedisEngine;
 use super::sqlite_engine::SqliteEngine;
 use super::{Depth, QueueError};
+use crate::dependency::{Dependency, Evidence};
 use crate::network::{Address, is_redis};
 
 /// Where the jobs are kept.
@@ -21,18 +22,49 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    pub(super) async fn connect(address: &Address, name: &str) -> Result<Engine, QueueError> {
+    pub(super) async fn connect(
+        address: &Address,
+        name: &str,
+        dependency: Dependency,
+    ) -> Result<Engine, QueueError> {
         let url = address.first();
         match url.split_once("://") {
-            _ if is_redis(url) => Ok(Engine::Redis(RedisEngine::connect(address, name).await?)),
+            _ if is_redis(url) => {
+                let engine = RedisEngine::connect(address, name, dependency).await?;
+                Ok(Engine::Redis(engine))
+            }
             // A memory database would be another one for each connection, and gone with it.
             Some(("sqlite", path)) if !path.is_empty() && !path.contains(":memory:") => {
-                Ok(Engine::Sqlite(SqliteEngine::connect(url, name).await?))
+                let engine = SqliteEngine::connect(url, name, dependency).await?;
+                Ok(Engine::Sqlite(engine))
             }
             _ => Err(QueueError::Url(
                 "the queue's URL must be sqlite://PATH, redis://…, rediss://… or redis+unix:///…"
                     .to_owned(),
             )),
+        }
+    }
+
+    pub(super) fn dependency(&self) -> &Dependency {
+        match self {
+            Engine::Redis(redis) => redis.dependency(),
+            Engine::Sqlite(sqlite) => sqlite.dependency(),
+        }
+    }
+
+    /// Notes what ended a worker: what apalis asks by itself is not seen otherwise.
+    pub(super) fn note(&self, error: &QueueError) {
+        match self {
+            // Every command goes through the link, which notes its error.
+            Engine::Redis(_) => {}
+            Engine::Sqlite(sqlite) => sqlite.note(error),
+        }
+    }
+
+    pub(super) async fn probe(&self) -> Result<(), QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.probe().await,
+            Engine::Sqlite(sqlite) => sqlite.probe().await,
         }
     }
 
@@ -53,7 +85,7 @@ impl Engine {
     pub(super) async fn ping(&self) -> Result<(), QueueError> {
         match self {
             Engine::Redis(redis) => redis.ping().await,
-            Engine::Sqlite(sqlite) => sqlite.ping().await,
+            Engine::Sqlite(sqlite) => sqlite.noted(Evidence::Read, sqlite.ping()).await,
         }
     }
 
@@ -63,43 +95,57 @@ impl Engine {
         now_s: i64,
     ) -> Result<(), QueueError> {
         match self {
-            Engine::Redis(redis) => redis.push(jobs).await,
-            Engine::Sqlite(sqlite) => sqlite.push(jobs, now_s).await,
+            Engine::Redis(redis) => {
+                redis.push(jobs).await?;
+                if !jobs.is_empty() {
+                    redis.dependency().worked(Evidence::Write);
+                }
+                Ok(())
+            }
+            Engine::Sqlite(sqlite) => {
+                sqlite
+                    .noted(Evidence::Write, sqlite.push(jobs, now_s))
+                    .await
+            }
         }
     }
 
     pub(super) async fn depth(&self) -> Result<Depth, QueueError> {
         match self {
             Engine::Redis(redis) => redis.depth().await,
-            Engine::Sqlite(sqlite) => sqlite.depth().await,
+            Engine::Sqlite(sqlite) => sqlite.noted(Evidence::Read, sqlite.depth()).await,
         }
     }
 
     pub(super) async fn oldest_waiting(&self) -> Result<Option<i64>, QueueError> {
         match self {
             Engine::Redis(redis) => redis.oldest_waiting().await,
-            Engine::Sqlite(sqlite) => sqlite.oldest_waiting().await,
+            Engine::Sqlite(sqlite) => sqlite.noted(Evidence::Read, sqlite.oldest_waiting()).await,
         }
     }
 
     pub(super) async fn absent(&self, tasks: &[String]) -> Result<Vec<bool>, QueueError> {
         match self {
             Engine::Redis(redis) => redis.absent(tasks).await,
-            Engine::Sqlite(sqlite) => sqlite.absent(tasks).await,
+            Engine::Sqlite(sqlite) => sqlite.noted(Evidence::Read, sqlite.absent(tasks)).await,
         }
     }
 
     pub(super) async fn workers(&self, alive_since: i64) -> Result<usize, QueueError> {
         match self {
             Engine::Redis(redis) => redis.workers(alive_since).await,
-            Engine::Sqlite(sqlite) => sqlite.workers(alive_since).await,
+            Engine::Sqlite(sqlite) => {
+                sqlite
+                    .noted(Evidence::Read, sqlite.workers(alive_since))
+                    .await
+            }
         }
     }
 
     pub(super) async fn reap(&self, limit: usize) -> Result<usize, QueueError> {
         match self {
             Engine::Redis(redis) => redis.reap(limit).await,
-            Engine::Sqlite(sqlite) => sqlite.reap(limit).await,
+            Engine::Sqlite(sqlite) => sqlite.noted(Evidence::Read, sqlite.reap(limit)).await,
         }
     }
 
@@ -118,7 +164,11 @@ impl Engine {
     ) -> Result<Vec<Task<Vec<u8>>>, QueueError> {
         match self {
             Engine::Redis(redis) => redis.fetch(worker, count).await,
-            Engine::Sqlite(sqlite) => sqlite.fetch(worker, count).await,
+            Engine::Sqlite(sqlite) => {
+                sqlite
+                    .noted(Evidence::Read, sqlite.fetch(worker, count))
+                    .await
+            }
         }
     }
 
@@ -126,7 +176,7 @@ impl Engine {
     pub(super) async fn release(&self, worker: &str) -> Result<(), QueueError> {
         match self {
             Engine::Redis(redis) => redis.release(worker, false).await,
-            Engine::Sqlite(sqlite) => sqlite.release(worker).await,
+            Engine::Sqlite(sqlite) => sqlite.noted(Evidence::Read, sqlite.release(worker)).await,
         }
     }
 
@@ -134,7 +184,11 @@ impl Engine {
     pub(super) async fn hand_back(&self, worker: &str, tasks: &[String]) -> Result<(), QueueError> {
         match self {
             Engine::Redis(redis) => redis.hand_back(worker, tasks).await,
-            Engine::Sqlite(sqlite) => sqlite.hand_back(worker, tasks).await,
+            Engine::Sqlite(sqlite) => {
+                sqlite
+                    .noted(Evidence::Read, sqlite.hand_back(worker, tasks))
+                    .await
+            }
         }
     }
 }

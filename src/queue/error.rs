@@ -6,6 +6,9 @@ use std::error::Error;
 
 use apalis::prelude::WorkerError;
 
+use crate::dependency::{Class, Service, sqlite_class};
+use crate::redis_link::{redis_code, redis_trouble};
+
 /// Any error underneath.
 type Source = Box<dyn Error + Send + Sync>;
 
@@ -61,6 +64,37 @@ impl QueueError {
         })
     }
 
+    fn engine(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        match self {
+            QueueError::Unavailable { source } | QueueError::Failed { source } => Some(&**source),
+            QueueError::Url(_) => None,
+        }
+    }
+
+    /// What SQLite's error says of the file, if it is one.
+    pub(super) fn sqlite(&self) -> Option<(Class, String)> {
+        let error = self.engine()?.downcast_ref::<sqlx::Error>()?;
+        let class = match error {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => {
+                Class::Unreachable
+            }
+            sqlx::Error::Database(database) => {
+                let code = database.code()?.parse().ok()?;
+                sqlite_class(code, database.message())?
+            }
+            _ => return None,
+        };
+        Some((class, error.to_string()))
+    }
+
+    /// Whether the engine, rather than what was asked of it, is the cause: the same succeeds once that
+    /// is mended, by itself or by somebody.
+    pub fn is_outage(&self) -> bool {
+        let redis = |error: &redis::RedisError| redis_trouble(Service::Queue, error).is_some();
+        let error = self.engine().and_then(|it| it.downcast_ref());
+        self.is_unavailable() || error.is_some_and(redis) || self.sqlite().is_some()
+    }
+
     /// Whether waiting may help.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, QueueError::Unavailable { .. })
@@ -68,9 +102,8 @@ impl QueueError {
 }
 
 /// The codes of server errors that pass: out of memory or disk, a script that runs long, a
-/// replica that is not yet a master. Redis before 7 answers a script's with `ERR`, and names the
-/// code after a hyphen in the text.
-const PASSING_CODES: [&str; 8] = [
+/// replica that is not yet a master, no room for clients.
+const PASSING_CODES: [&str; 9] = [
     "LOADING",
     "BUSY",
     "OOM",
@@ -79,26 +112,12 @@ const PASSING_CODES: [&str; 8] = [
     "READONLY",
     "TRYAGAIN",
     "NOREPLICAS",
+    "MAXCLIENTS",
 ];
-
-/// Said with the code `ERR` to whom there is no room for.
-const NO_ROOM: &str = "max number of clients";
 
 /// Whether an answer of the server speaks of something that passes.
 fn passes(error: &redis::RedisError) -> bool {
-    let said = error.detail().unwrap_or_default();
-    match error.code() {
-        Some("ERR") => {
-            let mut words = said.split_whitespace();
-            said.contains(NO_ROOM)
-                || words.any(|word| {
-                    word.strip_prefix('-')
-                        .is_some_and(|code| PASSING_CODES.contains(&code))
-                })
-        }
-        Some(code) => PASSING_CODES.contains(&code),
-        None => false,
-    }
+    redis_code(error).is_some_and(|code| PASSING_CODES.contains(&code))
 }
 
 impl From<redis::RedisError> for QueueError {

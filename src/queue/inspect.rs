@@ -2,8 +2,8 @@
 
 use super::QueueError;
 use super::engine::Engine;
+use crate::redis_link::RedisLink;
 use redis::Script;
-use redis::aio::ConnectionManager;
 use std::collections::HashMap;
 
 /// What the queue and the budget do, on keys of its own.
@@ -45,10 +45,7 @@ impl super::Queue {
     }
 }
 
-async fn look(
-    mut connection: ConnectionManager,
-    name: &str,
-) -> Result<RedisInspection, QueueError> {
+async fn look(mut connection: RedisLink, name: &str) -> Result<RedisInspection, QueueError> {
     // Whoever may not ask learns less; whoever gets no answer at all learns that.
     let time: Result<(i64, i64), QueueError> = redis::cmd("TIME")
         .query_async(&mut connection)

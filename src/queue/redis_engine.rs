@@ -17,11 +17,13 @@ use std::time::{Duration, Instant};
 use apalis::prelude::{Task, WorkerContext};
 use apalis_redis::{Config, RedisStorage};
 use redis::Script;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::ConnectionManagerConfig;
 
 use super::job::Job;
 use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError, SILENCE};
+use crate::dependency::Dependency;
 use crate::network::Address;
+use crate::redis_link::RedisLink;
 
 /// Longer than a snapshot or a slow disk holds Redis up, shorter than a worker is thought dead.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +44,8 @@ static RELEASE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/release.lua")));
 static HAND_BACK: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/hand_back.lua")));
+static PROBE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("redis_engine/probe.lua")));
 static PROMOTE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("redis_engine/promote.lua")));
 
@@ -55,7 +59,7 @@ struct Seen {
 /// A queue in Redis.
 #[derive(Clone)]
 pub(super) struct RedisEngine {
-    connection: ConnectionManager,
+    connection: RedisLink,
     name: Arc<str>,
     /// Where the sweep for leftovers of dead workers goes on.
     cursor: Arc<AtomicU64>,
@@ -64,8 +68,12 @@ pub(super) struct RedisEngine {
 }
 
 impl RedisEngine {
-    pub(super) async fn connect(address: &Address, name: &str) -> Result<RedisEngine, QueueError> {
-        let client = address
+    pub(super) async fn connect(
+        address: &Address,
+        name: &str,
+        dependency: Dependency,
+    ) -> Result<RedisEngine, QueueError> {
+        address
             .redis()
             .map_err(|error| QueueError::Url(format!("the queue's URL is wrong: {error}")))?;
         // One try each: waiting between tries is the caller's, who can say so in the log.
@@ -74,7 +82,7 @@ impl RedisEngine {
             .set_connection_timeout(Some(RESPONSE_TIMEOUT))
             .set_number_of_retries(1)
             .set_max_delay(Duration::from_millis(250));
-        let connection = client.get_connection_manager_with_config(config).await?;
+        let connection = RedisLink::connect(address, config, dependency).await?;
         Ok(RedisEngine {
             connection,
             name: Arc::from(name),
@@ -83,7 +91,7 @@ impl RedisEngine {
         })
     }
 
-    pub(super) fn connection(&self) -> ConnectionManager {
+    pub(super) fn connection(&self) -> RedisLink {
         self.connection.clone()
     }
 
@@ -100,7 +108,7 @@ impl RedisEngine {
             .emit_events(false)
     }
 
-    pub(super) fn storage(&self) -> RedisStorage<Vec<u8>> {
+    pub(super) fn storage(&self) -> RedisStorage<Vec<u8>, RedisLink> {
         RedisStorage::new(self.connection.clone()).with_config(self.config(STEP))
     }
 
@@ -118,6 +126,17 @@ impl RedisEngine {
     pub(super) async fn ping(&self) -> Result<(), QueueError> {
         let mut connection = self.connection.clone();
         Ok(redis::cmd("PING").query_async(&mut connection).await?)
+    }
+
+    pub(super) fn dependency(&self) -> &Dependency {
+        self.connection.dependency()
+    }
+
+    /// Whether all that the queue needs to do can be done.
+    pub(super) async fn probe(&self) -> Result<(), QueueError> {
+        let mut connection = self.connection.clone();
+        let mut call = PROBE.arg(&*self.name);
+        Ok(call.arg("probe").invoke_async(&mut connection).await?)
     }
 
     pub(super) async fn push(&self, jobs: &[(String, String)]) -> Result<(), QueueError> {

@@ -18,6 +18,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, Row, SqlitePool};
 
 use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError, SILENCE_SECONDS};
+use crate::dependency::{Class, DatabaseFile, Dependency, Evidence, Trouble};
 
 /// How long a statement waits for a foreign lock before the worker starts anew.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(12);
@@ -46,6 +47,9 @@ const USELESS_INDEXES: [&str; 5] = [
 pub(super) struct SqliteEngine {
     pool: SqlitePool,
     name: Arc<str>,
+    dependency: Dependency,
+    /// A connection to a file that was deleted or replaced is closed.
+    file: Arc<DatabaseFile>,
 }
 
 impl SqliteEngine {
@@ -54,7 +58,11 @@ impl SqliteEngine {
         SqliteConnectOptions::from_str(url).is_ok_and(|options| !options.get_filename().exists())
     }
 
-    pub(super) async fn connect(url: &str, name: &str) -> Result<SqliteEngine, QueueError> {
+    pub(super) async fn connect(
+        url: &str,
+        name: &str,
+        dependency: Dependency,
+    ) -> Result<SqliteEngine, QueueError> {
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|error| QueueError::Url(format!("the queue's URL is wrong: {error}")))?
             .create_if_missing(true)
@@ -68,8 +76,14 @@ impl SqliteEngine {
             .row_buffer_size(ROW_BUFFER);
         // One connection: SQLite has one writer, and waiting for a connection is fair and wakes at
         // once, while waiting for a lock is a sleep that grows.
+        let file = Arc::new(DatabaseFile::new(options.get_filename()));
+        let held = Arc::clone(&file);
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
+            .before_acquire(move |_, state| {
+                let held = held.is_held(state.age);
+                Box::pin(async move { Ok(held) })
+            })
             .acquire_timeout(BUSY_TIMEOUT * 2)
             // A full disk ends a transaction within SQLite, and sqlx goes on counting it: the next
             // that fails would stay open for ever, unseen by others and in their way. The ping comes
@@ -82,17 +96,87 @@ impl SqliteEngine {
             })
             .connect_with(options)
             .await?;
-        migrate(&pool).await?;
-        for index in USELESS_INDEXES {
-            let drop = format!("DROP INDEX IF EXISTS {index}");
-            sqlx::query(sqlx::AssertSqlSafe(drop))
-                .execute(&pool)
-                .await?;
-        }
+        make_tables(&pool).await?;
         Ok(SqliteEngine {
             pool,
             name: Arc::from(name),
+            dependency,
+            file,
         })
+    }
+
+    pub(super) fn dependency(&self) -> &Dependency {
+        &self.dependency
+    }
+
+    /// Notes how a call went.
+    pub(super) async fn noted<T>(
+        &self,
+        evidence: Evidence,
+        call: impl Future<Output = Result<T, QueueError>>,
+    ) -> Result<T, QueueError> {
+        let result = call.await;
+        match &result {
+            Ok(_) => self.dependency.worked(evidence),
+            Err(error) => self.note(error),
+        }
+        result
+    }
+
+    pub(super) fn note(&self, error: &QueueError) {
+        let Some((class, error)) = error.sqlite() else {
+            return;
+        };
+        if !matches!(class, Class::Locked | Class::Unreachable | Class::Full) {
+            self.file.distrust();
+        }
+        let remedy = match class {
+            Class::MissingSchema => {
+                "The queue's file was deleted or emptied. freshet makes a new one, and enqueues its jobs \
+                 again from the database."
+            }
+            Class::Corrupt => {
+                "The file of queue.url is damaged or something else than an SQLite database: move it away. \
+                 freshet makes a new one, and enqueues its jobs again from the database."
+            }
+            Class::Full => "Free space on the disk of the file of queue.url.",
+            Class::IoError => "Check the disk of the file of queue.url.",
+            Class::Locked | Class::Unreachable => {
+                "Another program holds the file of queue.url locked; end it."
+            }
+            _ => "This user must be allowed to write to the file of queue.url and its folder.",
+        };
+        self.dependency.failed(Trouble::new(class, error, remedy));
+    }
+
+    /// Whether a job can be stored and taken. Makes the tables where the file was lost: the jobs are in
+    /// the database.
+    pub(super) async fn probe(&self) -> Result<(), QueueError> {
+        let written = self
+            .noted(Evidence::Write, self.write_and_take_back())
+            .await;
+        let lost = |error: &QueueError| matches!(error.sqlite(), Some((Class::MissingSchema, _)));
+        if !written.as_ref().is_err_and(lost) {
+            return written;
+        }
+        self.noted(Evidence::Read, make_tables(&self.pool)).await?;
+        self.noted(Evidence::Write, self.write_and_take_back())
+            .await
+    }
+
+    async fn write_and_take_back(&self) -> Result<(), QueueError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(
+            "INSERT INTO Jobs (job, id, job_type, status, attempts, max_attempts, run_at)
+             VALUES ('', 'probe', 'probe', 'Done', 0, 1, 0) ON CONFLICT (id) DO NOTHING",
+        )
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query("DELETE FROM Jobs WHERE id = 'probe'")
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     fn config(&self, batch: usize) -> Config {
@@ -308,6 +392,15 @@ impl SqliteEngine {
         .await?;
         Ok(())
     }
+}
+
+async fn make_tables(pool: &SqlitePool) -> Result<(), QueueError> {
+    migrate(pool).await?;
+    for index in USELESS_INDEXES {
+        let drop = format!("DROP INDEX IF EXISTS {index}");
+        sqlx::query(sqlx::AssertSqlSafe(drop)).execute(pool).await?;
+    }
+    Ok(())
 }
 
 /// Applies apalis' migrations alone: its `setup` also turns synchronous writes off.

@@ -85,7 +85,10 @@ pub(super) async fn work<H: Handler>(
             }
             return Ok(());
         }
-        let away = result.as_ref().is_err_and(QueueError::is_unavailable);
+        if let Err(error) = &result {
+            queue.engine.note(error);
+        }
+        let away = result.as_ref().is_err_and(QueueError::is_outage);
         match result {
             Ok(()) => tracing::warn!("The worker ended unasked and starts anew"),
             Err(error) => outage.note(&error, started.elapsed()),
@@ -185,7 +188,7 @@ impl Outage {
         let cause = std::error::Error::source(error).map(ToString::to_string);
         if self.since.is_none() {
             self.since = Some(Instant::now());
-            tracing::warn!(%error, cause, "The worker lost the queue and tries again until it is back");
+            tracing::debug!(%error, cause, "The worker lost the queue and tries again until it is back");
         } else {
             tracing::debug!(%error, cause, faults = self.faults, "The queue is still away");
         }
@@ -193,7 +196,7 @@ impl Outage {
 
     fn close(&mut self) {
         if let Some(since) = self.since.take() {
-            tracing::info!(
+            tracing::debug!(
                 after_seconds = since.elapsed().as_secs_f64(),
                 "The queue answers the worker again"
             );

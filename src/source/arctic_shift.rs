@@ -15,6 +15,7 @@ use super::gate::{Gate, Pass, Words};
 use super::moved::Moved;
 use super::options::InvalidOptions;
 use super::transport::{Answer, Transport, TransportOptions, below, now_ms};
+use crate::dependency::{Dependency, Service};
 use crate::metrics::Metrics;
 use crate::submission::{Observation, SubredditName, Undecodable};
 use reply::Failure;
@@ -35,6 +36,7 @@ const WORDS: Words = Words {
     no_access: "The archive Arctic Shift gives no access; check arctic_shift.url. It is asked again \
                 until it does",
     back: "The archive Arctic Shift answers again",
+    remedy: "Check arctic_shift.url.",
 };
 
 /// How often one page is asked for while that is too much for the archive.
@@ -115,7 +117,7 @@ impl ArcticShift {
         let inner = Inner {
             transport,
             url: options.url,
-            gate: Gate::new(WORDS),
+            gate: Gate::new(WORDS, Service::Archive),
             budget,
             size: PageSize::default(),
         };
@@ -130,6 +132,11 @@ impl ArcticShift {
     /// Whether an answer so far said of itself that it comes from a simulation.
     pub fn simulated(&self) -> Arc<AtomicBool> {
         self.0.transport.simulated()
+    }
+
+    /// How the archive fares, as its answers show.
+    pub fn dependency(&self) -> &Dependency {
+        self.0.gate.dependency()
     }
 
     /// The same client, which calls `moved` now and then while a request of its own waits for the

@@ -18,12 +18,13 @@ pub use pace::Pace;
 pub use quota::Quota;
 pub use state::{BudgetState, Decision};
 
+use crate::dependency::Dependency;
 use crate::network::Address;
 use redis::RedisError;
 use shared::Shared;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stock::Stock;
@@ -114,8 +115,6 @@ enum Storage {
     Shared {
         state: Box<Shared>,
         stock: Stock,
-        /// Whether the outage that is going on was told.
-        told: AtomicBool,
     },
 }
 
@@ -144,7 +143,6 @@ impl Budget {
         let storage = Storage::Shared {
             state: Box::new(state),
             stock: Stock::default(),
-            told: AtomicBool::new(false),
         };
         Ok(Budget::with(requests_per_minute, storage))
     }
@@ -157,6 +155,28 @@ impl Budget {
             storage,
             moves: AtomicU64::new(0),
         }))
+    }
+
+    /// How the shared state fares; none where there is none.
+    pub fn dependency(&self) -> Option<&Dependency> {
+        match &self.0.storage {
+            Storage::Local { .. } => None,
+            Storage::Shared { state, .. } => Some(state.dependency()),
+        }
+    }
+
+    /// Reads the shared state and writes it back, which ends an outage.
+    ///
+    /// # Errors
+    /// [`BudgetError::Unreachable`] where that fails.
+    pub async fn probe(&self) -> Result<(), BudgetError> {
+        match &self.0.storage {
+            Storage::Local { .. } => Ok(()),
+            Storage::Shared { state, .. } => {
+                let probed = state.probe().await;
+                probed.map_err(|error| BudgetError::Unreachable(Arc::new(error)))
+            }
+        }
     }
 
     /// The configured rate.
@@ -241,11 +261,11 @@ impl Storage {
         priority: Priority,
         deadline: Instant,
     ) -> Result<Result<Grant, Duration>, BudgetError> {
-        let (state, stock, told) = match self {
+        let (state, stock) = match self {
             Storage::Local { state, start } => {
                 return Ok(take_locally(state, *start, pace, priority));
             }
-            Storage::Shared { state, stock, told } => (state, stock, told),
+            Storage::Shared { state, stock } => (state, stock),
         };
         if let Some(grant) = stock.take() {
             return Ok(Ok(grant));
@@ -254,20 +274,10 @@ impl Storage {
         loop {
             let asked = Instant::now();
             let error = match state.take(pace, priority, stock::block(pace)).await {
-                Ok(outcome) => {
-                    if told.swap(false, Ordering::Relaxed) {
-                        tracing::info!("The shared rate budget can be reached again");
-                    }
-                    return Ok(granted(&outcome, stock, asked));
-                }
+                Ok(outcome) => return Ok(granted(&outcome, stock, asked)),
                 Err(error) => error,
             };
-            if !told.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    error = %error,
-                    "The shared rate budget in Redis cannot be reached; no request is made until it can"
-                );
-            }
+            tracing::debug!(error = %error, "The shared rate budget in Redis cannot be reached; no request is made until it can");
             let unreachable = || BudgetError::Unreachable(Arc::new(error));
             if timeout_at(deadline, sleep(pause)).await.is_err() {
                 return Err(unreachable());

@@ -4,6 +4,7 @@
 //! and the others wait for how it fares. Knows no requests, only how they ended.
 
 use super::error::{SourceError, WaitCause};
+use crate::dependency::{Class, Dependency, Service, Trouble};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -28,6 +29,8 @@ pub(super) struct Words {
     pub(super) no_access: &'static str,
     /// The end of either.
     pub(super) back: &'static str,
+    /// What to do where access is refused.
+    pub(super) remedy: &'static str,
 }
 
 #[derive(Debug)]
@@ -35,6 +38,7 @@ pub(super) struct Gate {
     words: Words,
     state: Mutex<State>,
     changed: Notify,
+    dependency: Dependency,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +48,8 @@ struct State {
     failures: u32,
     /// What was logged of this outage.
     told: Option<WaitCause>,
+    /// When that began.
+    since: Option<Instant>,
     /// Rises whenever the gate is shut: whoever passed before must not speak for the time after.
     epoch: u64,
 }
@@ -69,12 +75,18 @@ pub(super) struct Pass<'a> {
 }
 
 impl Gate {
-    pub(super) fn new(words: Words) -> Gate {
+    pub(super) fn new(words: Words, service: Service) -> Gate {
         Gate {
             words,
             state: Mutex::default(),
             changed: Notify::default(),
+            dependency: Dependency::new(service),
         }
+    }
+
+    /// How the server fares.
+    pub(super) fn dependency(&self) -> &Dependency {
+        &self.dependency
     }
 
     /// Waits until the gate is open, or for the task of going ahead.
@@ -189,9 +201,17 @@ impl Pass<'_> {
                     state.failures = state.failures.saturating_add(1);
                     state.epoch += 1;
                     state.phase = Phase::Shut { until: now + pause };
-                    if state.failures >= TOLD_FROM && state.told != Some(*cause) {
-                        state.told = Some(*cause);
-                        tell(&self.gate.words, error, *cause);
+                    if state.failures >= TOLD_FROM {
+                        let trouble = trouble(&self.gate.words, error, *cause);
+                        self.gate.dependency.fails(trouble);
+                        // Once an outage, but somebody has to act where access is refused.
+                        let refused = WaitCause::Authentication;
+                        let news = *cause == refused && state.told != Some(refused);
+                        if state.told.is_none() || news {
+                            state.told = Some(*cause);
+                            state.since.get_or_insert(now);
+                            tell(&self.gate.words, error, *cause);
+                        }
                     }
                 } else if let Phase::Shut { until } = &mut state.phase {
                     // One of many that failed together counts once; its wish still does.
@@ -201,8 +221,11 @@ impl Pass<'_> {
             _ if current => {
                 state.failures = 0;
                 state.phase = Phase::Open;
+                self.gate.dependency.recovered();
                 if state.told.take().is_some() {
-                    tracing::info!("{}", self.gate.words.back);
+                    let since = state.since.take();
+                    let seconds = since.map_or(0, |since| since.elapsed().as_secs());
+                    tracing::info!(seconds, "{}", self.gate.words.back);
                 }
             }
             _ => {}
@@ -228,6 +251,17 @@ impl Drop for Pass<'_> {
             self.gate.changed.notify_waiters();
         }
     }
+}
+
+fn trouble(words: &Words, error: &SourceError, cause: WaitCause) -> Trouble {
+    let retries = "It is asked again automatically; no job spends an attempt meanwhile.";
+    let (class, remedy) = match cause {
+        WaitCause::Authentication => (Class::CredentialsRejected, words.remedy),
+        WaitCause::Blocked => (Class::NoPermission, words.remedy),
+        WaitCause::RateLimited => (Class::RateLimited, retries),
+        _ => (Class::Unreachable, retries),
+    };
+    Trouble::new(class, error.to_string(), remedy)
 }
 
 fn tell(words: &Words, error: &SourceError, cause: WaitCause) {
@@ -263,11 +297,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_probe_that_is_cancelled_hands_its_task_on_at_once() {
-        let gate = Gate::new(Words {
-            out: "out",
-            no_access: "no access",
-            back: "back",
-        });
+        let gate = Gate::new(
+            Words {
+                out: "out",
+                no_access: "no access",
+                back: "back",
+                remedy: "",
+            },
+            Service::Reddit,
+        );
         let failure = SourceError::wait(WaitCause::ServerError(503), "down");
         gate.pass().await.settle(Some(&failure));
         assert!(gate.pass().now_or_never().is_none());
@@ -284,11 +322,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_doubtful_failure_holds_nobody_back_but_who_waits_for_it() {
-        let gate = Gate::new(Words {
-            out: "out",
-            no_access: "no access",
-            back: "back",
-        });
+        let gate = Gate::new(
+            Words {
+                out: "out",
+                no_access: "no access",
+                back: "back",
+                remedy: "",
+            },
+            Service::Reddit,
+        );
         let failure = SourceError::wait(WaitCause::ServerError(500), "down");
         for _ in 0..10 {
             gate.pass().await.settle_doubtful(Some(&failure));

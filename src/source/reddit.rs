@@ -21,6 +21,7 @@ use super::gate::{self, Gate, Words};
 use super::moved::Moved;
 use super::options::InvalidOptions;
 use super::transport::{self, Answer, Transport, TransportOptions};
+use crate::dependency::{Dependency, Service};
 use crate::metrics::Metrics;
 use crate::submission::{SubmissionId, SubredditName};
 use auth::Auth;
@@ -40,6 +41,8 @@ const WORDS: Words = Words {
                 reddit.username and reddit.password where they are set. It is asked again until \
                 it does",
     back: "Reddit answers again",
+    remedy: "Check reddit.client_id and reddit.client_secret, and reddit.username and reddit.password where \
+             they are used, at https://www.reddit.com/prefs/apps.",
 };
 
 /// The `endpoint` label.
@@ -111,7 +114,7 @@ impl Reddit {
             api_url: options.api_url.clone(),
             transport,
             auth: Auth::new(options),
-            gate: Gate::new(WORDS),
+            gate: Gate::new(WORDS, Service::Reddit),
             budget,
             deep: Arc::new(Semaphore::new(1)),
         };
@@ -228,6 +231,16 @@ impl Reddit {
     /// Whether an answer so far said of itself that it comes from the simulated Reddit.
     pub fn simulated(&self) -> Arc<AtomicBool> {
         self.inner.transport.simulated()
+    }
+
+    /// How Reddit fares, as its answers show.
+    pub fn dependency(&self) -> &Dependency {
+        self.inner.gate.dependency()
+    }
+
+    /// What its requests are counted by.
+    pub fn budget(&self) -> &Budget {
+        &self.inner.budget
     }
 
     /// Reddit's clock, seconds since the epoch: ours, corrected by the `Date` of its last answer.

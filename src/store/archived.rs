@@ -6,7 +6,7 @@ use super::known::{Change, Known};
 use super::polls::Found;
 use super::statement::{Texts, Transaction};
 use super::submissions::Progress;
-use super::{Status, Store, StoreError, within_deadline};
+use super::{Status, Store, StoreError};
 use crate::submission::{Observation, Undecodable};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -54,7 +54,7 @@ impl Store {
         &self,
         record: &ArchiveRecord<'_>,
     ) -> Result<ArchiveStored, StoreError> {
-        within_deadline(async {
+        self.written(async {
             let batch = prepare(record.observations, matches!(self, Store::Postgres(_)));
             let mut deltas = Deltas::default();
             let mut transaction = self.begin().await?;

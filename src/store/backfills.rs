@@ -2,7 +2,7 @@
 
 use super::statement::{Dialects, in_transaction, on_engine};
 use super::submissions::json;
-use super::{BackfillState, Interval, SliceState, Store, StoreError, within_deadline};
+use super::{BackfillState, Interval, SliceState, Store, StoreError};
 use crate::submission::SubredditName;
 use serde::Serialize;
 
@@ -237,7 +237,7 @@ impl Store {
     /// # Errors
     /// As the database answers; where the answer was lost it may have begun.
     pub async fn create_backfill(&self, new: &NewBackfill, now_ms: i64) -> Result<i64, StoreError> {
-        within_deadline(async {
+        self.written(async {
             let slices = json(&new.slices)?;
             let mut transaction = self.begin().await?;
             let id: i64 = in_transaction!(&mut transaction, CREATE, |sql, connection| {
@@ -345,7 +345,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<bool, StoreError> {
         let now = now_ms.div_euclid(1000);
-        within_deadline(async {
+        self.written(async {
             let mut transaction = self.begin().await?;
             let before: Option<String> =
                 in_transaction!(&mut transaction, LOCK, |sql, connection| {

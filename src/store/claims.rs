@@ -267,7 +267,7 @@ impl Store {
         if claims.is_empty() {
             return Ok(Vec::new());
         }
-        super::within_deadline(async {
+        self.written(async {
             let mut transaction = self.begin().await?;
             let names: Texts<'_> = claims
                 .iter()

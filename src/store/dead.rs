@@ -166,7 +166,7 @@ impl Store {
     /// # Errors
     /// As the database answers; then none was given up.
     pub async fn discard_dead(&self, ids: &[SubmissionId]) -> Result<u64, StoreError> {
-        super::within_deadline(async {
+        self.written(async {
             let texts: Texts<'_> = ids.iter().map(SubmissionId::as_str).collect();
             let mut transaction = self.begin().await?;
             let gone = in_transaction!(&mut transaction, DISCARD, |sql, connection| {

@@ -7,7 +7,7 @@ use super::give_back::GIVE_BACK;
 use super::known::Change;
 use super::statement::{Dialects, Texts, in_transaction, on_engine};
 use super::submissions::{Part, Progress, json};
-use super::{Status, Store, StoreError, within_deadline};
+use super::{Status, Store, StoreError};
 use crate::submission::{Observation, Refusal, SubmissionId, Undecodable};
 use std::collections::HashSet;
 use std::time::Instant;
@@ -116,7 +116,7 @@ impl Store {
         &self,
         record: &FetchRecord<'_>,
     ) -> Result<FetchStored, StoreError> {
-        within_deadline(self.write_fetches(record)).await
+        self.written(self.write_fetches(record)).await
     }
 
     async fn write_fetches(&self, record: &FetchRecord<'_>) -> Result<FetchStored, StoreError> {

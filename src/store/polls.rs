@@ -9,7 +9,7 @@ use super::submissions::{Progress, json};
 use super::windows::NewWindow;
 use super::{
     Claim, GapCause, GapRecord, Interval, Status, Store, StoreError, SubredditState, SweepRecord,
-    WindowOutcome, WindowRecord, within_deadline,
+    WindowOutcome, WindowRecord,
 };
 use crate::submission::{Observation, SubredditName, Undecodable};
 use serde::Serialize;
@@ -176,7 +176,7 @@ impl Store {
     /// # Errors
     /// As the database answers; then nothing was stored, or all of it where the answer was lost.
     pub async fn record_poll(&self, poll: &PollRecord<'_>) -> Result<PollStored, StoreError> {
-        within_deadline(async {
+        self.written(async {
             let (transaction, stored) = self.write_poll(poll).await?;
             transaction.commit().await?;
             Ok(stored)
@@ -189,7 +189,7 @@ impl Store {
     /// # Errors
     /// As the database answers.
     pub async fn try_poll(&self, poll: &PollRecord<'_>) -> Result<PollStored, StoreError> {
-        within_deadline(async {
+        self.written(async {
             let (transaction, stored) = self.write_poll(poll).await?;
             transaction.rollback().await?;
             Ok(stored)

@@ -7,10 +7,12 @@ pub(super) mod submissions;
 pub(super) use lane::Lane;
 
 use super::{StoreError, schema};
+use crate::dependency::{Dependency, Service, Validity};
 use crate::network::Address;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, Executor};
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -57,6 +59,9 @@ pub struct Postgres {
     pub(super) pool: PgPool,
     /// Whether a pooler stands before it that hands out a session for each transaction.
     pub(super) pooled: bool,
+    pub(super) dependency: Dependency,
+    /// A session of a server that takes no writes is closed: the address may lead to another by now.
+    pub(super) validity: Arc<Validity>,
 }
 
 /// What a session that only reads is told besides.
@@ -71,13 +76,16 @@ impl Postgres {
         let probed = lane::probe(options(address)?);
         let probed = tokio::time::timeout(ACQUIRE_TIMEOUT, probed).await;
         let (options, pooled) = probed.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        let validity = Arc::new(Validity::new());
+        let valid = Arc::clone(&validity);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
-            .before_acquire(|connection, state| {
+            .before_acquire(move |connection, state| {
+                let valid = valid.covers(state.age);
                 Box::pin(async move {
-                    Ok(state.idle_for < TRIED_AFTER || connection.ping().await.is_ok())
+                    Ok(valid && (state.idle_for < TRIED_AFTER || connection.ping().await.is_ok()))
                 })
             })
             .after_connect(move |connection, _| {
@@ -108,7 +116,12 @@ impl Postgres {
                  statements are prepared anew"
             );
         }
-        let engine = Postgres { pool, pooled };
+        let engine = Postgres {
+            pool,
+            pooled,
+            dependency: Dependency::new(Service::Database),
+            validity,
+        };
         // Another one refuses every row that holds a character which it does not have. SQL_ASCII takes
         // what it is given, and that is UTF-8: so the driver speaks to every server.
         let encoding: String = sqlx::query_scalar("SELECT current_setting('server_encoding')")

@@ -4,7 +4,7 @@ use super::Interval;
 use super::gaps::GapChanges;
 use super::slices::ONE_AT_A_TIME;
 use super::statement::{Dialects, Transaction, in_transaction};
-use super::{Store, StoreError, within_deadline};
+use super::{Store, StoreError};
 
 /// On its first slice, as one number and one text.
 const NOTE: Dialects = Dialects::same(
@@ -57,7 +57,7 @@ impl Store {
         reason: Option<&str>,
         now_ms: i64,
     ) -> Result<u64, StoreError> {
-        within_deadline(async {
+        self.written(async {
             let mut transaction = self.begin().await?;
             let proven = transaction.without_unstored(backfill, proven).await?;
             let gaps_repaired = transaction

@@ -9,7 +9,7 @@ use super::clocks::LENGTHS_AHEAD;
 use super::content::{Deltas, prepare};
 use super::statement::{Dialects, Transaction, in_transaction, on_engine};
 use super::submissions::json;
-use super::{Interval, Store, StoreError, within_deadline};
+use super::{Interval, Store, StoreError};
 use crate::submission::SubredditName;
 
 /// Slices wait no longer than this by design.
@@ -243,7 +243,7 @@ impl Store {
         lease_ms: i64,
     ) -> Result<Option<SliceClaim>, StoreError> {
         let latest = now_ms.saturating_add(lease_ms.saturating_mul(LENGTHS_AHEAD));
-        within_deadline(async {
+        self.written(async {
             let mut transaction = self.begin().await?;
             let begun: Option<i64> = in_transaction!(&mut transaction, BEGIN, |sql, connection| {
                 let query = sqlx::query_scalar(sql)
@@ -292,7 +292,7 @@ impl Store {
         record: &ArchiveRecord<'_>,
     ) -> Result<Option<SliceStored>, StoreError> {
         let batch = prepare(record.observations, matches!(self, Store::Postgres(_)));
-        within_deadline(async {
+        self.written(async {
             let mut transaction = self.begin().await?;
             if !transaction.holds(step.claim).await? {
                 transaction.rollback().await?;
@@ -338,7 +338,7 @@ impl Store {
             SliceDue::Again { due_ms, spent } => ("waiting", due_ms, spent),
             SliceDue::Never => ("failed", now_ms, true),
         };
-        within_deadline(async {
+        self.written(async {
             let mut transaction = self.begin().await?;
             let _: Option<i64> = in_transaction!(&mut transaction, LOCK, |sql, connection| {
                 let query = sqlx::query_scalar(sql).bind(claim.backfill);

@@ -2,7 +2,7 @@
 
 use super::slices::SliceClaim;
 use super::statement::{Dialects, in_transaction};
-use super::{Store, StoreError, within_deadline};
+use super::{Store, StoreError};
 
 /// What became of a slice that was to be split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Store {
     /// # Errors
     /// As the database answers; then the claim ends with its lease.
     pub async fn split_slice(&self, claim: &SliceClaim, now_ms: i64) -> Result<Split, StoreError> {
-        within_deadline(async {
+        self.written(async {
             let mut transaction = self.begin().await?;
             if !transaction.holds(claim).await? {
                 transaction.rollback().await?;

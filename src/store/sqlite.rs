@@ -3,6 +3,7 @@
 pub(super) mod submissions;
 
 use super::StoreError;
+use crate::dependency::{DatabaseFile, Dependency, Service};
 use sqlx::Connection;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
@@ -10,6 +11,7 @@ use sqlx::sqlite::{
 };
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long one process waits for another that writes.
@@ -26,6 +28,9 @@ pub struct Sqlite {
     pub(super) writer: SqlitePool,
     /// The write-ahead log lets these read while the writer writes.
     pub(super) readers: SqlitePool,
+    pub(super) dependency: Dependency,
+    /// A connection to a file that was deleted or replaced is closed.
+    pub(super) file: Arc<DatabaseFile>,
 }
 
 /// CANTOPEN, READONLY, and IOERR of the memory that is shared: there is no room for a log.
@@ -63,8 +68,14 @@ impl Sqlite {
             .pragma("journal_size_limit", "67108864")
             // Reading threads hand their rows over in as many steps; the default is 50.
             .row_buffer_size(1024);
+        let file = Arc::new(DatabaseFile::new(options.get_filename()));
         let pool = || {
+            let file = Arc::clone(&file);
             SqlitePoolOptions::new()
+                .before_acquire(move |_, state| {
+                    let held = file.is_held(state.age);
+                    Box::pin(async move { Ok(held) })
+                })
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 // Waiting for the one writer is nothing to warn of.
                 .acquire_slow_threshold(ACQUIRE_TIMEOUT / 2)
@@ -86,16 +97,24 @@ impl Sqlite {
             // 16 MB of pages; the default of 2 MB is smaller than one transaction of 1,000 rows.
             .connect_with(options.clone().pragma("cache_size", "-16384"))
             .await?;
+        // From here on a file that is gone is an error, and no reason to make an empty one.
+        let existing = options.create_if_missing(false);
+        writer.set_connect_options(existing.clone().pragma("cache_size", "-16384"));
         let readers = pool()
             .max_connections(connections)
             // Each has a cache of its own, which fills as the file grows; the system caches the file anyway.
             .connect_with(
-                options
+                existing
                     .pragma("query_only", "1")
                     .pragma("cache_size", "-512"),
             )
             .await?;
-        Ok(Sqlite { writer, readers })
+        Ok(Sqlite {
+            writer,
+            readers,
+            dependency: Dependency::new(Service::Database),
+            file,
+        })
     }
 
     /// Opens a file to read it alone: nothing is made and nothing is written.
@@ -135,13 +154,15 @@ impl Sqlite {
                         log.display()
                     )));
                 }
-                open(options.immutable(true)).await?
+                open(options.clone().immutable(true)).await?
             }
             opened => opened?,
         };
         Ok(Sqlite {
             writer: readers.clone(),
             readers,
+            dependency: Dependency::new(Service::Database),
+            file: Arc::new(DatabaseFile::new(options.get_filename())),
         })
     }
 

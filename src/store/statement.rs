@@ -29,22 +29,36 @@ impl Dialects {
 /// `read` may use any connection, `write` the one that writes.
 macro_rules! on_engine {
     ($store:expr, $access:ident, $dialects:expr, |$sql:ident, $pool:ident| $body:expr) => {
-        crate::store::within_deadline(async move {
-            match $store {
-                crate::store::Store::Postgres(engine) => {
-                    let ($sql, $pool) = ($dialects.postgres, engine.$access());
-                    $body
+        $store
+            .noted(crate::store::statement::evidence::$access(), async move {
+                match $store {
+                    crate::store::Store::Postgres(engine) => {
+                        let ($sql, $pool) = ($dialects.postgres, engine.$access());
+                        $body
+                    }
+                    crate::store::Store::Sqlite(engine) => {
+                        let ($sql, $pool) = ($dialects.sqlite, engine.$access());
+                        $body
+                    }
                 }
-                crate::store::Store::Sqlite(engine) => {
-                    let ($sql, $pool) = ($dialects.sqlite, engine.$access());
-                    $body
-                }
-            }
-        })
-        .await
+            })
+            .await
     };
 }
 pub(super) use on_engine;
+
+/// What a statement proves that runs on a connection of this kind.
+pub(super) mod evidence {
+    use crate::dependency::Evidence;
+
+    pub const fn read() -> Evidence {
+        Evidence::Read
+    }
+
+    pub const fn write() -> Evidence {
+        Evidence::Write
+    }
+}
 
 /// Several statements that happen together or not at all.
 pub(super) enum Transaction {

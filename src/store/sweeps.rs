@@ -114,7 +114,7 @@ impl Store {
     /// # Errors
     /// As the database answers.
     pub async fn postpone_sweep(&self, sweep: &SweepRecord, now_ms: i64) -> Result<(), StoreError> {
-        super::within_deadline(async {
+        self.written(async {
             let mut transaction = self.begin().await?;
             transaction.tried(sweep, now_ms.div_euclid(1000)).await?;
             transaction.commit().await

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 /// Takes connections on a loopback port of its own and hands them on.
 pub struct Proxy {
     address: SocketAddr,
-    target: SocketAddr,
+    /// Of connections to come.
+    target: Arc<Mutex<SocketAddr>>,
     tap: Arc<Mutex<Option<Tap>>>,
     /// Its own, of the connections that it hands on.
     ports: Arc<Mutex<HashSet<u16>>>,
@@ -49,7 +50,7 @@ impl Proxy {
         let holder = socket("127.0.0.1:0".parse().unwrap());
         let mut proxy = Proxy {
             address: holder.local_addr().unwrap(),
-            target,
+            target: Arc::new(Mutex::new(target)),
             tap: Arc::default(),
             ports: Arc::default(),
             open: CancellationToken::new(),
@@ -61,6 +62,11 @@ impl Proxy {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Hands new connections on to another server; those that are open stay where they are.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *self.target.lock().unwrap() = target;
     }
 
     /// Cuts every connection and refuses new ones; how many it cut.
@@ -79,7 +85,8 @@ impl Proxy {
     pub fn open(&mut self) {
         self.open = CancellationToken::new();
         let listener = socket(self.address).listen(1024).unwrap();
-        let (open, target, tap) = (self.open.clone(), self.target, Arc::clone(&self.tap));
+        let (open, tap) = (self.open.clone(), Arc::clone(&self.tap));
+        let target = Arc::clone(&self.target);
         let ports = Arc::clone(&self.ports);
         tokio::spawn(async move {
             loop {
@@ -88,6 +95,7 @@ impl Proxy {
                     accepted = listener.accept() => accepted,
                 };
                 let Ok((client, _)) = accepted else { continue };
+                let target = *target.lock().unwrap();
                 let (open, tap, ports) = (open.clone(), Arc::clone(&tap), Arc::clone(&ports));
                 tokio::spawn(async move {
                     // What is cut is reset, not ended in good order.

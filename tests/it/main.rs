@@ -43,6 +43,8 @@ mod binary_subreddits;
 mod binary_view;
 mod budget_local;
 mod budget_shared;
+mod dependencies;
+mod dependencies_here;
 mod doctor;
 mod dump;
 mod dump_formats;

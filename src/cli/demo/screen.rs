@@ -358,6 +358,7 @@ mod tests {
             }),
             subreddits: names.collect(),
             backfills: BackfillsStatus::default(),
+            dependencies: Vec::new(),
         }
     }
 

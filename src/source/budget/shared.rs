@@ -5,9 +5,11 @@
 
 use super::state::{BudgetState, Decision};
 use super::{Pace, Priority, Quota};
+use crate::dependency::{Dependency, Evidence, Service};
 use crate::network::Address;
+use crate::redis_link::RedisLink;
 use crate::submission::fingerprint;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::ConnectionManagerConfig;
 use redis::{RedisError, Script};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,7 +38,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const NOTED: usize = 64;
 
 pub(super) struct Shared {
-    connection: ConnectionManager,
+    connection: RedisLink,
     script: Script,
     key: String,
     /// Headers wait here for the next transaction, so that they cost no round trip of their own.
@@ -71,11 +73,29 @@ impl Shared {
             // Waiting and repeating is done one level up, where it is also told.
             .set_number_of_retries(0);
         Ok(Shared {
-            connection: ConnectionManager::new_lazy_with_config(address.redis()?, config)?,
+            connection: RedisLink::lazy(address, config, Dependency::new(Service::Budget))?,
             script: Script::new(COMPARE_AND_SET),
             key: format!("freshet:budget:{:016x}", fingerprint(client_id)),
             noted: Mutex::default(),
         })
+    }
+
+    pub(super) fn dependency(&self) -> &Dependency {
+        self.connection.dependency()
+    }
+
+    /// Reads the state and writes it back.
+    pub(super) async fn probe(&self) -> Result<(), RedisError> {
+        let mut reply = self.exchange(&[], &[]).await?;
+        let empty = serde_json::to_vec(&BudgetState::empty(reply.now_ms));
+        let empty = empty.map_err(std::io::Error::from)?;
+        while !reply.swapped {
+            let state = reply.current.clone();
+            let next = if state.is_empty() { &empty } else { &state };
+            reply = self.exchange(&state, next).await?;
+        }
+        self.dependency().proved(Evidence::Write);
+        Ok(())
     }
 
     pub(super) fn note(&self, quota: Quota, sequence: u64) {
@@ -123,6 +143,7 @@ impl Shared {
                 if !reply.swapped {
                     continue;
                 }
+                self.dependency().worked(Evidence::Write);
                 let newest = noted.last().map(|it| it.at);
                 self.noted().retain(|it| Some(it.at) > newest);
             }

@@ -85,6 +85,45 @@ impl PostgresServer {
         server
     }
 
+    /// Starts a standby that follows another server; it can be promoted.
+    ///
+    /// # Panics
+    /// Where the programs are missing or the server does not come up.
+    pub fn standby_of(primary: &PostgresServer) -> PostgresServer {
+        let folder = tempfile::Builder::new()
+            .prefix("freshet-postgres-")
+            .tempdir()
+            .expect("a folder is made")
+            .keep();
+        let programs = programs().unwrap_or_else(|| panic!("{MISSING}"));
+        let (own, become_postgres) = as_postgres();
+        let script = format!(
+            "cd /; {own} {become_postgres} \"$PROGRAMS/pg_basebackup\" -h 127.0.0.1 -p {} -U postgres \
+                 -D \"$FOLDER/data\" -R -X stream -c fast >\"$FOLDER/log\" 2>&1",
+            primary.port
+        );
+        let copied = Command::new("sh")
+            .args(["-c", &script])
+            .env("FOLDER", &folder)
+            .env("PROGRAMS", &programs)
+            .status()
+            .expect("sh runs");
+        let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+        assert!(copied.success(), "pg_basebackup failed: {log}");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("it has an address").port();
+        drop(listener);
+        let leash = launch(&folder, port, &primary.settings);
+        let mut server = PostgresServer {
+            port,
+            settings: primary.settings.clone(),
+            folder,
+            leash,
+        };
+        server.await_start(log.len());
+        server
+    }
+
     /// Kills all its processes at once, without a chance to write anything.
     pub fn kill(&mut self) {
         self.signal("-KILL");
@@ -147,7 +186,11 @@ impl PostgresServer {
     /// Returns once the server's own log says, after what it told before, that it takes connections.
     fn await_start(&mut self, told: usize) {
         let begun = Instant::now();
-        while !self.log()[told..].contains("database system is ready to accept connections") {
+        let ready = |log: &str| {
+            log.contains("database system is ready to accept connections")
+                || log.contains("database system is ready to accept read-only connections")
+        };
+        while !ready(&self.log()[told..]) {
             let ended = self.leash.try_wait().expect("sh can be asked");
             assert!(
                 ended.is_none() && begun.elapsed() < Duration::from_secs(180),
@@ -165,15 +208,7 @@ impl PostgresServer {
 fn launch(folder: &Path, port: u16, settings: &str) -> Child {
     let programs = programs().unwrap_or_else(|| panic!("{MISSING}"));
     let _ = std::fs::remove_file(folder.join("keep"));
-    // The server refuses to run as root, as which containers often run tests.
-    let (own, become_postgres) = if is_root() {
-        (
-            "chown postgres \"$FOLDER\" &&",
-            "setpriv --reuid=postgres --regid=postgres --init-groups --",
-        )
-    } else {
-        ("", "")
-    };
+    let (own, become_postgres) = as_postgres();
     // Where it is killed with a file "keep" beside it, its data stays for the next start.
     let script = format!(
         "cd /; trap '' INT TERM
@@ -219,6 +254,19 @@ fn programs() -> Option<PathBuf> {
         .map(PathBuf::from)
         .filter(holds);
     versions.pop().or(on_path)
+}
+
+/// What comes before a program of the server: it refuses to run as root, as which containers often run
+/// tests.
+fn as_postgres() -> (&'static str, &'static str) {
+    if is_root() {
+        (
+            "chown postgres \"$FOLDER\" &&",
+            "setpriv --reuid=postgres --regid=postgres --init-groups --",
+        )
+    } else {
+        ("", "")
+    }
 }
 
 fn is_root() -> bool {

@@ -1,0 +1,192 @@
+//! Finds out whether dependencies that nobody has used for a while still work.
+//!
+//! Real work is the evidence; a probe is made only where there has been none for [`IDLE`], or where
+//! something failed and the end of it is waited for.
+
+use crate::dependency::{Dependencies, Dependency, Evidence, Need, Service, State, Trouble};
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::source::{ArcticShift, Budget, Reddit};
+use crate::store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+const EVERY: Duration = Duration::from_secs(1);
+/// Less than the stalest evidence that a ready process may have.
+const IDLE: Duration = Duration::from_secs(5);
+/// A dependency that takes longer does not work.
+const LIMIT: Duration = Duration::from_secs(5);
+/// What fails is said again this often, so that others see it is still so.
+const SAID_EVERY: Duration = Duration::from_secs(20);
+
+/// What is probed.
+pub(super) struct Probes {
+    store: Store,
+    queue: Queue,
+    budget: Option<Budget>,
+    /// Whether this process writes at all.
+    writes: bool,
+    /// Under which name it says how its dependencies fare.
+    process: String,
+    pub(super) dependencies: Arc<Dependencies>,
+}
+
+impl Probes {
+    pub(super) fn new(
+        store: &Store,
+        queue: &Queue,
+        reddit: Option<&Reddit>,
+        archive: Option<&ArcticShift>,
+        name: &str,
+        writes: bool,
+    ) -> Probes {
+        let evidence = Need::Evidence(if writes {
+            Evidence::Write
+        } else {
+            Evidence::Read
+        });
+        let mut dependencies = Dependencies::default();
+        // Opened and migrated a moment ago.
+        store.dependency().worked(Evidence::Write);
+        queue.dependency().worked(Evidence::Write);
+        store.dependency().announce();
+        queue.dependency().announce();
+        dependencies.watch(store.dependency(), evidence);
+        dependencies.watch(queue.dependency(), evidence);
+        let budget = reddit.map(|reddit| reddit.budget().clone());
+        if let Some(shared) = budget.as_ref().and_then(Budget::dependency) {
+            shared.announce();
+            shared.worked(Evidence::Write);
+            dependencies.watch(shared, Need::Evidence(Evidence::Write));
+        }
+        // These log their outages themselves.
+        if let Some(reddit) = reddit {
+            dependencies.watch(reddit.dependency(), Need::Shown);
+        }
+        if let Some(archive) = archive {
+            dependencies.watch(archive.dependency(), Need::Shown);
+        }
+        let unique = uuid::Uuid::new_v4().simple().to_string();
+        Probes {
+            store: store.clone(),
+            queue: queue.clone(),
+            budget,
+            writes,
+            process: format!("{name}-{}-{unique:.8}", std::process::id()),
+            dependencies: Arc::new(dependencies),
+        }
+    }
+
+    async fn database(&self, said: &mut Said, now_ms: i64) {
+        let dependency = self.store.dependency();
+        if !self.writes {
+            if is_due(dependency, Evidence::Read) {
+                bounded(dependency, self.store.probe(None, now_ms)).await;
+            }
+            return;
+        }
+        let states = self.dependencies.states();
+        let failing: Vec<State> = states
+            .into_iter()
+            .filter(|it| it.service != Service::Database && it.trouble.is_some())
+            .collect();
+        if is_due(dependency, Evidence::Write) || said.is_due(&failing) {
+            let says = Some((self.process.as_str(), failing.as_slice()));
+            if bounded(dependency, self.store.probe(says, now_ms)).await {
+                *said = Said(failing, Some(Instant::now()));
+            }
+        }
+    }
+
+    async fn queue(&self) {
+        let dependency = self.queue.dependency();
+        if self.writes {
+            if is_due(dependency, Evidence::Write) {
+                bounded(dependency, self.queue.probe()).await;
+            }
+        } else if is_due(dependency, Evidence::Read) {
+            let asked = async {
+                self.queue.depth().await?;
+                dependency.proved(Evidence::Read);
+                Ok::<_, crate::queue::QueueError>(())
+            };
+            bounded(dependency, asked).await;
+        }
+    }
+
+    async fn budget(&self) {
+        let Some(budget) = &self.budget else { return };
+        let Some(dependency) = budget.dependency() else {
+            return;
+        };
+        if is_due(dependency, Evidence::Write) {
+            bounded(dependency, budget.probe()).await;
+        }
+    }
+}
+
+/// What was last said of dependencies that fail, and when.
+#[derive(Default)]
+struct Said(Vec<State>, Option<Instant>);
+
+impl Said {
+    fn is_due(&self, failing: &[State]) -> bool {
+        let news = self.0 != failing;
+        let old = self.1.is_none_or(|at| at.elapsed() >= SAID_EVERY);
+        news || (old && !failing.is_empty())
+    }
+}
+
+fn is_due(dependency: &Dependency, evidence: Evidence) -> bool {
+    dependency.is_doubtful() || dependency.idle(evidence) >= IDLE
+}
+
+/// Whether it succeeded in time. Errors are noted where they arise.
+async fn bounded<E: std::error::Error>(
+    dependency: &Dependency,
+    probe: impl Future<Output = Result<(), E>>,
+) -> bool {
+    match timeout(LIMIT, probe).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, dependency = dependency.service().as_str(), "A probe failed");
+            false
+        }
+        Err(_) => {
+            dependency.failed(Trouble::timeout(LIMIT));
+            false
+        }
+    }
+}
+
+/// Probes until told to stop.
+pub(super) async fn run(
+    probes: Probes,
+    metrics: Arc<Metrics>,
+    now_ms: fn() -> i64,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut said = Said::default();
+    loop {
+        tokio::select! { () = stop.cancelled() => return Ok(()), _ = tick.tick() => {} }
+        for state in probes.dependencies.states() {
+            let label = &[state.service.as_str()];
+            let up = i64::from(state.trouble.is_none());
+            metrics.dependency_up.with_label_values(label).set(up);
+            let since = &metrics.dependency_since;
+            since.with_label_values(label).set(state.since);
+        }
+        let probe = async {
+            tokio::join!(
+                probes.database(&mut said, now_ms()),
+                probes.queue(),
+                probes.budget()
+            )
+        };
+        tokio::select! { () = stop.cancelled() => return Ok(()), _ = probe => {} }
+    }
+}

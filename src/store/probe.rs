@@ -1,0 +1,117 @@
+//! Whether the database can do its work, and what processes say there of what else they depend on.
+
+use super::statement::{Dialects, in_transaction, on_engine};
+use super::{Store, StoreError};
+use crate::dependency::{Class, Evidence, Service, State, Trouble};
+
+/// What was not said again for so long is forgotten.
+const KEPT_MS: i64 = 86_400_000;
+/// What a process said so long ago, or longer, is no news: it may be gone.
+const FRESH_MS: i64 = 60_000;
+
+const VERSION: Dialects =
+    Dialects::same("SELECT version FROM _sqlx_migrations ORDER BY version DESC LIMIT 1");
+const FORGET: Dialects = Dialects::same(
+    "DELETE FROM dependencies WHERE (process = $1 AND name <> 'database') OR seen_ms < $2",
+);
+const SAY: Dialects = Dialects::same(
+    "INSERT INTO dependencies (process, name, class, error, remedy, since_at, seen_ms)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)
+     ON CONFLICT (process, name) DO UPDATE SET class = excluded.class, error = excluded.error,
+         remedy = excluded.remedy, since_at = excluded.since_at, seen_ms = excluded.seen_ms",
+);
+const FAILING: Dialects = Dialects::same(
+    "SELECT process, name, class, error, remedy, since_at FROM dependencies
+     WHERE class IS NOT NULL AND seen_ms > $1 ORDER BY name, since_at, process",
+);
+
+/// A dependency that fails, as a running process says.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Failing {
+    /// Which process.
+    pub process: String,
+    /// Of which dependency.
+    pub name: String,
+    /// In which way.
+    pub class: String,
+    /// What the driver said.
+    pub error: String,
+    /// What to do.
+    pub remedy: String,
+    /// Since when, seconds since the epoch.
+    pub since_at: i64,
+}
+
+impl Store {
+    /// Reads a little, and where `says` is given also writes: what the process of this name says of its
+    /// dependencies. Success ends an outage.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn probe(
+        &self,
+        says: Option<(&str, &[State])>,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let version: Option<i64> = on_engine!(self, read, VERSION, |sql, pool| {
+            Ok::<_, StoreError>(sqlx::query_scalar(sql).fetch_optional(pool).await?)
+        })?;
+        if version.is_none() {
+            self.dependency().failed(Trouble::new(
+                Class::MissingSchema,
+                "the table of migrations is empty",
+                "The database was emptied: restore a backup, or run `freshet migrate` on an empty one.",
+            ));
+            return Err(StoreError::Failed {
+                source: sqlx::Error::RowNotFound,
+            });
+        }
+        match says {
+            Some((process, states)) => {
+                self.written(self.say(process, states, now_ms)).await?;
+                self.dependency().proved(Evidence::Write);
+            }
+            None => self.dependency().proved(Evidence::Read),
+        }
+        Ok(())
+    }
+
+    async fn say(&self, process: &str, states: &[State], now_ms: i64) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        in_transaction!(&mut transaction, FORGET, |sql, connection| {
+            let query = sqlx::query(sql).bind(process).bind(now_ms - KEPT_MS);
+            query.execute(connection).await.map(drop)
+        })?;
+        let others = states
+            .iter()
+            .filter(|it| it.service != Service::Database && it.trouble.is_some());
+        let mut rows = vec![(Service::Database, None, now_ms.div_euclid(1000))];
+        rows.extend(others.map(|it| (it.service, it.trouble.as_ref(), it.since)));
+        for (service, trouble, since) in rows {
+            in_transaction!(&mut transaction, SAY, |sql, connection| {
+                let query = sqlx::query(sql)
+                    .bind(process)
+                    .bind(service.as_str())
+                    .bind(trouble.map(|it| it.class.as_str()))
+                    .bind(trouble.map_or("", |it| it.error.as_str()))
+                    .bind(trouble.map_or("", |it| &*it.remedy))
+                    .bind(since)
+                    .bind(now_ms);
+                query.execute(connection).await.map(drop)
+            })?;
+        }
+        transaction.commit().await
+    }
+
+    /// What running processes say of dependencies that fail; nothing of what none of them has said
+    /// within a minute.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn failing(&self, now_ms: i64) -> Result<Vec<Failing>, StoreError> {
+        on_engine!(self, read, FAILING, |sql, pool| {
+            let query = sqlx::query_as(sql).bind(now_ms - FRESH_MS);
+            Ok(query.fetch_all(pool).await?)
+        })
+    }
+}

@@ -1,0 +1,321 @@
+//! What a process says while something that it depends on cannot do its work, and how it recovers.
+//!
+//! Each case is a fault of a real server or a real file: the process is not ready while it lasts, says
+//! why and what to do everywhere, logs one line at its start and one at its end, and works again
+//! afterwards without a restart.
+
+use super::support::binary::{Home, PATIENCE, Process};
+use super::support::pipeline::until;
+use super::support::postgres::PostgresServer;
+use super::support::proxy::Proxy;
+use super::support::redis::RedisServer;
+use super::support::world::World;
+use serde_json::Value;
+use sqlx::{Connection, Executor, PgConnection};
+use std::net::SocketAddr;
+
+/// A process with JSON logs, which writes all the time.
+pub async fn start(home: &Home, database: &str, queue: &str) -> Process {
+    let run = home.start(&[
+        "run",
+        "rust",
+        "--log-format",
+        "json",
+        "--database-url",
+        database,
+        "--queue-url",
+        queue,
+    ]);
+    run.until_code("/readyz", 200).await;
+    run
+}
+
+/// The lines of this message about a dependency.
+fn lines(run: &Process, message: &str, dependency: &str) -> Vec<Value> {
+    let mut log = run.log();
+    log.retain(|line| {
+        line["dependency"] == dependency && line["message"].as_str().unwrap().starts_with(message)
+    });
+    log
+}
+
+/// How often a fault of this dependency was logged and how often its end.
+pub fn told(run: &Process, dependency: &str) -> (usize, usize) {
+    let starts = lines(run, "Dependency is failing", dependency).len();
+    (starts, lines(run, "Dependency recovered", dependency).len())
+}
+
+/// It is not ready for this reason, and says so wherever it says anything.
+pub async fn fails(run: &Process, dependency: &str, class: &str, before: (usize, usize)) {
+    until(&format!("{dependency}: {class}"), PATIENCE, async || {
+        let answer = run.get("/readyz").await;
+        answer.is_some_and(|(code, body)| {
+            let body: Value = serde_json::from_str(&body).unwrap();
+            let why = body[dependency].as_str().unwrap_or_default().to_owned();
+            code == 503 && why.starts_with(class) && why.contains(" since 20")
+        })
+    })
+    .await;
+    // The log is written beside the work.
+    until("its start is logged", PATIENCE, async || {
+        told(run, dependency).0 > before.0
+    })
+    .await;
+    let lines = lines(run, "Dependency is failing", dependency);
+    assert_eq!(lines.len(), before.0 + 1, "{lines:#?}");
+    let line = lines.last().unwrap();
+    assert_eq!(line["level"], "WARN");
+    for field in ["class", "error", "remedy"] {
+        assert!(
+            line[field].as_str().is_some_and(|it| !it.is_empty()),
+            "{line}"
+        );
+    }
+    let (_, body) = run.get("/api/v1/status").await.unwrap();
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let shown = body["dependencies"].as_array().unwrap().iter();
+    let shown = shown.clone().find(|it| it["name"] == dependency).unwrap();
+    assert_eq!(
+        (&shown["works"], &shown["class"]),
+        (&false.into(), &class.into())
+    );
+    assert!(shown["since"].as_i64().is_some() && shown["remedy"].is_string());
+    let (_, page) = run.get("/").await.unwrap();
+    assert!(page.contains(class), "{page}");
+    run.until_gauge("freshet_dependency_up", ("dependency", dependency), |it| {
+        it == 0.0
+    })
+    .await;
+}
+
+/// It recovers without help.
+pub async fn recovers(run: &Process, dependency: &str, before: (usize, usize)) {
+    run.until_code("/readyz", 200).await;
+    until("its end is logged", PATIENCE, async || {
+        told(run, dependency) == (before.0 + 1, before.1 + 1)
+    })
+    .await;
+    run.until_gauge("freshet_dependency_up", ("dependency", dependency), |it| {
+        it == 1.0
+    })
+    .await;
+}
+
+pub async fn server<T: Send + 'static>(start: fn() -> T) -> T {
+    tokio::task::spawn_blocking(start).await.unwrap()
+}
+
+const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = 'app' AND pid <> pg_backend_pid()";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_way_in_which_postgres_takes_no_writes_shows_and_is_recovered_from() {
+    let postgres = server(PostgresServer::start).await;
+    let mut root = PgConnection::connect(&postgres.url("postgres"))
+        .await
+        .unwrap();
+    root.execute("CREATE ROLE app LOGIN").await.unwrap();
+    root.execute("CREATE DATABASE app OWNER app").await.unwrap();
+    let mut operator = PgConnection::connect(&postgres.url("app")).await.unwrap();
+    operator
+        .execute("GRANT ALL ON SCHEMA public TO app")
+        .await
+        .unwrap();
+    let world = World::with(5).await;
+    let home = world.home();
+    let queue = format!("sqlite://{}", home.path().join("queue.db").display());
+    let url = postgres.url("app").replace("postgres@", "app@");
+    let run = start(&home, &url, &queue).await;
+    run.until_status("it works", |it| it["fetched"] == 5).await;
+    for (class, fault, mend) in [
+        (
+            "read_only",
+            vec![
+                "ALTER DATABASE app SET default_transaction_read_only = on",
+                END_SESSIONS,
+            ],
+            // The sessions that began meanwhile stay as they are.
+            vec!["ALTER DATABASE app RESET default_transaction_read_only"],
+        ),
+        (
+            "missing_schema",
+            vec!["ALTER SCHEMA public RENAME TO gone", "CREATE SCHEMA public"],
+            vec!["DROP SCHEMA public", "ALTER SCHEMA gone RENAME TO public"],
+        ),
+        (
+            "no_permission",
+            vec!["REVOKE ALL ON ALL TABLES IN SCHEMA public FROM app"],
+            vec!["GRANT ALL ON ALL TABLES IN SCHEMA public TO app"],
+        ),
+        (
+            "credentials_rejected",
+            vec!["ALTER ROLE app NOLOGIN", END_SESSIONS],
+            vec!["ALTER ROLE app LOGIN"],
+        ),
+    ] {
+        let before = told(&run, "database");
+        for sql in fault {
+            root.execute("SELECT 1").await.unwrap();
+            operator
+                .execute("SET default_transaction_read_only = off")
+                .await
+                .unwrap();
+            operator.execute(sql).await.unwrap();
+        }
+        fails(&run, "database", class, before).await;
+        for sql in mend {
+            operator.execute(sql).await.unwrap();
+        }
+        recovers(&run, "database", before).await;
+        world.publish("rust", None);
+    }
+    run.until_status("everything is stored", |it| it["fetched"] == 9)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_way_in_which_redis_takes_no_jobs_shows_and_is_recovered_from() {
+    let redis = server(RedisServer::start).await;
+    let mut operator = operator(&redis).await;
+    ask(&mut operator, "ACL SETUSER app on >pass ~* &* +@all").await;
+    let world = World::with(5).await;
+    let home = world.home();
+    let database = format!("sqlite://{}", home.path().join("store.db").display());
+    let url = redis.url().replace("redis://", "redis://app:pass@");
+    let run = start(&home, &database, &url).await;
+    run.until_status("it works", |it| it["fetched"] == 5).await;
+    let workers = "freshet:workers";
+    let lacking_a_key = format!("ACL SETUSER app resetkeys ~freshet:budget:* %R~{workers}");
+    for (class, fault, mend) in [
+        ("full", "CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+        ("replica", "REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+        ("no_permission", &lacking_a_key, "ACL SETUSER app ~*"),
+        (
+            "no_permission",
+            "ACL SETUSER app -hset",
+            "ACL SETUSER app +@all",
+        ),
+        (
+            "credentials_rejected",
+            "ACL DELUSER app",
+            "ACL SETUSER app on >pass ~* &* +@all",
+        ),
+        (
+            "not_serving",
+            "CONFIG SET min-replicas-to-write 1",
+            "CONFIG SET min-replicas-to-write 0",
+        ),
+    ] {
+        let before = told(&run, "queue");
+        ask(&mut operator, fault).await;
+        fails(&run, "queue", class, before).await;
+        ask(&mut operator, mend).await;
+        recovers(&run, "queue", before).await;
+        world.publish("rust", None);
+    }
+    run.until_status("everything is stored", |it| it["fetched"] == 11)
+        .await;
+    for line in run.stderr().lines() {
+        assert!(!line.contains("pass@") && !line.contains(">pass"), "{line}");
+    }
+}
+
+async fn operator(redis: &RedisServer) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(redis.url()).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+async fn ask(connection: &mut redis::aio::MultiplexedConnection, command: &str) {
+    let mut words = command.split(' ');
+    let mut asked = redis::cmd(words.next().unwrap());
+    words.for_each(|word| {
+        asked.arg(word);
+    });
+    let _: redis::Value = asked.query_async(connection).await.unwrap();
+}
+
+fn address(url: &str) -> SocketAddr {
+    let url: reqwest::Url = url.parse().unwrap();
+    let port = url.port().unwrap();
+    format!("127.0.0.1:{port}").parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_that_fails_over_behind_its_address_is_followed() {
+    let old = server(PostgresServer::start).await;
+    let mut operator = PgConnection::connect(&old.url("postgres")).await.unwrap();
+    let way = Proxy::start(address(&old.url("postgres")));
+    let world = World::with(5).await;
+    let home = world.home();
+    let queue = format!("sqlite://{}", home.path().join("queue.db").display());
+    let to = way.address();
+    let url = format!("postgres://postgres@{to}/postgres?sslmode=disable");
+    let run = start(&home, &url, &queue).await;
+    run.until_status("it works", |it| it["fetched"] == 5).await;
+    let (old, new) = tokio::task::spawn_blocking(move || {
+        let new = PostgresServer::standby_of(&old);
+        (old, new)
+    })
+    .await
+    .unwrap();
+    // The old one takes no writes any more, and keeps its connections.
+    for sql in [
+        "ALTER SYSTEM SET default_transaction_read_only = on",
+        "SELECT pg_reload_conf()",
+    ] {
+        operator.execute(sql).await.unwrap();
+    }
+    fails(&run, "database", "read_only", (0, 0)).await;
+    let written: String = sqlx::query_scalar("SELECT pg_current_wal_flush_lsn()::text")
+        .fetch_one(&mut operator)
+        .await
+        .unwrap();
+    let mut standby = PgConnection::connect(&new.url("postgres")).await.unwrap();
+    let caught_up = "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AND pg_promote()";
+    let promoted = async {
+        loop {
+            let query = sqlx::query_scalar(caught_up).bind(&written);
+            let done: bool = query.fetch_one(&mut standby).await.unwrap();
+            if done {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, promoted).await.unwrap();
+    way.lead_to(address(&new.url("postgres")));
+    recovers(&run, "database", (0, 0)).await;
+    world.publish("rust", None);
+    run.until_status("it goes on", |it| it["fetched"] == 6)
+        .await;
+    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM submissions")
+        .fetch_one(&mut standby)
+        .await
+        .unwrap();
+    assert_eq!(stored, 6, "in the new one");
+    drop(old);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_fails_over_behind_its_address_is_followed() {
+    let old = server(RedisServer::start).await;
+    let new = server(RedisServer::start).await;
+    let way = Proxy::start(address(&old.url()));
+    let world = World::with(5).await;
+    let home = world.home();
+    let database = format!("sqlite://{}", home.path().join("store.db").display());
+    let run = start(&home, &database, &format!("redis://{}/", way.address())).await;
+    run.until_status("it works", |it| it["fetched"] == 5).await;
+    // New connections lead to the new primary; those that are open stay with the old one.
+    way.lead_to(address(&new.url()));
+    let new_url: reqwest::Url = new.url().parse().unwrap();
+    let replicate = format!("REPLICAOF 127.0.0.1 {}", new_url.port().unwrap());
+    ask(&mut operator(&old).await, &replicate).await;
+    until("it is logged", PATIENCE, async || {
+        told(&run, "queue").0 == 1
+    })
+    .await;
+    world.publish("rust", None);
+    recovers(&run, "queue", (0, 0)).await;
+    run.until_status("it goes on", |it| it["fetched"] == 6)
+        .await;
+}
