@@ -36,9 +36,18 @@ pub enum Strike {
     RedisWiped,
     RedisFrozen,
     RedisCut,
+    /// A replica takes over behind the same address; open connections stay with the old server, which
+    /// is a replica now.
+    RedisFailsOver,
+    /// `maxmemory` is reached.
+    RedisFull,
     PostgresKilled,
     PostgresFrozen,
     PostgresCut,
+    /// A standby takes over behind the same address; open connections stay with the old server, which
+    /// takes no writes any more.
+    PostgresFailsOver,
+    PostgresReadOnly,
     RedditDown,
     RedditFaulty,
     TokenRevoked,
@@ -149,6 +158,8 @@ pub const CELLS: &[Cell] = &[
     cell("Redis restarted empty", Strike::RedisForgets, SERVERS),
     cell("Redis frozen", Strike::RedisFrozen, SERVERS),
     cell("Redis cut off", Strike::RedisCut, SERVERS),
+    cell("Redis fails over", Strike::RedisFailsOver, SERVERS),
+    cell("Redis full", Strike::RedisFull, SERVERS),
     cell("a worker without Redis", Strike::OneCut("worker"), SERVERS),
     cell(
         "a scheduler without Redis",
@@ -158,6 +169,8 @@ pub const CELLS: &[Cell] = &[
     cell("Postgres killed", Strike::PostgresKilled, SERVERS),
     cell("Postgres frozen", Strike::PostgresFrozen, SERVERS),
     cell("Postgres cut off", Strike::PostgresCut, SERVERS),
+    cell("Postgres fails over", Strike::PostgresFailsOver, SERVERS),
+    cell("Postgres read-only", Strike::PostgresReadOnly, SERVERS),
     cell("Redis and Postgres cut off", Strike::BothCut, SERVERS),
     cell("disk full", Strike::DiskFull, FILES),
     cell("Reddit down", Strike::RedditDown, BOTH),

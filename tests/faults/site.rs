@@ -41,6 +41,9 @@ pub struct Site {
 pub struct Servers {
     pub redis: RedisServer,
     pub postgres: PostgresServer,
+    /// Those that others took over from: they still hold connections.
+    pub retired_redis: Option<RedisServer>,
+    pub retired_postgres: Option<PostgresServer>,
 }
 
 impl Servers {
@@ -48,7 +51,12 @@ impl Servers {
         let redis = RedisServer::start();
         // Durable as by default: what was committed outlives the kill of all its processes.
         let postgres = PostgresServer::start_with("-c max_connections=200");
-        Servers { redis, postgres }
+        Servers {
+            redis,
+            postgres,
+            retired_redis: None,
+            retired_postgres: None,
+        }
     }
 
     /// For one process.

@@ -4,6 +4,7 @@ pub mod clock;
 mod commits;
 pub mod disk;
 pub mod evidence;
+mod failover;
 mod jobs;
 mod processes;
 
@@ -26,6 +27,7 @@ const UNREACHABLE: (u64, u64) = (3, 15);
 /// In long runs longer than a request waits for its answer.
 const SILENT: (u64, u64) = (4, 35);
 const REFUSING: (u64, u64) = (4, 15);
+const NO_WRITES: (u64, u64) = (4, 30);
 const REDDIT_FAULTY: (u64, u64) = (10, 60);
 
 /// For how long an answer can be waited for.
@@ -109,6 +111,10 @@ impl Strike {
             }
             Strike::RedisCut => cut_all(site, Cut::REDIS).await,
             Strike::PostgresCut => cut_all(site, Cut::POSTGRES).await,
+            Strike::RedisFailsOver => failover::redis(site).await,
+            Strike::RedisFull => failover::redis_full(site).await,
+            Strike::PostgresFailsOver => failover::postgres(site).await,
+            Strike::PostgresReadOnly => failover::postgres_read_only(site).await,
             Strike::BothCut => cut_all(site, Cut::BOTH).await,
             Strike::RedditDown => reddit_down(site, eve).await,
             Strike::RedditFaulty => {
@@ -184,7 +190,7 @@ async fn cut(site: &mut Site, places: &[usize], what: Cut) {
     }
 }
 
-fn redis_connection(site: &mut Site) -> redis::Connection {
+pub fn redis_connection(site: &mut Site) -> redis::Connection {
     let url = site.servers().redis.url();
     redis::Client::open(url).unwrap().get_connection().unwrap()
 }
