@@ -126,6 +126,10 @@ impl Sqlite {
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("temp_store", "memory")
             .row_buffer_size(1024);
+        if options.get_filename().is_dir() {
+            let problem = "it is a folder, and no file. Is the path right? Does its folder exist?";
+            return Err(StoreError::Unreadable(problem.to_owned()));
+        }
         let open = async |options: SqliteConnectOptions| {
             let pool = SqlitePoolOptions::new()
                 .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -24,6 +24,7 @@ mod binary_backfill;
 mod binary_config;
 mod binary_coverage;
 mod binary_demo;
+mod binary_environment;
 mod binary_export;
 mod binary_export_files;
 mod binary_health;
