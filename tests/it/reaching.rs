@@ -116,7 +116,7 @@ async fn a_redis_is_reached_over_a_socket_by_queue_and_budget() {
         let queue = Queue::connect(&url, "freshet").await.unwrap();
         queue.push_heartbeat(1).await.unwrap();
         assert_eq!(queue.depth().await.unwrap().waiting, 1);
-        let budget = Budget::shared(&url, "id", NonZeroU32::MIN).unwrap();
+        let budget = Budget::shared(&url, "id", NonZeroU32::new(600).unwrap()).unwrap();
         let _ = budget.acquire(Priority::Poll).await.unwrap();
         redis::Client::open(url.as_str())
             .unwrap()
