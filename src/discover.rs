@@ -5,6 +5,7 @@
 //! the same transaction. Knows no SQL, no HTTP and nothing of jobs: a new submission is work simply
 //! by being stored.
 
+mod absent;
 mod ahead;
 mod claims;
 mod count;

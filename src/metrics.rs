@@ -107,6 +107,8 @@ pub struct ApiMetrics {
     pub budget_limit: GaugeVec,
     /// `source`.
     pub budget_reset: GaugeVec,
+    /// `source`: seconds.
+    pub clock_skew: GaugeVec,
     /// `source`.
     pub token_issued: GaugeVec,
     /// `source`.
@@ -236,6 +238,7 @@ impl Metrics {
                 budget_remaining: r.gauges("freshet_rate_budget_remaining", "Requests left in the source's current window, by its own headers where it sends them.", &["source"]),
                 budget_limit: r.gauges("freshet_rate_budget_limit", "Requests a minute that all processes together may make.", &["source"]),
                 budget_reset: r.gauges("freshet_rate_budget_reset_timestamp_seconds", "When the source's current window of requests ends, by its own headers where it sends them, else as the processes that share the budget know it; 0 while unknown.", &["source"]),
+                clock_skew: r.gauges("freshet_clock_skew_seconds", "How far the source's clock is ahead of this machine's, by the last answer; negative where it is behind. Nothing newer than the earlier of the two is reported as complete.", &["source"]),
                 token_issued: r.gauges("freshet_token_issued_timestamp_seconds", "When the access token in use was asked for; 0 without a token.", &["source"]),
                 token_expiry: r.gauges("freshet_token_expiry_timestamp_seconds", "When the access token in use expires; 0 without a token.", &["source"]),
             },
@@ -294,7 +297,14 @@ impl Metrics {
         for outcome in ["complete", "truncated", "failed", "seen"] {
             self.discover.polls.with_label_values(&[outcome]).inc_by(0);
         }
-        for cause in ["cap", "anchor_vanished", "error", "page_limit"] {
+        for cause in [
+            "cap",
+            "anchor_vanished",
+            "error",
+            "page_limit",
+            "contradicted",
+            "not_stored",
+        ] {
             self.discover.gaps.with_label_values(&[cause]).inc_by(0);
         }
         for by in ["poll", "sweep", "backfill"] {

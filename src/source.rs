@@ -16,6 +16,7 @@ mod transport;
 
 pub use arctic_shift::{ArchivePage, ArcticShift, ArcticShiftOptions, Order};
 pub use budget::{Budget, BudgetError, Priority};
+pub use clock::Moment;
 pub use dump::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection, Survey};
 pub use error::{SourceError, UnavailableReason, WaitCause};
 pub use options::InvalidOptions;

@@ -46,6 +46,7 @@ mod trouble;
 mod undecodable;
 mod unstored;
 mod windows;
+mod withdraw;
 
 pub use archived::{ArchiveRecord, ArchiveStored};
 pub use attempts::{Attempt, Failure, PastAttempt};
@@ -67,7 +68,7 @@ pub use intervals::Interval;
 pub use polls::{MemberRecord, PollRecord, PollStored, SubredditUpdate};
 pub use postgres::Postgres;
 pub use probe::Failing;
-pub use reading::{StoredSubmission, Totals};
+pub use reading::{StoredSubmission, Totals, Visible};
 pub use schema::Schema;
 pub use slices::{SliceClaim, SliceDue, SliceEnd, SliceStep, SliceStored};
 pub use split::Split;
@@ -75,6 +76,7 @@ pub use sqlite::Sqlite;
 pub use subreddits::{Added, Subreddit};
 pub use sweeps::{SweepDue, SweepRecord};
 pub use windows::{PollWindow, WindowRecord};
+pub use withdraw::Doubts;
 
 use crate::dependency::{Dependency, Evidence};
 use crate::network::Address;

@@ -25,9 +25,6 @@ pub(super) fn count(
         let lag = now_ms.saturating_sub(created_ms) as f64 / 1000.0;
         discover.lag_seconds.observe(lag);
     }
-    for cause in &stored.gaps_opened {
-        discover.gaps.with_label_values(&[cause.as_str()]).inc();
-    }
     for member in members
         .iter()
         .filter(|member| !stored.lost.contains(&member.claim.subreddit))
@@ -60,6 +57,9 @@ pub(super) fn count_walk<'a>(
         .undecodable
         .inc_by(walked.walk.undecodable().len() as u64);
     discover.undecodable_dropped.inc_by(stored.dropped);
+    for cause in &stored.gaps_opened {
+        discover.gaps.with_label_values(&[cause.as_str()]).inc();
+    }
     let repaired = discover.gaps_repaired.with_label_values(&[by]);
     repaired.inc_by(stored.gaps_repaired);
     let listed = walked.walk.listed();

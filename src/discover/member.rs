@@ -3,14 +3,14 @@
 use super::group::is_quiet;
 use super::pages::{WalkEnd, Walked};
 use super::prove::{
-    ALONE_EVERY, Proof, as_of, belongs, judge, listed_since, new_name, posts_per_hour,
+    ALONE_EVERY, Proof, as_of, belongs, judge, listed_since, new_name, posts_per_hour, seconds,
     short_overlap, window_start,
 };
 use super::walk::Walk;
 use crate::config::DiscoverConfig;
 use crate::source::UnavailableReason;
 use crate::store::{
-    Claimed, GapCause, GapRecord, Interval, MemberRecord, SubredditState, SubredditUpdate,
+    Claimed, Doubts, GapCause, GapRecord, Interval, MemberRecord, SubredditState, SubredditUpdate,
     WindowOutcome, WindowRecord,
 };
 use std::time::Duration;
@@ -40,6 +40,11 @@ pub(super) fn member(
     } = walked;
     let served_at = *served_at;
     let claimed = &as_of(claimed, served_at);
+    let settled = claimed.covered_until;
+    // Out of order by seconds is usual, and so is one late here and there, within the overlap too.
+    let settled = settled.map(|covered| covered.saturating_sub(seconds(short_overlap(config))));
+    let doubts = walked.doubts(settled);
+    let doubted = silenced(claimed, walk) || walked.contradicted;
     let proof = match end {
         WalkEnd::Ended(_) if let Some(name) = new_name(walk, &claimed.claim.subreddit, alone) => {
             return Some(unavailable(
@@ -48,9 +53,7 @@ pub(super) fn member(
                 now_ms,
             ));
         }
-        WalkEnd::Ended(_)
-            if alone && silenced(claimed, walk) && !lasts(claimed, served_at, now_ms) =>
-        {
+        WalkEnd::Ended(_) if alone && doubted && !lasts(config, claimed, walked, now_ms) => {
             let mut record = failed(config, claimed, alone, walked, now_ms);
             record.update.failures = silent_polls(claimed).saturating_add(1);
             // It was answered: whatever refused it has ended.
@@ -58,6 +61,9 @@ pub(super) fn member(
             record.update.reason = None;
             return Some(record);
         }
+        // Only one clock tells when this was: it is stored, and proven later.
+        WalkEnd::Ended(_) if !walked.is_dated() => Proof::Seen,
+        WalkEnd::Ended(_) if walked.contradicted && !alone => Proof::Seen,
         WalkEnd::Ended(ended) => judge(walk, *ended, claimed, alone, served_at, config),
         WalkEnd::Unavailable(reason) => return Some(unavailable(claimed, reason, now_ms)),
         WalkEnd::Refused(_) | WalkEnd::OutOfPatience | WalkEnd::Stopped => {
@@ -79,7 +85,7 @@ pub(super) fn member(
     let posts_per_hour = if silenced && !alone {
         claimed.posts_per_hour
     } else {
-        posts_per_hour(walk, claimed, alone, served_at)
+        posts_per_hour(walk, claimed, alone, walked.shown_at())
     };
     let mut record = MemberRecord {
         claim: claimed.claim.clone(),
@@ -88,10 +94,10 @@ pub(super) fn member(
         gap: None,
         update: SubredditUpdate {
             covered_until: None,
-            seen_until: Some(served_at),
+            seen_until: walked.is_dated().then_some(served_at),
             posts_per_hour,
             // Counted on, so that what was believed once stays so.
-            failures: if silenced {
+            failures: if doubted {
                 silent_polls(claimed).saturating_add(1)
             } else {
                 0
@@ -100,17 +106,14 @@ pub(super) fn member(
             reason: None,
             next_poll_ms: next_poll_ms(config, posts_per_hour, now_ms),
         },
+        doubts,
     };
     match proof {
         Proof::ToBeAlone => return None,
         Proof::Seen => {}
         Proof::Complete { start, ground } => {
             // A listing that showed its end proves everything down to its oldest item.
-            let oldest = walk
-                .listed()
-                .iter()
-                .map(|item| item.submission.created_utc)
-                .min();
+            let oldest = walk.own().map(|item| item.submission.created_utc).min();
             let ground = if ground == i64::MIN {
                 oldest.unwrap_or(start)
             } else {
@@ -129,6 +132,8 @@ pub(super) fn member(
             cause,
         } => {
             record.window = window(start, WindowOutcome::Truncated);
+            // What was silent before was corroborated by nothing that this walk listed.
+            record.doubts.uncorroborated = claimed.covered_until.map(|until| (until, cause));
             // Down to the watermark all is proven.
             let unproven = claimed.covered_until.unwrap_or(start);
             record.gap = Some(GapRecord {
@@ -154,25 +159,29 @@ pub(super) fn member(
 fn silenced(claimed: &Claimed, walk: &Walk) -> bool {
     // What r/all and r/popular show counts as the submissions of others: only its pace tells of it.
     let posted = claimed.last_submission_at.is_some() || claimed.posts_per_hour > 0.0;
-    (posted || claimed.covered_until.is_none())
-        && walk.listed().is_empty()
-        && walk.undecodable().is_empty()
+    (posted || claimed.covered_until.is_none()) && walk.own().next().is_none()
 }
 
-/// Whether a subreddit has been [`silenced`] for so long that it is believed to be empty.
-fn lasts(claimed: &Claimed, served_at: i64, now_ms: i64) -> bool {
+/// Whether a listing has been doubted for so long that it is believed.
+fn lasts(config: &DiscoverConfig, claimed: &Claimed, walked: &Walked, now_ms: i64) -> bool {
+    let polls = silent_polls(claimed);
+    if walked.contradicted {
+        // Counted: the last proof may be older than the first doubt.
+        let half_an_hour = ALONE_EVERY / seconds(config.interval).max(1);
+        return i64::from(polls) >= half_an_hour.max(i64::from(SILENT_POLLS));
+    }
     let long = match claimed.covered_until {
-        Some(covered) => served_at.saturating_sub(covered) >= ALONE_EVERY,
+        Some(covered) => walked.served_at.saturating_sub(covered) >= ALONE_EVERY,
         // By our clock. Where that was set back since, the polls alone have to do.
         None => {
             let watched = now_ms.div_euclid(1000).saturating_sub(claimed.added_at);
             !(0..SILENT_AT_FIRST).contains(&watched)
         }
     };
-    long && silent_polls(claimed) >= SILENT_POLLS
+    long && polls >= SILENT_POLLS
 }
 
-/// Polls in a row so far that were answered and showed nothing. Of an unavailable subreddit the
+/// Polls in a row so far that were answered and doubted. Of an unavailable subreddit the
 /// failures are refusals.
 fn silent_polls(claimed: &Claimed) -> u32 {
     match claimed.state {
@@ -220,13 +229,13 @@ fn failed(
             next_poll_ms: next_poll_ms(config, claimed.posts_per_hour, now_ms),
             ..unchanged(claimed)
         },
+        doubts: walked.doubts(None),
     }
 }
 
 /// How many of the listed are this member's; all, of a walk alone.
 fn listed(walk: &Walk, claimed: &Claimed, alone: bool) -> u32 {
-    let own = walk.listed().iter();
-    let own = own.filter(|item| alone || belongs(item, claimed));
+    let own = walk.own().filter(|item| alone || belongs(item, claimed));
     u32::try_from(own.count()).unwrap_or(u32::MAX)
 }
 
@@ -254,6 +263,7 @@ fn unavailable(claimed: &Claimed, reason: &UnavailableReason, now_ms: i64) -> Me
             next_poll_ms: now_ms + milliseconds(wait),
             ..unchanged(claimed)
         },
+        doubts: Doubts::default(),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Asks for the pages of one walk: polls and sweeps alike.
 
 use super::Discover;
+use super::absent;
 use super::suspects::Answered;
 use super::walk::{Ended, Page, Walk};
 use crate::liveness::CALL;
-use crate::source::{Large, ListingPage, Priority, SourceError, UnavailableReason};
+use crate::source::{Large, ListingPage, Moment, Priority, SourceError, UnavailableReason};
+use crate::store::Doubts;
 use crate::submission::SubredditName;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -70,12 +72,37 @@ pub(super) struct Walked {
     pub(super) started_at: i64,
     /// Our clock, seconds.
     pub(super) finished_at: i64,
-    /// Reddit's clock when it answered the first page, seconds: the window's end.
+    /// When the first page was made, as far as clocks agree, seconds: the window's end.
     pub(super) served_at: i64,
     /// Whether it failed for what was asked for, perhaps: nothing says that Reddit is out.
     pub(super) doubtful: bool,
     /// Held as long as what was listed is.
     _deep: Option<OwnedSemaphorePermit>,
+    /// What the clocks say of the first page, if one came.
+    pub(super) moment: Option<Moment>,
+    /// Whether it lacks what was listed before and should be listed still.
+    pub(super) contradicted: bool,
+}
+
+impl Walked {
+    /// Whether the clocks let it prove anything.
+    pub(super) fn is_dated(&self) -> bool {
+        self.moment.is_some_and(|moment| moment.proves.is_some())
+    }
+
+    /// The time by which paces are measured, seconds.
+    pub(super) fn shown_at(&self) -> i64 {
+        self.moment.map_or(self.served_at, |moment| moment.shown)
+    }
+
+    /// What it tells of earlier proofs, where its windows are settled before then (seconds).
+    pub(super) fn doubts(&self, settled_before: Option<i64>) -> Doubts {
+        Doubts {
+            now: self.moment.map(|moment| moment.latest),
+            settled_before,
+            ..Doubts::default()
+        }
+    }
 }
 
 /// How often a walk goes on after a failure that may be due to what it asks for.
@@ -126,8 +153,8 @@ pub(super) async fn walk_with(
     let mut others_before = 0;
     let started_at = (discover.now_ms)() / 1000;
     // How far down to go is known with the first answer, which tells Reddit's time.
-    let mut walk = Walk::new(i64::MIN);
-    let mut served_at = None;
+    let mut walk = Walk::new(i64::MIN).of(names);
+    let mut moment: Option<Moment> = None;
     let mut deep = None;
     let mut patience = Patience::new(PATIENCE);
     let progress = &discover.progress;
@@ -156,9 +183,10 @@ pub(super) async fn walk_with(
         progress.made();
         match answer {
             Ok(page) => {
-                if served_at.is_none() {
-                    served_at = Some(page.served_at);
-                    walk.aim(reach(page.served_at));
+                // Later pages may show less of what was posted meanwhile: the first one counts.
+                if moment.is_none() {
+                    moment = Some(page.moment);
+                    walk.aim(reach(page.moment.proves.unwrap_or(page.moment.latest)));
                 }
                 patience = Patience::new(PATIENCE);
                 (failures, in_doubt) = (0, false);
@@ -217,13 +245,23 @@ pub(super) async fn walk_with(
             Err(SourceError::Refused { detail, .. }) => break WalkEnd::Refused(detail),
         }
     };
-    let finished_at = (discover.now_ms)() / 1000;
+    let served_at = moment
+        .and_then(|moment| moment.proves)
+        .unwrap_or_else(|| discover.reddit.now());
+    let contradicted = match &end {
+        WalkEnd::Ended(_) => {
+            absent::contradicts(discover, names, &walk, priority, served_at, stop).await
+        }
+        _ => false,
+    };
     Walked {
         walk,
         end,
         started_at,
-        finished_at,
-        served_at: served_at.unwrap_or_else(|| discover.reddit.its_time()),
+        finished_at: (discover.now_ms)() / 1000,
+        served_at,
+        moment,
+        contradicted,
         doubtful: in_doubt,
         _deep: deep,
     }

@@ -32,10 +32,23 @@ pub(super) async fn write_in_parts(
         .filter(|place| !refused.contains_key(place))
         .collect();
     let good = items(record, &places);
+    // Nothing is proven of the seconds of those that are missing.
+    let mut members = record.members.to_vec();
+    let mut sweep = record.sweep.cloned();
+    for item in refused.keys().filter_map(|place| record.listed.get(*place)) {
+        for member in &mut members {
+            member.doubts.not_stored(item, &member.claim.subreddit);
+        }
+        if let Some(sweep) = &mut sweep {
+            sweep.doubts.not_stored(item, &sweep.due.subreddit);
+        }
+    }
     let rest = PollRecord {
         listed: &good,
         undecodable: &undecodable,
-        ..*record
+        members: &members,
+        sweep: sweep.as_ref(),
+        now_ms: record.now_ms,
     };
     match persist(discover, &rest, false, stop).await {
         Ok(mut stored) => {

@@ -65,7 +65,7 @@ pub async fn past(
         items: walked.walk.listed().to_vec(),
         undecodable: walked.walk.undecodable().to_vec(),
         pages: walked.walk.pages(),
-        proven: proven.filter(|proven| !proven.is_empty()),
+        proven: proven.filter(|proven| walked.is_dated() && !proven.is_empty()),
         end,
     }
 }

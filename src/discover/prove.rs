@@ -95,8 +95,8 @@ pub fn judge(
 /// keep their places among the 1,000 all the same. It is so where more than a page was shown and, at
 /// the pace of what was, much more should lie between the oldest and the window's start.
 fn may_hide_more(walk: &Walk, start: i64, served_at: i64) -> bool {
-    let shown = i64::try_from(walk.listed().len()).unwrap_or(i64::MAX);
-    let times = walk.listed().iter().map(|item| item.submission.created_utc);
+    let shown = i64::try_from(walk.own().count()).unwrap_or(i64::MAX);
+    let times = walk.own().map(|item| item.submission.created_utc);
     let Some(oldest) = times.min().filter(|_| shown > SURELY_ALL) else {
         return false;
     };
@@ -108,7 +108,7 @@ fn may_hide_more(walk: &Walk, start: i64, served_at: i64) -> bool {
 /// How far down a walk that was cut short has listed everything: one second after the newest
 /// creation time in its last few items, for it may have stopped in the midst of that second.
 pub fn listed_since(walk: &Walk) -> Option<i64> {
-    let last = walk.listed().iter().rev().take(OLD_RUN);
+    let last = walk.own().rev().take(OLD_RUN);
     let newest = last.map(|item| item.submission.created_utc).max();
     newest.map(|newest| newest.saturating_add(1))
 }
@@ -120,8 +120,7 @@ pub fn posts_per_hour(walk: &Walk, claimed: &Claimed, alone: bool, served_at: i6
     let span = served_at.saturating_sub(oldest).clamp(60, 86_400);
     let since = served_at.saturating_sub(span);
     let recent = walk
-        .listed()
-        .iter()
+        .own()
         .filter(|item| item.submission.created_utc > since);
     let count = recent
         .filter(|item| alone || belongs(item, claimed))

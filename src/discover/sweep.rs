@@ -253,12 +253,13 @@ pub(super) fn ground(walked: &Walked, subreddit: &SubredditName) -> (Option<i64>
         WalkEnd::Ended(_) if new_name(walk, subreddit, true).is_some() => {
             (None, GapReason::Unavailable)
         }
+        // It shows something else than what it showed before.
+        WalkEnd::Ended(_) if walked.contradicted => (None, GapReason::Unanswered),
         WalkEnd::Ended(Ended::Older) => (Some(walk.ground()), GapReason::Unanswered),
         // Nothing is claimed below the oldest: what is removed keeps its place in the listing, so
         // this end may be the cap's.
         WalkEnd::Ended(Ended::End) => {
-            let items = walk.listed().iter();
-            match items.map(|item| item.submission.created_utc).min() {
+            match walk.own().map(|item| item.submission.created_utc).min() {
                 Some(oldest) => (Some(oldest), GapReason::BeyondListing),
                 // Now and then Reddit serves nothing at all for minutes.
                 None => (None, GapReason::Unanswered),
@@ -288,7 +289,9 @@ fn judge(
     let end = due.covered_until.min(walked.served_at);
     let proven = ground
         .map(|start| Interval { start, end })
-        .filter(|proven| !proven.is_empty());
+        .filter(|proven| walked.is_dated() && !proven.is_empty());
+    let settled_before = due.covered_until.min(walked.served_at);
+    let settled_before = settled_before.saturating_sub(seconds(discover.config.overlap));
     let came_down = ground.is_some_and(|ground| ground <= due.reach)
         || (kind == Kind::Sweep && reason == GapReason::BeyondListing);
     let outcome = match ground {
@@ -315,6 +318,7 @@ fn judge(
         proven,
         reason,
         next_sweep_ms: next,
+        doubts: walked.doubts(Some(settled_before)),
     };
     (record, outcome)
 }

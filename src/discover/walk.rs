@@ -9,7 +9,7 @@
 //! - *The end* of the listing is believed when further requests, from other anchors, show it too.
 //! - *The cap* explains an end after about 1,000 items; it proves nothing about what lies below.
 
-use crate::submission::{Observation, Undecodable};
+use crate::submission::{Observation, SubredditName, Undecodable};
 use std::collections::HashSet;
 
 /// Items in a row, at the end of what was listed, that must be older. Old posts that reappear come
@@ -92,8 +92,10 @@ pub struct Walk {
     reach: i64,
     /// Items in a row at the end that must be older.
     run: usize,
+    /// Whose submissions count; those of everybody where it is empty.
+    names: Vec<SubredditName>,
     order: Vec<String>,
-    /// Creation times of the decoded items in the listing's order.
+    /// Creation times of the decoded items that count, in the listing's order.
     times: Vec<i64>,
     seen: HashSet<String>,
     listed: Vec<Observation>,
@@ -124,6 +126,7 @@ impl Walk {
         Walk {
             reach,
             run: OLD_RUN,
+            names: Vec::new(),
             order: Vec::new(),
             times: Vec::new(),
             seen: HashSet::new(),
@@ -133,6 +136,17 @@ impl Walk {
             bytes: 0,
             state: State::Down { after: None },
         }
+    }
+
+    /// The same, of a listing of these subreddits: what else stands in it, as advertisements and what an
+    /// answer for others would show, is listed and shows nothing of how far the walk has come.
+    #[must_use]
+    pub fn of(mut self, names: &[SubredditName]) -> Walk {
+        let everything = |name: &SubredditName| matches!(name.as_str(), "all" | "popular");
+        if !names.iter().any(everything) {
+            self.names = names.to_vec();
+        }
+        self
     }
 
     /// Goes down to here instead: once the first answer has told Reddit's time, before it is taken.
@@ -240,6 +254,19 @@ impl Walk {
         &self.listed
     }
 
+    /// What was listed of the subreddits that the listing is of.
+    pub fn own(&self) -> impl DoubleEndedIterator<Item = &Observation> {
+        self.listed.iter().filter(|item| self.is_own(item))
+    }
+
+    fn is_own(&self, item: &Observation) -> bool {
+        let own = |name: &str| {
+            let mut names = self.names.iter();
+            names.any(|own| own.as_str().eq_ignore_ascii_case(name))
+        };
+        self.names.is_empty() || item.submission.subreddit.as_deref().is_some_and(own)
+    }
+
     /// What was listed and could not be decoded.
     pub fn undecodable(&self) -> &[Undecodable] {
         &self.undecodable
@@ -257,7 +284,9 @@ impl Walk {
         for item in page.items {
             if new.contains(&item.submission.id.fullname()) {
                 self.bytes += item.held_bytes();
-                self.times.push(item.submission.created_utc);
+                if self.is_own(&item) {
+                    self.times.push(item.submission.created_utc);
+                }
                 self.listed.push(item);
             }
         }

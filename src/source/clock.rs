@@ -1,89 +1,255 @@
-//! A server's clock, as the `Date` of its answers tells it.
+//! Up to when an answer is evidence: never later than two independent clocks agree on.
+//!
+//! Owns the comparison of this machine's clock with the server's. The earlier of the two is the end
+//! of what an answer may prove, so neither a server whose `Date` is ahead, nor a machine whose clock
+//! is ahead, nor an item from the future extends a proof. A clock that is behind only delays proofs.
 
-use std::sync::{Mutex, PoisonError};
+use crate::metrics::Metrics;
+use reqwest::header::{AGE, DATE, HeaderMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// Seconds by which an answer may differ from the others and still be believed by itself.
-const JUMP: u64 = 86_400;
+/// Seconds by which the two clocks may differ and still agree.
+const AGREED: i64 = 60;
+/// An answer whose clock disagrees adds this much doubt, one that agrees takes one away: three in a row
+/// are a disagreement that persists, and so is every third, after a while.
+const DOUBT: u32 = 3;
+const PERSISTS: u32 = 7;
+const MOST_DOUBT: u32 = 9;
 
-/// What answers have told. Time between them is counted without the clock of this machine, which may
-/// be set meanwhile.
-#[derive(Debug)]
-pub(super) struct ItsClock {
-    begun: Instant,
-    told: Mutex<Told>,
+/// What the clocks say of the moment at which a page was made. Seconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The end of what the page can prove: the earlier of the two clocks. None where only one tells.
+    pub proves: Option<i64>,
+    /// What lies after this is in the future, by both clocks, or where they keep disagreeing, by the
+    /// one that the listed items do not contradict.
+    pub latest: i64,
+    /// By the server's clock where it tells, else by ours: good for paces, and no evidence.
+    pub shown: i64,
 }
 
-/// Its time when this began; seconds since the epoch.
-#[derive(Debug)]
-struct Told {
-    believed: i64,
-    /// By the last answer, where that was the odd one.
-    doubted: Option<i64>,
+/// When a request was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    /// By this machine's clock, milliseconds since the epoch.
+    wall_ms: i64,
+    at: Instant,
 }
 
-impl ItsClock {
-    /// `ours` is the time that holds until answers tell another; seconds since the epoch.
-    pub(super) fn new(ours: i64) -> ItsClock {
-        ItsClock {
-            begun: Instant::now(),
-            told: Mutex::new(Told {
-                believed: ours,
-                doubted: None,
-            }),
+/// What the headers of an answer say of its age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Dated {
+    /// The `Date`; none where it is missing or unreadable.
+    pub(super) date: Option<i64>,
+    /// Seconds in a cache; none where that cannot be read.
+    pub(super) age: Option<i64>,
+}
+
+impl Dated {
+    pub(super) fn read(headers: &HeaderMap) -> Dated {
+        let ages = headers.get_all(AGE).iter().map(|age| {
+            let age: Option<u32> = age.to_str().ok()?.trim().parse().ok();
+            age.map(i64::from)
+        });
+        Dated {
+            date: date(headers),
+            age: ages.fold(Some(0), |oldest, age| Some(oldest?.max(age?))),
+        }
+    }
+}
+
+/// When an answer was made, seconds since the epoch, where it tells: the earliest where it tells more
+/// than once.
+pub(super) fn date(headers: &HeaderMap) -> Option<i64> {
+    let dates = headers.get_all(DATE).iter().filter_map(|date| {
+        let date = chrono::DateTime::parse_from_rfc2822(date.to_str().ok()?).ok()?;
+        Some(date.timestamp())
+    });
+    dates.min()
+}
+
+/// Compares this machine's clock with a server's, answer by answer.
+#[derive(Debug)]
+pub(super) struct EvidenceClock {
+    source: &'static str,
+    metrics: Arc<Metrics>,
+    now_ms: fn() -> i64,
+    started: Instant,
+    known: Mutex<Known>,
+}
+
+/// What answers have told. All times are those at which this clock was started, so that what has passed
+/// since is counted by the monotonic clock.
+#[derive(Debug, Default)]
+struct Known {
+    /// Both clocks, when they last agreed.
+    agreed: Option<i64>,
+    /// The server's, by its last answer.
+    dated: Option<i64>,
+    /// The same, also by answers that are no page: to be shown, and no evidence.
+    heard: Option<i64>,
+    /// The newest two items, each with its creation time: one alone may come from the future.
+    items: Vec<(String, i64)>,
+    doubt: u32,
+    /// By how much the server's clock is ahead, while the clocks keep disagreeing.
+    skew: Option<i64>,
+}
+
+impl EvidenceClock {
+    pub(super) fn new(
+        source: &'static str,
+        now_ms: fn() -> i64,
+        metrics: Arc<Metrics>,
+    ) -> EvidenceClock {
+        metrics.api.clock_skew.with_label_values(&[source]).set(0.0);
+        EvidenceClock {
+            source,
+            metrics,
+            now_ms,
+            started: Instant::now(),
+            known: Mutex::default(),
         }
     }
 
-    /// The time there, seconds since the epoch.
+    /// To be called when a request goes out.
+    pub(super) fn sent(&self) -> Sent {
+        Sent {
+            wall_ms: (self.now_ms)(),
+            at: Instant::now(),
+        }
+    }
+
+    /// Notes the `Date` of any answer, to be shown.
+    pub(super) fn hear(&self, headers: &HeaderMap) {
+        if let Some(date) = date(headers) {
+            let elapsed = self.elapsed(Instant::now());
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.heard = Some(date.saturating_sub(elapsed));
+        }
+    }
+
+    /// The server's clock as its last answer told it, else ours: to be shown.
+    pub(super) fn heard(&self) -> i64 {
+        let elapsed = self.elapsed(Instant::now());
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = known.heard.map(|heard| heard.saturating_add(elapsed));
+        heard.unwrap_or_else(|| (self.now_ms)().div_euclid(1_000))
+    }
+
+    /// Judges a page that was answered well. `items` are the ids and creation times that it lists.
+    pub(super) fn read<'a>(
+        &self,
+        sent: Sent,
+        dated: Dated,
+        items: impl Iterator<Item = (&'a str, i64)>,
+    ) -> Moment {
+        let elapsed = self.elapsed(sent.at);
+        let wall = sent.wall_ms.div_euclid(1_000);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(date) = dated.date.filter(|_| dated.age == Some(0)) {
+            self.compare(&mut known, wall, date, elapsed);
+        }
+        // A clock that was set back is not believed as long as the two agreed before and would still.
+        let agreed = known.agreed.map(|agreed| agreed.saturating_add(elapsed));
+        let ours = agreed.map_or(wall, |agreed| agreed.max(wall));
+        let listed = known.list(items, ours, elapsed);
+        let other = dated.date.or(listed);
+        let now = match dated.date {
+            None => ours,
+            Some(date) if known.skew.is_some() => ours.min(date).max(listed.unwrap_or(i64::MIN)),
+            Some(date) => ours.max(date),
+        };
+        let proves = other
+            .zip(dated.age)
+            .map(|(other, age)| ours.min(other) - age);
+        Moment {
+            proves,
+            latest: now,
+            shown: dated.date.unwrap_or(ours),
+        }
+    }
+
+    /// Seconds since the epoch, as far as the clocks agree: where there is no page to tell. Good for
+    /// what may be missing, and no evidence.
     pub(super) fn now(&self) -> i64 {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.believed.saturating_add(self.elapsed())
-    }
-
-    /// Takes the `Date` of an answer that has just come; the time that is believed instead. One that
-    /// is more than a day away from all others is believed when the next one agrees with it.
-    pub(super) fn hear(&self, date: i64) -> i64 {
-        let elapsed = self.elapsed();
-        let at_begin = date.saturating_sub(elapsed);
-        let agrees = |other: i64| at_begin.abs_diff(other) <= JUMP;
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if agrees(told.believed) || told.doubted.is_some_and(agrees) {
-            told.believed = at_begin;
-            told.doubted = None;
-            date
-        } else {
-            told.doubted = Some(at_begin);
-            told.believed.saturating_add(elapsed)
+        let elapsed = self.elapsed(Instant::now());
+        let wall = (self.now_ms)().div_euclid(1_000);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match (known.agreed, known.dated) {
+            // A machine that slept has counted less than has passed.
+            (Some(agreed), _) => agreed.saturating_add(elapsed).max(wall),
+            (None, Some(dated)) => dated.saturating_add(elapsed).min(wall),
+            (None, None) => wall,
         }
     }
 
-    fn elapsed(&self) -> i64 {
-        i64::try_from(self.begun.elapsed().as_secs()).unwrap_or(i64::MAX)
+    /// By how many seconds the server's clock is ahead of ours, while the two keep disagreeing.
+    pub(super) fn skew(&self) -> Option<i64> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.skew
+    }
+
+    fn compare(&self, known: &mut Known, wall: i64, date: i64, elapsed: i64) {
+        let ahead = date.saturating_sub(wall);
+        let gauge = self
+            .metrics
+            .api
+            .clock_skew
+            .with_label_values(&[self.source]);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        gauge.set(ahead as f64);
+        known.dated = Some(date.saturating_sub(elapsed));
+        if ahead.abs() <= AGREED {
+            known.agreed = Some(wall.min(date).saturating_sub(elapsed));
+            known.doubt = known.doubt.saturating_sub(1);
+        } else {
+            known.doubt = known.doubt.saturating_add(DOUBT).min(MOST_DOUBT);
+        }
+        if known.doubt >= PERSISTS {
+            if known.skew.replace(ahead).is_none() {
+                tracing::warn!(
+                    source = self.source,
+                    server_ahead_seconds = ahead,
+                    "Clock skew: this machine's clock and the server's disagree, so nothing newer than \
+                     the earlier of the two is reported as complete; check that NTP runs on this machine"
+                );
+            }
+        } else if known.doubt == 0 && known.skew.take().is_some() {
+            tracing::info!(source = self.source, "Clock skew has ended");
+        }
+    }
+
+    /// Seconds from the start until then.
+    fn elapsed(&self, at: Instant) -> i64 {
+        let elapsed = at.saturating_duration_since(self.started).as_secs();
+        i64::try_from(elapsed).unwrap_or(i64::MAX)
+    }
+}
+
+impl Known {
+    /// The least that the server's clock can show, by the newest items that were ever listed. What is
+    /// later than our own clock comes from the future and does not count.
+    fn list<'a>(
+        &mut self,
+        items: impl Iterator<Item = (&'a str, i64)>,
+        ours: i64,
+        elapsed: i64,
+    ) -> Option<i64> {
+        for (id, created) in items.filter(|(_, created)| *created <= ours) {
+            let at_start = created.saturating_sub(elapsed);
+            match self.items.iter_mut().find(|(known, _)| known == id) {
+                Some((_, known)) => *known = at_start.max(*known),
+                None => self.items.push((id.to_owned(), at_start)),
+            }
+        }
+        self.items
+            .sort_by_key(|(_, at_start)| std::cmp::Reverse(*at_start));
+        self.items.truncate(2);
+        let (_, second) = self.items.get(1)?;
+        Some(second.saturating_add(elapsed))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OURS: i64 = 1_790_000_000;
-    const MONTH: i64 = 30 * 86_400;
-
-    #[test]
-    fn one_odd_date_is_not_believed() {
-        let clock = ItsClock::new(OURS);
-        assert_eq!(clock.hear(OURS + 40), OURS + 40);
-        assert!((OURS + 40..OURS + 50).contains(&clock.hear(OURS + MONTH)));
-        assert_eq!(clock.hear(OURS + 41), OURS + 41);
-        assert!((OURS + 41..OURS + 50).contains(&clock.hear(OURS + MONTH)));
-        assert!((OURS + 41..OURS + 50).contains(&clock.now()));
-    }
-
-    #[test]
-    fn dates_that_agree_are_believed_whatever_our_own_clock_says() {
-        let clock = ItsClock::new(OURS);
-        clock.hear(OURS - MONTH);
-        assert_eq!(clock.hear(OURS - MONTH + 1), OURS - MONTH + 1);
-        assert!(clock.now() < OURS - MONTH + 10);
-    }
-}
+mod tests;

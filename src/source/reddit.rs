@@ -16,6 +16,7 @@ pub use options::{Login, RedditOptions};
 pub use received::Received;
 
 use super::budget::{Budget, Priority, Quota};
+use super::clock::{Dated, EvidenceClock, Sent};
 use super::error::{SourceError, WaitCause};
 use super::gate::{self, Gate, Words};
 use super::moved::Moved;
@@ -85,6 +86,7 @@ struct Inner {
     budget: Budget,
     /// One permit: see [`Reddit::hold_much`].
     deep: Arc<Semaphore>,
+    clock: EvidenceClock,
 }
 
 impl Reddit {
@@ -107,6 +109,7 @@ impl Reddit {
             max_body_bytes: options.max_body_bytes,
             network: &options.network,
         };
+        let clock = EvidenceClock::new(SOURCE, options.now_ms, Arc::clone(&metrics));
         let transport = Transport::new(&limits, metrics)?;
         transport.show_limit(&budget);
         transport.no_token();
@@ -117,6 +120,7 @@ impl Reddit {
             gate: Gate::new(WORDS, Service::Reddit),
             budget,
             deep: Arc::new(Semaphore::new(1)),
+            clock,
         };
         Ok(Reddit {
             inner: Arc::new(inner),
@@ -167,10 +171,17 @@ impl Reddit {
         priority: Priority,
     ) -> Result<ListingPage, SourceError> {
         let url = listing::new_url(&self.inner.api_url, names, after, limit)?;
-        let answer = self
-            .ask(Endpoint::New, url, priority, None, listing::read)
-            .await?;
-        Ok(answer)
+        self.ask(Endpoint::New, url, priority, None, |answer, sent| {
+            let mut page = listing::read(answer)?;
+            let items = page.items.iter().map(|item| {
+                let submission = &item.submission;
+                (submission.id.as_str(), submission.created_utc)
+            });
+            let dated = Dated::read(&answer.headers);
+            page.moment = self.inner.clock.read(sent, dated, items);
+            Ok(page)
+        })
+        .await
     }
 
     /// `/api/info` for up to 100 ids. Ids that Reddit leaves out are simply not in the items; an
@@ -211,7 +222,7 @@ impl Reddit {
             return Ok(InfoPage::nothing(transport::now_ms()));
         }
         let url = info::info_url(&self.inner.api_url, ids)?;
-        self.ask(Endpoint::Info, url, priority, deadline, |answer| {
+        self.ask(Endpoint::Info, url, priority, deadline, |answer, _| {
             listing::read(answer).map(InfoPage::from)
         })
         .await
@@ -243,9 +254,19 @@ impl Reddit {
         &self.inner.budget
     }
 
-    /// Reddit's clock, seconds since the epoch: ours, corrected by the `Date` of its last answer.
+    /// Reddit's clock as its last answer told it, seconds since the epoch: to be shown, and no evidence.
     pub fn its_time(&self) -> i64 {
-        self.inner.transport.its_time()
+        self.inner.clock.heard()
+    }
+
+    /// The time as far as Reddit's clock and ours agree, seconds since the epoch. No evidence.
+    pub fn now(&self) -> i64 {
+        self.inner.clock.now()
+    }
+
+    /// By how many seconds Reddit's clock is ahead of ours, while the two keep disagreeing.
+    pub fn clock_skew(&self) -> Option<i64> {
+        self.inner.clock.skew()
     }
 
     /// Returns once requests are held back because the last ones failed; at once while they are.
@@ -259,7 +280,7 @@ impl Reddit {
         url: Url,
         priority: Priority,
         deadline: Option<Instant>,
-        read: impl Fn(&Answer) -> Result<T, SourceError>,
+        read: impl Fn(&Answer, Sent) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
         let mut pass = turn(deadline, self.inner.gate.pass()).await?;
         let result = loop {
@@ -267,7 +288,7 @@ impl Reddit {
             match attempt.await {
                 Err(Held::Shut) => pass = turn(deadline, self.inner.gate.pass()).await?,
                 Err(Held::Failed(error)) => break Err(error),
-                Ok(answer) => break read(&answer),
+                Ok((answer, sent)) => break read(&answer, sent),
             }
         };
         if self.doubtful {
@@ -285,7 +306,7 @@ impl Reddit {
         priority: Priority,
         deadline: Option<Instant>,
         pass: &gate::Pass<'_>,
-    ) -> Result<Answer, Held> {
+    ) -> Result<(Answer, Sent), Held> {
         let inner = &*self.inner;
         let mut renewed = false;
         // All the others wait for a probe, the most urgent among them.
@@ -317,7 +338,9 @@ impl Reddit {
                 Some(limit) => request.timeout(limit),
                 None => request,
             };
+            let sent = inner.clock.sent();
             let answer = inner.transport.exchange(endpoint.as_str(), request).await?;
+            inner.clock.hear(&answer.headers);
             inner
                 .transport
                 .count_down(&inner.budget, &grant, &Quota::read(&answer.headers));
@@ -329,7 +352,7 @@ impl Reddit {
                 continue;
             }
             decisions::decide(endpoint, url.path(), &answer)?;
-            return Ok(answer);
+            return Ok((answer, sent));
         }
     }
 }

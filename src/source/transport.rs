@@ -3,12 +3,12 @@
 //! Owns the HTTP client and the request metrics. Knows no meaning of any status.
 
 use super::budget::{Budget, Grant, Quota};
-use super::clock::ItsClock;
+use super::clock::date;
 use super::error::{SourceError, WaitCause};
 use super::options::InvalidOptions;
 use crate::metrics::Metrics;
 use crate::network::Network;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect, retry};
 use std::error::Error;
 use std::sync::Arc;
@@ -53,7 +53,6 @@ pub(super) struct Transport {
     /// One permit: see [`LARGE`].
     large: Arc<Semaphore>,
     simulated: Arc<AtomicBool>,
-    its_clock: ItsClock,
 }
 
 /// A whole answer.
@@ -67,8 +66,7 @@ pub(super) struct Answer {
     /// By our clock, milliseconds since the epoch.
     pub(super) asked_ms: i64,
     pub(super) received_ms: i64,
-    /// By its `Date` where that is believed, else by what earlier ones told of the server's clock;
-    /// seconds since the epoch.
+    /// By its `Date`, else by our clock; seconds since the epoch. No evidence of anything.
     pub(super) served_at: i64,
     /// From the request to the end of the answer.
     pub(super) seconds: f64,
@@ -118,7 +116,6 @@ impl Transport {
             request_timeout: options.request_timeout,
             large: Arc::new(Semaphore::new(1)),
             simulated: Arc::default(),
-            its_clock: ItsClock::new(now_ms().div_euclid(1_000)),
         };
         transport.start_at_zero(options.endpoints);
         Ok(transport)
@@ -137,11 +134,6 @@ impl Transport {
     /// Set once an answer said of itself that it is made up.
     pub(super) fn simulated(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.simulated)
-    }
-
-    /// The server's clock, as far as answers have told it; seconds since the epoch.
-    pub(super) fn its_time(&self) -> i64 {
-        self.its_clock.now()
     }
 
     /// Series with known labels exist from the start, so that a rate over them has a first point.
@@ -204,10 +196,7 @@ impl Transport {
         let mut response = request.send().await.map_err(failed)?;
         let simulated = response.headers().contains_key(SIMULATED);
         self.simulated.fetch_or(simulated, Ordering::Relaxed);
-        let served_at = match date(response.headers()) {
-            Some(date) => self.its_clock.hear(date),
-            None => self.its_time(),
-        };
+        let served_at = date(response.headers()).unwrap_or(asked_ms.div_euclid(1_000));
         let (body, large) = self.body(&mut response).await?;
         Ok(Answer {
             status: response.status(),
@@ -346,13 +335,6 @@ pub(super) fn below(base: &Url, segments: &[&str]) -> Result<Url, SourceError> {
         .pop_if_empty()
         .extend(segments);
     Ok(url)
-}
-
-/// When an answer was made, seconds since the epoch, where it tells.
-pub(super) fn date(headers: &HeaderMap) -> Option<i64> {
-    let text = headers.get(DATE)?.to_str().ok()?;
-    let date = chrono::DateTime::parse_from_rfc2822(text).ok()?;
-    Some(date.timestamp())
 }
 
 /// Our clock, milliseconds since the epoch.

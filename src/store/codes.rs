@@ -143,6 +143,10 @@ words! {
         Error = "error",
         /// More pages than any listing has.
         PageLimit = "page_limit",
+        /// It was reported as complete, and later evidence contradicted that.
+        Contradicted = "contradicted",
+        /// A submission of this second was listed, and the database did not take it.
+        NotStored = "not_stored",
     }
 }
 

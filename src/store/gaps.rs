@@ -69,6 +69,13 @@ pub(super) struct GapsChanged {
     pub repaired: u64,
 }
 
+impl GapsChanged {
+    pub fn add(&mut self, more: GapsChanged) {
+        self.opened.extend(more.opened);
+        self.repaired += more.repaired;
+    }
+}
+
 /// What one walk of a subreddit does to its gaps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct GapChanges<'a> {

@@ -59,6 +59,38 @@ pub(super) fn cover(stored: &[Interval], proven: Interval) -> Option<CoverageCha
     Some(CoverageChange { absorbed, kept })
 }
 
+/// What a withdrawal makes of the stored intervals.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Withdrawal {
+    /// Starts of stored intervals that are gone.
+    pub removed: Vec<i64>,
+    /// Intervals to store under their starts, replacing what has those starts.
+    pub kept: Vec<Interval>,
+    /// What is no longer proven.
+    pub withdrawn: Vec<Interval>,
+}
+
+/// Takes an interval away from the proven ones; `stored` holds all those it touches.
+pub(super) fn uncover(stored: &[Interval], doubted: Interval) -> Withdrawal {
+    let mut withdrawal = Withdrawal::default();
+    for interval in stored {
+        let withdrawn = Interval {
+            start: interval.start.max(doubted.start),
+            end: interval.end.min(doubted.end),
+        };
+        if withdrawn.is_empty() {
+            continue;
+        }
+        let rest = subtract(*interval, doubted);
+        if rest.iter().all(|rest| rest.start != interval.start) {
+            withdrawal.removed.push(interval.start);
+        }
+        withdrawal.kept.extend(rest);
+        withdrawal.withdrawn.push(withdrawn);
+    }
+    withdrawal
+}
+
 /// An open gap, stored or to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OpenGap<C> {
@@ -238,6 +270,40 @@ mod tests {
     }
 
     proptest! {
+        /// What is left of merged intervals after any proofs and withdrawals holds exactly the seconds
+        /// that were proven and not withdrawn since, and what was withdrawn is told.
+        #[test]
+        fn withdrawals_equal_a_set_of_seconds(
+            steps in prop::collection::vec((any::<bool>(), any_interval()), 1..40),
+        ) {
+            let mut stored: Vec<Interval> = Vec::new();
+            let mut model = BTreeSet::new();
+            for (proves, interval) in steps {
+                let (removed, kept) = if proves {
+                    model.extend(seconds(interval));
+                    match cover(&stored, interval) {
+                        Some(change) => (change.absorbed, vec![change.kept]),
+                        None => (Vec::new(), Vec::new()),
+                    }
+                } else {
+                    let change = uncover(&stored, interval);
+                    let told: Vec<i64> = change.withdrawn.iter().flat_map(|it| seconds(*it)).collect();
+                    let lost: Vec<i64> = model.intersection(&seconds(interval)).copied().collect();
+                    prop_assert_eq!(told, lost);
+                    model.retain(|second| !seconds(interval).contains(second));
+                    (change.removed, change.kept)
+                };
+                stored.retain(|old| {
+                    !removed.contains(&old.start) && kept.iter().all(|new| new.start != old.start)
+                });
+                stored.extend(kept);
+                stored.sort();
+                let held: BTreeSet<i64> = stored.iter().flat_map(|one| seconds(*one)).collect();
+                prop_assert_eq!(&held, &model);
+                prop_assert!(stored.windows(2).all(|pair| pair[0].end < pair[1].start));
+            }
+        }
+
         /// Coverage kept as merged intervals holds exactly the seconds that were ever proven, and
         /// never two intervals that touch.
         #[test]

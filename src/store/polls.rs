@@ -1,5 +1,9 @@
 //! Recording what a poll saw: the only place where a watermark moves.
 
+mod found;
+
+pub(super) use found::Found;
+
 use super::content::{Content, Deltas, prepare};
 use super::fetches::refused;
 use super::gaps::{GapChanges, GapsChanged};
@@ -7,9 +11,10 @@ use super::known::{Change, Known};
 use super::statement::{Dialects, Texts, Transaction, in_transaction};
 use super::submissions::{Progress, json};
 use super::windows::NewWindow;
+use super::withdraw::{Told, without};
 use super::{
-    Claim, GapCause, GapRecord, Interval, Status, Store, StoreError, SubredditState, SweepRecord,
-    WindowOutcome, WindowRecord,
+    Claim, Doubts, GapCause, GapRecord, Interval, Status, Store, StoreError, SubredditState,
+    SweepRecord, WindowOutcome, WindowRecord,
 };
 use crate::submission::{Observation, SubredditName, Undecodable};
 use serde::Serialize;
@@ -43,6 +48,8 @@ pub struct MemberRecord {
     pub gap: Option<GapRecord>,
     /// What the subreddit's row becomes.
     pub update: SubredditUpdate,
+    /// What contradicts earlier proofs, or this one.
+    pub doubts: Doubts,
 }
 
 /// New values of a subreddit's row.
@@ -96,29 +103,6 @@ struct Update<'a> {
     complete_at: Option<i64>,
 }
 
-/// What was new of one watched subreddit: how many, and when the newest was posted (seconds).
-#[derive(Serialize)]
-pub(super) struct Found<'a> {
-    name: &'a str,
-    fresh: i64,
-    newest: i64,
-}
-
-impl<'a> Found<'a> {
-    pub fn none(name: &'a str) -> Found<'a> {
-        Found {
-            name,
-            fresh: 0,
-            newest: i64::MIN,
-        }
-    }
-
-    pub fn add(&mut self, row: &Content<'_>) {
-        self.fresh += 1;
-        self.newest = self.newest.max(row.fields.created_utc);
-    }
-}
-
 const LOCK: Dialects = Dialects {
     postgres: "SELECT name, claim_token FROM subreddits WHERE name = ANY($1)
      ORDER BY name FOR NO KEY UPDATE",
@@ -153,20 +137,6 @@ const UPDATE: Dialects = Dialects {
      FROM json_each($1) AS n
      WHERE s.name = n.value->>'name' AND s.claim_token = n.value->>'claim_token'",
 };
-const FOUND: Dialects = Dialects {
-    postgres: "UPDATE subreddits AS s
-     SET submissions = s.submissions + n.fresh,
-         last_submission_at = greatest(s.last_submission_at, n.newest)
-     FROM json_to_recordset($1::text::json) AS n(name text, fresh bigint, newest bigint)
-     WHERE s.name = n.name",
-    sqlite: "UPDATE subreddits AS s
-     SET submissions = s.submissions + (n.value->>'fresh'),
-         last_submission_at = max(coalesce(s.last_submission_at, n.value->>'newest'),
-                                  n.value->>'newest')
-     FROM json_each($1) AS n
-     WHERE s.name = n.value->>'name'",
-};
-
 impl Store {
     /// Stores what a poll saw, in one transaction: submissions that are new (with their fetches),
     /// objects that are none, windows, proven intervals, gaps, the subreddits' rows. Submissions
@@ -236,13 +206,29 @@ impl Store {
                 found.add(row);
             }
         }
-        let mut gaps = transaction.record_members(&held, &found, now).await?;
-        if let Some(sweep) = poll
+        let sweep = poll
             .sweep
-            .filter(|sweep| tokens.contains_key(sweep.due.subreddit.as_str()))
-        {
-            gaps.repaired += transaction.record_sweep(sweep, now).await?;
+            .filter(|sweep| tokens.contains_key(sweep.due.subreddit.as_str()));
+        let told = held
+            .iter()
+            .map(|member| Told::new(&member.claim.subreddit, &member.doubts, member.proven));
+        let swept = sweep.map(|sweep| Told::new(&sweep.due.subreddit, &sweep.doubts, sweep.proven));
+        let told: Vec<Told<'_>> = told
+            .chain(swept)
+            .map(|told| told.with_too_deep(&batch.too_deep, poll.listed))
+            .collect();
+        let mut gaps = transaction
+            .contradicted(&told, &batch.newest, &fresh, now)
+            .await?;
+        gaps.add(
+            transaction
+                .record_members(&held, &told, &found, now)
+                .await?,
+        );
+        if let (Some(sweep), Some(told)) = (sweep, told.last()) {
+            gaps.add(transaction.record_sweep(sweep, told, now).await?);
         }
+        gaps.add(transaction.leave_out(&told, now).await?);
         transaction.add_found(&found).await?;
         transaction.count(deltas).await?;
 
@@ -389,6 +375,7 @@ impl Transaction {
     async fn record_members(
         &mut self,
         held: &[&MemberRecord],
+        told: &[Told<'_>],
         found: &HashMap<&str, Found<'_>>,
         now: i64,
     ) -> Result<GapsChanged, StoreError> {
@@ -413,20 +400,28 @@ impl Transaction {
             .collect();
         self.add_windows(&windows).await?;
 
-        let proven: Vec<(&str, Interval)> = held
+        // Usually one piece each; more where a submission in between could not be stored.
+        let pieces: Vec<Vec<Interval>> = held
             .iter()
-            .filter_map(|member| Some((member.claim.subreddit.as_str(), member.proven?)))
+            .zip(told)
+            .map(|(member, told)| without(member.proven, &told.not_stored))
             .collect();
-        self.cover(&proven).await?;
-        let changes: Vec<GapChanges<'_>> = held
-            .iter()
-            .map(|member| GapChanges {
+        let rounds = pieces.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        let mut changed = GapsChanged::default();
+        for round in 0..rounds {
+            let proven = pieces.iter().map(|pieces| pieces.get(round).copied());
+            let changes = held.iter().zip(proven).map(|(member, proven)| GapChanges {
                 subreddit: member.claim.subreddit.as_str(),
-                left: member.gap,
-                proven: member.proven,
-            })
-            .collect();
-        let changed = self.change_gaps(&changes, "poll", now).await?;
+                left: member.gap.filter(|_| round == 0),
+                proven,
+            });
+            let changes: Vec<GapChanges<'_>> = changes.collect();
+            let proven = changes.iter();
+            let proven = proven.filter_map(|change| Some((change.subreddit, change.proven?)));
+            let proven: Vec<(&str, Interval)> = proven.collect();
+            self.cover(&proven).await?;
+            changed.add(self.change_gaps(&changes, "poll", now).await?);
+        }
 
         if !held.is_empty() {
             let updates: Vec<Update<'_>> = held.iter().map(|member| update(member)).collect();
@@ -437,21 +432,6 @@ impl Transaction {
             });
         }
         Ok(changed)
-    }
-
-    /// Counts what was new of each subreddit whose row is locked.
-    pub(super) async fn add_found(
-        &mut self,
-        found: &HashMap<&str, Found<'_>>,
-    ) -> Result<(), StoreError> {
-        let found: Vec<&Found<'_>> = found.values().filter(|found| found.fresh > 0).collect();
-        if !found.is_empty() {
-            let found = json(&found)?;
-            in_transaction!(self, FOUND, |sql, connection| {
-                sqlx::query(sql).bind(found).execute(connection).await?;
-            });
-        }
-        Ok(())
     }
 }
 

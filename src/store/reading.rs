@@ -1,6 +1,6 @@
 //! Reading submissions and totals.
 
-use super::statement::{Dialects, on_engine};
+use super::statement::{Dialects, Texts, on_engine};
 use super::{Status, Store, StoreError};
 use crate::submission::{SubmissionId, SubredditName};
 
@@ -176,6 +176,25 @@ const TOTALS: Dialects = Dialects::same(
      FROM counters",
 );
 
+const VISIBLE: Dialects = Dialects {
+    postgres: "SELECT id FROM submissions
+     WHERE lower(subreddit) = ANY($1) AND created_utc >= $2 AND created_utc < $3
+       AND status <> 'unavailable' AND removed_by IS NULL
+     ORDER BY created_utc DESC, id LIMIT $4",
+    sqlite: "SELECT id FROM submissions
+     WHERE lower(subreddit) IN (SELECT value FROM json_each($1))
+       AND created_utc >= $2 AND created_utc < $3
+       AND status <> 'unavailable' AND removed_by IS NULL
+     ORDER BY created_utc DESC, id LIMIT $4",
+};
+
+/// A stored submission that listings show.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Visible {
+    /// Base 36.
+    pub id: String,
+}
+
 impl Store {
     /// One stored submission.
     ///
@@ -218,6 +237,29 @@ impl Store {
                 .bind(subreddit.as_str())
                 .bind(before);
             Ok(query.fetch_one(pool).await?)
+        })
+    }
+
+    /// The newest stored submissions of these subreddits that were created from `since` until before
+    /// `until` (seconds) and that Reddit shows, as far as is known: newest first.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn visible(
+        &self,
+        subreddits: &[SubredditName],
+        since: i64,
+        until: i64,
+        limit: u32,
+    ) -> Result<Vec<Visible>, StoreError> {
+        let names: Texts<'_> = subreddits.iter().map(SubredditName::as_str).collect();
+        on_engine!(self, read, VISIBLE, |sql, pool| {
+            let query = sqlx::query_as(sql)
+                .bind(names)
+                .bind(since)
+                .bind(until)
+                .bind(i64::from(limit));
+            Ok(query.fetch_all(pool).await?)
         })
     }
 

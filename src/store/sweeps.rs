@@ -3,9 +3,10 @@
 //! A sweep moves no watermark and needs no claim: what it proves stays true however late it is
 //! recorded, and recording it twice changes nothing.
 
-use super::gaps::GapChanges;
+use super::gaps::{GapChanges, GapsChanged};
 use super::statement::{Dialects, Transaction, in_transaction, on_engine};
-use super::{GapReason, Interval, Store, StoreError};
+use super::withdraw::{Told, without};
+use super::{Doubts, GapReason, Interval, Store, StoreError};
 use crate::submission::SubredditName;
 
 /// A listing that is to be walked.
@@ -30,6 +31,8 @@ pub struct SweepRecord {
     pub reason: GapReason,
     /// Milliseconds; none leaves it.
     pub next_sweep_ms: Option<i64>,
+    /// What contradicts earlier proofs, or this one.
+    pub doubts: Doubts,
 }
 
 type Row = (String, i64, i64);
@@ -132,25 +135,26 @@ fn due((subreddit, reach, covered_until): Row) -> Result<SweepDue, StoreError> {
 }
 
 impl Transaction {
-    /// Coverage, gaps and the next sweep, of a subreddit whose row is locked; how many gaps it
-    /// closed.
+    /// Coverage, gaps and the next sweep, of a subreddit whose row is locked.
     pub(super) async fn record_sweep(
         &mut self,
         sweep: &SweepRecord,
+        told: &Told<'_>,
         now: i64,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<GapsChanged, StoreError> {
         let name = sweep.due.subreddit.as_str();
-        if let Some(proven) = sweep.proven {
+        let mut changed = GapsChanged::default();
+        for proven in without(sweep.proven, &told.not_stored) {
             self.cover(&[(name, proven)]).await?;
+            let changes = GapChanges {
+                subreddit: name,
+                left: None,
+                proven: Some(proven),
+            };
+            changed.add(self.change_gaps(&[changes], "sweep", now).await?);
         }
-        let changes = GapChanges {
-            subreddit: name,
-            left: None,
-            proven: sweep.proven,
-        };
-        let changed = self.change_gaps(&[changes], "sweep", now).await?;
         self.tried(sweep, now).await?;
-        Ok(changed.repaired)
+        Ok(changed)
     }
 
     async fn tried(&mut self, sweep: &SweepRecord, now: i64) -> Result<(), StoreError> {

@@ -58,6 +58,7 @@ mod monitoring_alerts;
 mod monitoring_live;
 mod odd_fields;
 mod pipeline_fetching;
+mod pipeline_hostile;
 mod pipeline_panics;
 mod pipeline_poison;
 mod pipeline_polls;

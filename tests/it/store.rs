@@ -29,6 +29,7 @@ mod suspects;
 mod sweeps;
 mod undecodable;
 mod watched;
+mod withdrawals;
 
 /// Makes two tests of each function: one on SQLite, one on Postgres.
 macro_rules! conformance {

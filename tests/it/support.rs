@@ -10,6 +10,7 @@ pub mod exporters;
 pub mod exposition;
 pub mod faketime;
 pub mod jobs;
+pub mod liar;
 pub mod mutate;
 pub mod odd_rows;
 pub mod past;

@@ -4,8 +4,9 @@
 
 use super::{ArchivePage, Order};
 use crate::source::budget::Quota;
+use crate::source::clock::date;
 use crate::source::error::{LONGEST_RETRY_AFTER, SourceError, WaitCause, retry_after};
-use crate::source::transport::{Answer, date};
+use crate::source::transport::Answer;
 use crate::submission::{SubredditName, decode_archived};
 use reqwest::header::{AGE, RETRY_AFTER};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};

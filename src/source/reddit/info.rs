@@ -52,7 +52,7 @@ impl From<ListingPage> for InfoPage {
             items: page.items,
             undecodable: page.undecodable,
             order: page.order,
-            served_at: page.served_at,
+            served_at: page.moment.shown,
             asked_ms: page.asked_ms,
             seconds: page.seconds,
         }

@@ -4,6 +4,7 @@
 
 mod count;
 
+use crate::source::clock::Moment;
 use crate::source::error::{SourceError, WaitCause};
 use crate::source::transport::{Answer, Large, below};
 use crate::submission::{Observation, Refusal, SubredditName, Undecodable, decode};
@@ -32,8 +33,8 @@ pub struct ListingPage {
     /// The anchor that Reddit suggests for the next page; none at the listing's end, and on pages
     /// that are not full.
     pub after: Option<String>,
-    /// When the answer was made, seconds since the epoch: by its `Date`, else by our clock.
-    pub served_at: i64,
+    /// When the answer was made, by the clocks.
+    pub moment: Moment,
     /// When it was asked for, milliseconds since the epoch.
     pub asked_ms: i64,
     /// From the request to the end of the answer, without the wait for the budget.
@@ -106,7 +107,11 @@ pub(super) fn read(answer: &Answer) -> Result<ListingPage, SourceError> {
         undecodable: Vec::new(),
         order: Vec::with_capacity(listing.children.len()),
         after: listing.after.filter(|it| is_fullname(it)),
-        served_at: answer.served_at,
+        moment: Moment {
+            proves: None,
+            latest: answer.served_at,
+            shown: answer.served_at,
+        },
         asked_ms: answer.asked_ms,
         seconds: answer.seconds,
         large: answer.large.clone(),

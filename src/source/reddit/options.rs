@@ -2,6 +2,7 @@
 
 use crate::network::{Network, Secret};
 use crate::source::options::{InvalidOptions, check_timeouts, check_url, invalid};
+use crate::source::transport::now_ms;
 use reqwest::Url;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct RedditOptions {
     pub max_body_bytes: usize,
     /// The proxy, and whose certificates are believed.
     pub network: Network,
+    /// This machine's clock, milliseconds since the epoch.
+    pub now_ms: fn() -> i64,
 }
 
 /// The account of a script application.
@@ -69,6 +72,7 @@ impl RedditOptions {
             connect_timeout: CONNECT_TIMEOUT,
             max_body_bytes: MAX_BODY_BYTES,
             network: Network::default(),
+            now_ms,
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::decisions::decide;
 use super::{Endpoint, InfoPage, ListingPage, auth, listing};
+use crate::source::clock::date;
 use crate::source::error::SourceError;
-use crate::source::transport::{Answer, date, now_ms, text};
+use crate::source::transport::{Answer, now_ms, text};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use std::time::Duration;

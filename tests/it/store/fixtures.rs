@@ -2,8 +2,8 @@
 
 use crate::support::postgres::fresh_database;
 use freshet::store::{
-    Claim, FetchRecord, FetchStored, GapRecord, Interval, MemberRecord, PollRecord, PollStored,
-    Store, SubredditState, SubredditUpdate,
+    Claim, Doubts, FetchRecord, FetchStored, GapRecord, Interval, MemberRecord, PollRecord,
+    PollStored, Store, SubredditState, SubredditUpdate,
 };
 use freshet::submission::{Observation, SubmissionId, SubredditName, decode};
 use serde_json::value::RawValue;
@@ -223,6 +223,7 @@ pub fn member(claim: &Claim) -> MemberRecord {
             reason: None,
             next_poll_ms: NOW + 3_600_000,
         },
+        doubts: Doubts::default(),
     }
 }
 

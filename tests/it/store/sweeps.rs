@@ -3,7 +3,7 @@
 use super::conformance;
 use super::fixtures::{NOW, World, gap, interval, member, name, seen};
 use freshet::store::{
-    Gap, GapCause, GapReason, GapState, PollRecord, PollStored, SweepDue, SweepRecord,
+    Doubts, Gap, GapCause, GapReason, GapState, PollRecord, PollStored, SweepDue, SweepRecord,
 };
 
 conformance!(
@@ -59,6 +59,7 @@ fn swept(reason: GapReason) -> SweepRecord {
         proven: None,
         reason,
         next_sweep_ms: None,
+        doubts: Doubts::default(),
     }
 }
 

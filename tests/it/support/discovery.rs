@@ -142,6 +142,7 @@ impl World {
         let agent = "linux:freshet:test (by /u/test)".to_owned();
         let options = RedditOptions {
             request_timeout,
+            now_ms: our_clock,
             ..RedditOptions::new(url(), url(), "world".to_owned(), "secret".into(), agent)
         };
         let budget = Budget::local(NonZeroU32::new(10_000_000).unwrap());

@@ -1,0 +1,62 @@
+//! What was new of each watched subreddit, counted on its row.
+
+use crate::store::StoreError;
+use crate::store::content::Content;
+use crate::store::statement::{Dialects, Transaction, in_transaction};
+use crate::store::submissions::json;
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// What was new of one watched subreddit: how many, and when the newest was posted (seconds).
+#[derive(Serialize)]
+pub(in crate::store) struct Found<'a> {
+    name: &'a str,
+    pub(in crate::store) fresh: i64,
+    newest: i64,
+}
+
+impl<'a> Found<'a> {
+    pub fn none(name: &'a str) -> Found<'a> {
+        Found {
+            name,
+            fresh: 0,
+            newest: i64::MIN,
+        }
+    }
+
+    pub fn add(&mut self, row: &Content<'_>) {
+        self.fresh += 1;
+        self.newest = self.newest.max(row.fields.created_utc);
+    }
+}
+
+const FOUND: Dialects = Dialects {
+    postgres: "UPDATE subreddits AS s
+     SET submissions = s.submissions + n.fresh,
+         last_submission_at = greatest(s.last_submission_at, n.newest)
+     FROM json_to_recordset($1::text::json) AS n(name text, fresh bigint, newest bigint)
+     WHERE s.name = n.name",
+    sqlite: "UPDATE subreddits AS s
+     SET submissions = s.submissions + (n.value->>'fresh'),
+         last_submission_at = max(coalesce(s.last_submission_at, n.value->>'newest'),
+                                  n.value->>'newest')
+     FROM json_each($1) AS n
+     WHERE s.name = n.value->>'name'",
+};
+
+impl Transaction {
+    /// Counts what was new of each subreddit whose row is locked.
+    pub(in crate::store) async fn add_found(
+        &mut self,
+        found: &HashMap<&str, Found<'_>>,
+    ) -> Result<(), StoreError> {
+        let found: Vec<&Found<'_>> = found.values().filter(|found| found.fresh > 0).collect();
+        if !found.is_empty() {
+            let found = json(&found)?;
+            in_transaction!(self, FOUND, |sql, connection| {
+                sqlx::query(sql).bind(found).execute(connection).await?;
+            });
+        }
+        Ok(())
+    }
+}
