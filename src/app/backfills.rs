@@ -1,9 +1,10 @@
 //! The parts that bring in the past: in every process that runs, and by themselves for one command.
 
+use super::open::unusable;
 use super::probes::{self, Probes};
 use super::signals::Stop;
 use super::stages::Stages;
-use super::{connect_reddit, now_ms, unusable};
+use super::{connect_reddit, now_ms};
 use crate::backfill::{self, Backfiller, PATIENCE, SliceHandler, Unstored};
 use crate::config::{Config, display_url};
 use crate::dependency::{Dependency, Service};
@@ -44,12 +45,8 @@ const NO_MOMENT: Duration = Duration::from_secs(2);
 pub fn connect_archive(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<ArcticShift> {
     let settings = &config.arctic_shift;
     let budget = if config.shares_queue() {
-        Budget::shared(
-            &config.queue_address(),
-            BUDGET,
-            settings.requests_per_minute,
-        )
-        .context("the archive's rate budget cannot be shared through Redis (queue.url)")?
+        Budget::shared(config.queue_address(), BUDGET, settings.requests_per_minute)
+            .context("the archive's rate budget cannot be shared through Redis (queue.url)")?
     } else {
         Budget::local(settings.requests_per_minute)
     };

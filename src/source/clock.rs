@@ -48,13 +48,13 @@ pub(super) struct Dated {
 
 impl Dated {
     pub(super) fn read(headers: &HeaderMap) -> Dated {
-        let ages = headers.get_all(AGE).iter().map(|age| {
+        let mut ages = headers.get_all(AGE).iter().map(|age| {
             let age: Option<u32> = age.to_str().ok()?.trim().parse().ok();
             age.map(i64::from)
         });
         Dated {
             date: date(headers),
-            age: ages.fold(Some(0), |oldest, age| Some(oldest?.max(age?))),
+            age: ages.try_fold(0, |oldest: i64, age| Some(oldest.max(age?))),
         }
     }
 }

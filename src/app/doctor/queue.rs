@@ -1,7 +1,8 @@
 //! The queue: a Redis that keeps jobs, lets them be pushed and taken, and throws none away.
 
 use super::{Check, clock, told};
-use crate::app::{QUEUE_NAME, backfills, now_ms};
+use crate::app::open::QUEUE_NAME;
+use crate::app::{backfills, now_ms};
 use crate::config::{Config, display_url};
 use crate::queue::{Queue, QueueError, RedisInspection};
 use secrecy::ExposeSecret;

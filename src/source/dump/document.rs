@@ -82,11 +82,8 @@ impl Scanner {
                 }
                 // No text holds the end of a line: the value is damaged, and the next line may not be.
                 b'\n' if value.text => return self.ends(at),
-                _ if value.scalar => {
-                    if separates(byte) || byte == b']' {
-                        return self.ends(at);
-                    }
-                }
+                _ if value.scalar && (separates(byte) || byte == b']') => return self.ends(at),
+                _ if value.scalar => {}
                 b'"' => value.text = true,
                 b'{' | b'[' => value.depth += 1,
                 b'}' | b']' => {
