@@ -47,7 +47,12 @@ fn run() -> ExitCode {
     let (cli, matches) = match parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(error) => {
-            let _ = error.print();
+            if error.use_stderr() && !std::io::stderr().is_terminal() {
+                let text = error.render().to_string();
+                eprintln!("{}", text.trim_end());
+            } else {
+                let _ = error.print();
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Bytes that each walk may hold; beyond that only one walk at a time may.
-const SHALLOW: usize = 8 << 20;
+const SHALLOW: usize = 4 << 20;
 /// How long a walk waits to be that one; then it ends, and what it did not reach is a gap.
 const DEEP_PATIENCE: Duration = Duration::from_secs(120);
 

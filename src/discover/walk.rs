@@ -31,9 +31,9 @@ const RETRY_DISTANCES: [usize; 5] = [1, 4, 12, 36, 90];
 const END_LOOKS: usize = 3;
 /// Pages that no walk exceeds, whatever the listing answers.
 const MOST_PAGES: u32 = 60;
-/// Bytes of memory that no walk exceeds: 1,000 usual submissions come to some 10 MB, 1,000 long stories to
-/// some 50.
-pub(super) const MOST_BYTES: usize = 56 << 20;
+/// Bytes of memory that no walk exceeds: 1,000 usual submissions come to some 7 MB, 1,000 long stories to
+/// some 35.
+pub(super) const MOST_BYTES: usize = 40 << 20;
 
 /// A fullname, as often as a walk keeps it.
 const NAME_BYTES: usize = 256;

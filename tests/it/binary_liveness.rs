@@ -5,13 +5,9 @@ use super::support::postgres::fresh_database;
 use super::support::redis::RedisServer;
 use super::support::wire::{Wire, port};
 use super::support::world::World;
-use freshet::simulator::{Endpoint, Fault};
-use std::io::Write;
-use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use freshet::simulator::Fault;
 use std::time::{Duration, Instant};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// As short as can be set.
 const SHORT: [&str; 4] = [
@@ -115,78 +111,6 @@ async fn a_process_that_was_stopped_for_longer_than_the_limits_goes_on() {
         lives(&process, "it was woken").await;
         goes_on(&process, &world, "that").await;
     }
-}
-
-#[tokio::test]
-async fn a_process_whose_threads_all_hang_ends_with_status_1() {
-    let world = World::with(300).await;
-    let home = world.home();
-    let line = [
-        &["run", "rust", "--log", "trace", "--shutdown-grace", "1s"],
-        &SHORT[..],
-    ];
-    // Nobody reads what it logs: every thread that logs stands still, the one that would stop it in
-    // order among them.
-    let mut child = home
-        .command(&line.concat())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let unread = child.stderr.take();
-    let begun = Instant::now();
-    let ended = timeout(PATIENCE, child.wait()).await.expect("it ends");
-    assert_eq!(ended.unwrap().code(), Some(1));
-    assert!(begun.elapsed() > Duration::from_secs(4));
-    drop(unread);
-}
-
-#[tokio::test]
-async fn a_process_that_hangs_while_it_stops_is_ended_after_its_grace() {
-    let world = World::with(3).await;
-    let home = world.home();
-    let (unread, log) = std::io::pipe().unwrap();
-    let line = ["run", "rust", "--shutdown-grace", "1s"];
-    // Well after the end of this test.
-    let late = [
-        "--liveness-unready-after",
-        "5m",
-        "--liveness-exit-after",
-        "10m",
-    ];
-    let mut command = home.command(&[&line[..], &late].concat());
-    command
-        .stdout(Stdio::null())
-        .stderr(log.try_clone().unwrap());
-    let mut child = command.spawn().unwrap();
-    drop(command);
-    world
-        .until("it works", |_| world.answered(Endpoint::Info) > 0)
-        .await;
-    // From here on whoever logs stands still: nobody reads it, and it is full.
-    let written = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&written);
-    let fill = std::thread::spawn(move || {
-        let mut log = log;
-        while log.write_all(&[b'.'; 64]).is_ok() {
-            count.fetch_add(1, Ordering::SeqCst);
-        }
-    });
-    let mut before = usize::MAX;
-    while std::mem::replace(&mut before, written.load(Ordering::SeqCst))
-        != written.load(Ordering::SeqCst)
-        || before == 0
-    {
-        sleep(Duration::from_millis(300)).await;
-    }
-    let begun = Instant::now();
-    let pid = child.id().unwrap().to_string();
-    let killed = std::process::Command::new("kill").arg(pid).status();
-    assert!(killed.unwrap().success());
-    let ended = timeout(PATIENCE, child.wait()).await.expect("it ends");
-    assert_eq!(ended.unwrap().code(), Some(1));
-    assert!(begun.elapsed() > Duration::from_secs(1));
-    drop(unread);
-    fill.join().unwrap();
 }
 
 async fn until_later(process: &Process, than: f64) -> f64 {

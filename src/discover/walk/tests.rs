@@ -249,8 +249,8 @@ fn a_listing_of_huge_objects_is_given_up_before_it_fills_the_memory() {
         pages += 1;
     }
     assert_eq!(walk.next(), Err(Ended::PageLimit));
-    assert_eq!(pages, 6, "56 MB, and the page that would have gone beyond");
-    assert_eq!(walk.listed().len(), 5);
+    assert_eq!(pages, 4, "40 MB, and the page that would have gone beyond");
+    assert_eq!(walk.listed().len(), 3);
 }
 
 proptest! {
