@@ -26,7 +26,6 @@ use crate::store::{Added, Store};
 use crate::submission::SubredditName;
 use anyhow::{Context, anyhow, bail};
 use futures::FutureExt;
-use secrecy::ExposeSecret;
 pub use signals::{Stop, survive_file_size_limit};
 use stages::Stages;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

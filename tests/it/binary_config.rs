@@ -18,6 +18,7 @@ fn other(key: &Key) -> &'static str {
         "queue.url" => "sqlite://other-queue.db",
         "queue.max_waiting" => "17",
         "http.listen" => "127.0.0.1:18",
+        "http.allowed_hosts" => "one.example,two.example",
         "tls.ca_file" => "/etc/ssl/certs/ca-certificates.crt",
         "proxy.url" => "http://proxy.example:3128",
         "reddit.client_id" => "some-id",
@@ -58,6 +59,7 @@ fn decided(config: &Config, key: &Key) -> String {
         "queue.url" => config.queue.url.expose_secret().to_owned(),
         "queue.max_waiting" => config.queue.max_waiting.to_string(),
         "http.listen" => config.http.listen.to_string(),
+        "http.allowed_hosts" => config.http.allowed_hosts.join(","),
         "tls.ca_file" => {
             let own = config.network.trust.own().unwrap();
             assert!(own.contains("BEGIN CERTIFICATE"));
