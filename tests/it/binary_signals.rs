@@ -10,7 +10,7 @@ fn run(home: &super::support::binary::Home, hangup: &str) -> Process {
     command
         .args([hangup, env!("CARGO_BIN_EXE_freshet"), "run", "rust"])
         .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .current_dir(home.path())
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::piped())

@@ -3,7 +3,7 @@
 
 use crate::store::fixtures;
 use crate::support::canned::{Server, plenty};
-use crate::support::liar::{Liar, Lie, NAMES, START};
+use crate::support::liar::{Liar, Lie, NAMES, Post, START};
 use freshet::config::{Config, DiscoverConfig, Inputs};
 use freshet::discover::{Discover, repair, run, sweep};
 use freshet::liveness::{Limits, Liveness};
@@ -236,10 +236,11 @@ async fn live(seed: u64, store: Store) {
         world.settle().await;
     }
     let liar = world.end().await;
-    check(&liar.lock().unwrap(), &store, &lies).await;
+    let posts = std::mem::take(&mut liar.lock().unwrap().posts);
+    check(&posts, &store, &lies).await;
 }
 
-async fn check(liar: &Liar, store: &Store, lies: &[(i64, Lie, i64)]) {
+async fn check(posts: &[Post], store: &Store, lies: &[(i64, Lie, i64)]) {
     let stored = stored(store).await;
     for (number, name) in NAMES.iter().enumerate() {
         let name: SubredditName = name.parse().unwrap();
@@ -260,8 +261,7 @@ async fn check(liar: &Liar, store: &Store, lies: &[(i64, Lie, i64)]) {
                 .iter()
                 .any(|(start, end)| (*start..*end).contains(&at))
         };
-        let own = liar
-            .posts
+        let own = posts
             .iter()
             .filter(|post| post.name == number && !post.removed);
         let missing = own.filter(|post| {
@@ -341,7 +341,8 @@ async fn wrong_clock_then_overflow(store: Store, lie: Lie, answers: u32, ahead: 
         world.settle().await;
     }
     let liar = world.end().await;
-    check(&liar.lock().unwrap(), &store, &[]).await;
+    let posts = std::mem::take(&mut liar.lock().unwrap().posts);
+    check(&posts, &store, &[]).await;
     let gaps = store
         .gaps(Some(&NAMES[0].parse().unwrap()), None)
         .await

@@ -120,7 +120,7 @@ async fn one_among_a_hundred(fault: Fault, request_timeout: Duration) {
     control.poison(bad, None).unwrap();
     world
         .store
-        .retry_dead(&[id.clone()], our_clock())
+        .retry_dead(std::slice::from_ref(&id), our_clock())
         .await
         .unwrap();
     assert!(to_the_end(&world, request_timeout).await.is_empty());
