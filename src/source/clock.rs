@@ -207,7 +207,8 @@ impl EvidenceClock {
             known.doubt = known.doubt.saturating_add(DOUBT).min(MOST_DOUBT);
         }
         if known.doubt >= PERSISTS {
-            if known.skew.replace(ahead).is_none() {
+            // The odd answer that agrees meanwhile does not say by how much they differ.
+            if ahead.abs() > AGREED && known.skew.replace(ahead).is_none() {
                 tracing::warn!(
                     source = self.source,
                     server_ahead_seconds = ahead,
