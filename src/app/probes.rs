@@ -48,9 +48,10 @@ impl Probes {
             Evidence::Read
         });
         let mut dependencies = Dependencies::default();
-        // Opened and migrated a moment ago.
-        store.dependency().worked(Evidence::Write);
-        queue.dependency().worked(Evidence::Write);
+        // Opened and migrated a moment ago: what failed before, such as a table that was not there yet, is
+        // no outage.
+        store.dependency().recovered();
+        queue.dependency().recovered();
         store.dependency().announce();
         queue.dependency().announce();
         dependencies.watch(store.dependency(), evidence);

@@ -53,6 +53,12 @@ impl Store {
         says: Option<(&str, &[State])>,
         now_ms: i64,
     ) -> Result<(), StoreError> {
+        if let Store::Postgres(engine) = self
+            && engine.dependency.is_doubtful()
+        {
+            // No session of before is used again: some may have been opened where the address led then.
+            engine.validity.replace();
+        }
         let version: Option<i64> = on_engine!(self, read, VERSION, |sql, pool| {
             Ok::<_, StoreError>(sqlx::query_scalar(sql).fetch_optional(pool).await?)
         })?;
