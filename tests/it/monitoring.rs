@@ -134,8 +134,14 @@ fn every_metric_that_is_named_exists() {
             || base.is_some_and(|base| declared.contains(base))
             || recorded.contains_key(name)
     };
-    // A user, a database, a folder or a word of a sentence, and a volume: no metrics.
-    let other = ["freshet_", "freshet_postgres"];
+    // A user, a database, a folder or a word of a sentence, a volume, and roles of Postgres: no metrics.
+    let other = [
+        "freshet_",
+        "freshet_postgres",
+        "freshet_owner",
+        "freshet_app",
+        "freshet_reader",
+    ];
     for file in texts {
         for name in names(&text(&file)) {
             let known = exists(name) || other.contains(&name);
