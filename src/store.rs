@@ -262,7 +262,8 @@ impl Store {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.noted(Evidence::Write, call).await
+        // On the heap, as in `on_engine`.
+        self.noted(Evidence::Write, Box::pin(call)).await
     }
 
     /// Ends the connections, after the calls in flight, or some seconds later where those do not end.

@@ -29,19 +29,23 @@ impl Dialects {
 /// `read` may use any connection, `write` the one that writes.
 macro_rules! on_engine {
     ($store:expr, $access:ident, $dialects:expr, |$sql:ident, $pool:ident| $body:expr) => {
+        // On the heap: what a driver needs for a call is large, and callers are nested deep.
         $store
-            .noted(crate::store::statement::evidence::$access(), async move {
-                match $store {
-                    crate::store::Store::Postgres(engine) => {
-                        let ($sql, $pool) = ($dialects.postgres, engine.$access());
-                        $body
+            .noted(
+                crate::store::statement::evidence::$access(),
+                Box::pin(async move {
+                    match $store {
+                        crate::store::Store::Postgres(engine) => {
+                            let ($sql, $pool) = ($dialects.postgres, engine.$access());
+                            $body
+                        }
+                        crate::store::Store::Sqlite(engine) => {
+                            let ($sql, $pool) = ($dialects.sqlite, engine.$access());
+                            $body
+                        }
                     }
-                    crate::store::Store::Sqlite(engine) => {
-                        let ($sql, $pool) = ($dialects.sqlite, engine.$access());
-                        $body
-                    }
-                }
-            })
+                }),
+            )
             .await
     };
 }
