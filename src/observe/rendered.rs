@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 /// Bytes of older answers that clients may still be taking when another is made. Where there are more,
 /// they are waited for, and then the slowest of them are hung up on.
-const MAX_OLDER: usize = 16 << 20;
+const MAX_OLDER: usize = 4 << 20;
 const ROOM_PAUSE: Duration = Duration::from_millis(5);
 /// So many pauses they are waited for, and so many it may take to hang up on them.
 const PATIENT_TRIES: u32 = 200;

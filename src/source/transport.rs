@@ -227,6 +227,11 @@ impl Transport {
             if length > LARGE && large.is_none() {
                 large = Some(self.place_for_large().await?);
             }
+            // Grows by doubling, but never beyond what a body may have.
+            if length > bytes.capacity() {
+                let room = length.max(bytes.capacity() * 2).min(self.max_body_bytes);
+                bytes.reserve_exact(room - bytes.len());
+            }
             bytes.extend_from_slice(&chunk);
         }
         if text_length(&bytes) > self.max_body_bytes {

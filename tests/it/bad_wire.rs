@@ -20,10 +20,10 @@ fn expected(rough: Rough, endpoint: &str) -> (WaitCause, &'static str) {
     let broken = WaitCause::BrokenBody;
     match rough {
         Rough::Huge | Rough::HugeChunked | Rough::GzipBomb => {
-            (broken, "longer than 33554432 bytes")
+            (broken, "longer than 18874368 bytes")
         }
         Rough::ManyChildren if endpoint == "token" => (broken, "no token"),
-        Rough::ManyChildren => (broken, "a listing of 15000001 children"),
+        Rough::ManyChildren => (broken, "a listing of 9000001 children"),
         Rough::GzipGarbage | Rough::ShortBody | Rough::ChunkedGarbage => {
             (broken, "breaks off early")
         }

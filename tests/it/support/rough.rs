@@ -92,7 +92,7 @@ impl Rough {
             }
             Rough::ManyChildren => {
                 let mut body = br#"{"kind":"Listing","data":{"children":[0"#.to_vec();
-                body.extend(b",0".repeat(15_000_000));
+                body.extend(b",0".repeat(9_000_000));
                 body.extend(b"]}}");
                 whole(to, "", &body).await?;
             }
