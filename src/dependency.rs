@@ -2,8 +2,8 @@
 //!
 //! Each client owns one [`Dependency`] and reports to it: what worked, and what failed with which
 //! class. An outage begins at the first failure that no retry mends, or once a failure that may pass
-//! has lasted for [`SUSPICION`]; it ends when a probe of the whole way succeeds and nothing has failed
-//! for [`QUIET`]. Each outage logs one line when it starts and one when it ends. Refuses to know how
+//! has lasted for `SUSPICION`; it ends when a probe of the whole way succeeds and nothing has failed
+//! for `QUIET`. Each outage logs one line when it starts and one when it ends. Refuses to know how
 //! anything is asked.
 
 mod all;
