@@ -19,10 +19,24 @@ const SHORT: [&str; 4] = [
 /// Longer than that.
 const LONG: Duration = Duration::from_secs(7);
 
+/// Longer than a busy machine keeps a process from running.
+const PATIENT: [&str; 4] = [
+    "--liveness-unready-after",
+    "5s",
+    "--liveness-exit-after",
+    "10s",
+];
+/// Longer than that.
+const LONGER: Duration = Duration::from_secs(13);
+
 /// It does not think of itself that it hangs, for as long.
 async fn lives(process: &Process, meanwhile: &str) {
+    lives_for(process, meanwhile, LONG).await;
+}
+
+async fn lives_for(process: &Process, meanwhile: &str, long: Duration) {
     let begun = Instant::now();
-    while begun.elapsed() < LONG {
+    while begun.elapsed() < long {
         let answer = process.get("/healthz").await;
         assert_eq!(answer, Some((200, "alive\n".to_owned())), "{meanwhile}");
         sleep(Duration::from_millis(200)).await;
@@ -51,25 +65,25 @@ async fn outages_of_the_servers_longer_than_the_limits_are_no_standstill() {
     let wire = Wire::to(port(&database)).await;
     let (database, queue) = (wire.lead(&database), redis.url());
     let on = ["--database-url", &database, "--queue-url", &queue];
-    let process = home.start(&[&["run", "rust"], &on[..], &SHORT].concat());
+    let process = home.start(&[&["run", "rust"], &on[..], &PATIENT].concat());
     goes_on(&process, &world, "the start").await;
     redis.kill();
-    lives(&process, "Redis is gone").await;
+    lives_for(&process, "Redis is gone", LONGER).await;
     redis.restart();
     goes_on(&process, &world, "that").await;
     redis.freeze();
-    lives(&process, "Redis is silent").await;
+    lives_for(&process, "Redis is silent", LONGER).await;
     redis.thaw();
     goes_on(&process, &world, "that").await;
     wire.cut();
-    lives(&process, "Postgres is gone").await;
+    lives_for(&process, "Postgres is gone", LONGER).await;
     wire.mend();
     goes_on(&process, &world, "that").await;
     wire.mute();
-    lives(&process, "Postgres is silent").await;
+    lives_for(&process, "Postgres is silent", LONGER).await;
     wire.mend();
     goes_on(&process, &world, "that").await;
-    lives(&process, "nothing is to do").await;
+    lives_for(&process, "nothing is to do", LONGER).await;
 }
 
 #[tokio::test]
