@@ -9,7 +9,7 @@ use freshet::liveness::Progress;
 use freshet::metrics::Metrics;
 use freshet::queue::{Handler, SliceId};
 use freshet::source::{ArcticShift, ArcticShiftOptions};
-use freshet::store::{Interval, NewBackfill, NewSlice};
+use freshet::store::{Interval, NewBackfill, NewSlice, Store};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -135,6 +135,24 @@ impl Archive {
     }
 }
 
+/// What runs the slices of a backfill from this archive.
+fn handler(options: ArcticShiftOptions, store: &Store) -> SliceHandler {
+    let metrics = Arc::new(Metrics::new());
+    SliceHandler::new(Backfiller {
+        archive: ArcticShift::new(options, plenty(), Arc::clone(&metrics)).unwrap(),
+        discover: None,
+        store: store.clone(),
+        metrics,
+        holder: "hostile".to_owned(),
+        work: Arc::new(Notify::new()),
+        now_ms,
+        progress: Progress::unwatched(),
+        stop: CancellationToken::new(),
+        horizon: Arc::default(),
+        unstored: Arc::new(Unstored::default()),
+    })
+}
+
 /// Runs all slices until each is done, or was tried often enough, and holds what is proven against the truth.
 async fn nothing_is_proven_that_is_not_stored(world: &World, seed: u64, lies: &'static [Lie]) {
     let store = &world.store;
@@ -202,20 +220,7 @@ async fn nothing_is_proven_that_is_not_stored(world: &World, seed: u64, lies: &'
     };
     let backfill = store.create_backfill(&new, now_ms()).await.unwrap();
     let options = ArcticShiftOptions::new(server.url.clone(), "freshet-test".to_owned());
-    let metrics = Arc::new(Metrics::new());
-    let handler = SliceHandler::new(Backfiller {
-        archive: ArcticShift::new(options, plenty(), Arc::clone(&metrics)).unwrap(),
-        discover: None,
-        store: store.clone(),
-        metrics,
-        holder: "hostile".to_owned(),
-        work: Arc::new(Notify::new()),
-        now_ms,
-        progress: Progress::unwatched(),
-        stop: CancellationToken::new(),
-        horizon: Arc::default(),
-        unstored: Arc::new(Unstored::default()),
-    });
+    let handler = handler(options, store);
     for slice in store.slices(backfill).await.unwrap() {
         for _ in 0..4 {
             handler.run(SliceId(slice.id)).await;
@@ -322,20 +327,7 @@ async fn one_submission_from_the_future_moves_no_horizon() {
     };
     let backfill = world.store.create_backfill(&new, now_ms()).await.unwrap();
     let options = ArcticShiftOptions::new(server.url.clone(), "freshet-test".to_owned());
-    let metrics = Arc::new(Metrics::new());
-    let handler = SliceHandler::new(Backfiller {
-        archive: ArcticShift::new(options, plenty(), Arc::clone(&metrics)).unwrap(),
-        discover: None,
-        store: world.store.clone(),
-        metrics,
-        holder: "hostile".to_owned(),
-        work: Arc::new(Notify::new()),
-        now_ms,
-        progress: Progress::unwatched(),
-        stop: CancellationToken::new(),
-        horizon: Arc::default(),
-        unstored: Arc::new(Unstored::default()),
-    });
+    let handler = handler(options, &world.store);
     let slice = world.store.slices(backfill).await.unwrap()[0].id;
     handler.run(SliceId(slice)).await;
     let done = &world.store.slices(backfill).await.unwrap()[0];
