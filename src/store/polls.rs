@@ -18,7 +18,7 @@ use super::{
 };
 use crate::submission::{Observation, SubredditName, Undecodable};
 use serde::Serialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What one poll of one or more subreddits saw, to be stored in one transaction.
 #[derive(Debug, Clone, Copy)]
@@ -182,10 +182,14 @@ impl Store {
         let mut transaction = self.begin().await?;
 
         let names = poll.members.iter().map(|member| &member.claim.subreddit);
-        let names: Vec<&str> = names
-            .chain(poll.sweep.map(|sweep| &sweep.due.subreddit))
+        let names = names.chain(poll.sweep.map(|sweep| &sweep.due.subreddit));
+        // Also of those that nothing is recorded of: what is new of them is counted.
+        let listed: Vec<String> = batch.newest.iter().filter_map(Content::subreddit).collect();
+        let names: BTreeSet<&str> = names
             .map(SubredditName::as_str)
+            .chain(listed.iter().map(String::as_str))
             .collect();
+        let names: Vec<&str> = names.into_iter().collect();
         let tokens = transaction.lock_subreddits(&names).await?;
         let (held, lost) = split(poll.members, &tokens);
         let fresh = transaction

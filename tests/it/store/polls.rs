@@ -15,6 +15,7 @@ conformance!(
     a_poll_repeated_after_a_lost_answer_changes_nothing,
     submissions_are_stored_also_for_a_claim_that_was_lost,
     only_a_members_own_submissions_count_as_its,
+    what_is_new_of_one_that_nothing_is_recorded_of_counts_as_its_too,
     the_watermark_never_moves_back,
     what_is_no_submission_is_kept_once_and_counted,
     polls_of_the_same_ids_at_once_store_each_once,
@@ -202,6 +203,47 @@ async fn only_a_members_own_submissions_count_as_its(world: World) {
         store.poll_windows(&name("rust"), 9).await.unwrap()[0].fresh,
         2
     );
+}
+
+async fn what_is_new_of_one_that_nothing_is_recorded_of_counts_as_its_too(world: World) {
+    let store = &world.store;
+    let rust = world.claimed("rust").await;
+    world.claimed("python").await;
+    let created = |id: &str, subreddit: &str| {
+        let json = format!(r#"{{"id":"{id}","created_utc":500,"subreddit":"{subreddit}"}}"#);
+        freshet::submission::decode(raw(&json), NOW).unwrap()
+    };
+    let listed = [
+        created("a1", "rust"),
+        created("a2", "Python"),
+        created("a3", "python"),
+        created("a4", "unwatched"),
+    ];
+    // The other is to be listed alone, or the items are stored without their windows.
+    for (members, fresh) in [(vec![member(&rust)], 4), (Vec::new(), 0)] {
+        let poll = PollRecord {
+            listed: &listed,
+            undecodable: &[],
+            members: &members,
+            sweep: None,
+            now_ms: NOW,
+        };
+        assert_eq!(store.record_poll(&poll).await.unwrap().fresh.len(), fresh);
+        let list = store.subreddits().await.unwrap();
+        let counted = |it: &freshet::store::Subreddit| {
+            (
+                it.name.as_str().to_owned(),
+                it.submissions,
+                it.last_submission_at,
+            )
+        };
+        let counted: Vec<_> = list.iter().map(counted).collect();
+        let wanted = [("python", 2), ("rust", 1)];
+        assert_eq!(
+            counted,
+            wanted.map(|(name, count)| (name.to_owned(), count, Some(500)))
+        );
+    }
 }
 
 async fn the_watermark_never_moves_back(world: World) {
