@@ -80,7 +80,8 @@ pub(super) struct EvidenceClock {
 }
 
 /// What answers have told. All times are those at which this clock was started, so that what has passed
-/// since is counted by the monotonic clock.
+/// since is counted by the monotonic clock; in microseconds, since whole seconds of both would add up to one
+/// that has not come yet.
 #[derive(Debug, Default)]
 struct Known {
     /// Both clocks, when they last agreed.
@@ -125,7 +126,7 @@ impl EvidenceClock {
         if let Some(date) = date(headers) {
             let elapsed = self.elapsed(Instant::now());
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.heard = Some(date.saturating_sub(elapsed));
+            known.heard = Some(micros(date).saturating_sub(elapsed));
         }
     }
 
@@ -133,7 +134,7 @@ impl EvidenceClock {
     pub(super) fn heard(&self) -> i64 {
         let elapsed = self.elapsed(Instant::now());
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let heard = known.heard.map(|heard| heard.saturating_add(elapsed));
+        let heard = known.heard.map(|heard| later(heard, elapsed));
         heard.unwrap_or_else(|| (self.now_ms)().div_euclid(1_000))
     }
 
@@ -148,10 +149,10 @@ impl EvidenceClock {
         let wall = sent.wall_ms.div_euclid(1_000);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(date) = dated.date.filter(|_| dated.age == Some(0)) {
-            self.compare(&mut known, wall, date, elapsed);
+            self.compare(&mut known, sent.wall_ms, date, elapsed);
         }
         // A clock that was set back is not believed as long as the two agreed before and would still.
-        let agreed = known.agreed.map(|agreed| agreed.saturating_add(elapsed));
+        let agreed = known.agreed.map(|agreed| later(agreed, elapsed));
         let ours = agreed.map_or(wall, |agreed| agreed.max(wall));
         let listed = known.list(items, ours, elapsed);
         let other = dated.date.or(listed);
@@ -160,9 +161,18 @@ impl EvidenceClock {
             Some(date) if known.skew.is_some() => ours.min(date).max(listed.unwrap_or(i64::MIN)),
             Some(date) => ours.max(date),
         };
+        // Ours may be ahead of the server's by what still counts as agreement: where this answer does not
+        // tell, those before it did.
+        let agrees = |date: i64| date.saturating_sub(wall).abs() <= AGREED;
+        let believed = match agreed {
+            Some(agreed) if !dated.date.is_some_and(agrees) && wall - agreed <= 2 * AGREED => {
+                agreed
+            }
+            _ => ours,
+        };
         let proves = other
             .zip(dated.age)
-            .map(|(other, age)| ours.min(other) - age);
+            .map(|(other, age)| believed.min(other) - age);
         Moment {
             proves,
             latest: now,
@@ -178,8 +188,8 @@ impl EvidenceClock {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         match (known.agreed, known.dated) {
             // A machine that slept has counted less than has passed.
-            (Some(agreed), _) => agreed.saturating_add(elapsed).max(wall),
-            (None, Some(dated)) => dated.saturating_add(elapsed).min(wall),
+            (Some(agreed), _) => later(agreed, elapsed).max(wall),
+            (None, Some(dated)) => later(dated, elapsed).min(wall),
             (None, None) => wall,
         }
     }
@@ -190,8 +200,8 @@ impl EvidenceClock {
         known.skew
     }
 
-    fn compare(&self, known: &mut Known, wall: i64, date: i64, elapsed: i64) {
-        let ahead = date.saturating_sub(wall);
+    fn compare(&self, known: &mut Known, wall_ms: i64, date: i64, elapsed: i64) {
+        let ahead = date.saturating_sub(wall_ms.div_euclid(1_000));
         let gauge = self
             .metrics
             .api
@@ -199,9 +209,10 @@ impl EvidenceClock {
             .with_label_values(&[self.source]);
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
         gauge.set(ahead as f64);
-        known.dated = Some(date.saturating_sub(elapsed));
+        known.dated = Some(micros(date).saturating_sub(elapsed));
         if ahead.abs() <= AGREED {
-            known.agreed = Some(wall.min(date).saturating_sub(elapsed));
+            let wall = wall_ms.saturating_mul(1_000);
+            known.agreed = Some(wall.min(micros(date)).saturating_sub(elapsed));
             known.doubt = known.doubt.saturating_sub(1);
         } else {
             known.doubt = known.doubt.saturating_add(DOUBT).min(MOST_DOUBT);
@@ -221,11 +232,20 @@ impl EvidenceClock {
         }
     }
 
-    /// Seconds from the start until then.
+    /// Microseconds from the start until then.
     fn elapsed(&self, at: Instant) -> i64 {
-        let elapsed = at.saturating_duration_since(self.started).as_secs();
+        let elapsed = at.saturating_duration_since(self.started).as_micros();
         i64::try_from(elapsed).unwrap_or(i64::MAX)
     }
+}
+
+fn micros(seconds: i64) -> i64 {
+    seconds.saturating_mul(1_000_000)
+}
+
+/// Whole seconds of a time so much later; both in microseconds.
+fn later(at_start: i64, elapsed: i64) -> i64 {
+    at_start.saturating_add(elapsed).div_euclid(1_000_000)
 }
 
 impl Known {
@@ -238,7 +258,7 @@ impl Known {
         elapsed: i64,
     ) -> Option<i64> {
         for (id, created) in items.filter(|(_, created)| *created <= ours) {
-            let at_start = created.saturating_sub(elapsed);
+            let at_start = micros(created).saturating_sub(elapsed);
             match self.items.iter_mut().find(|(known, _)| known == id) {
                 Some((_, known)) => *known = at_start.max(*known),
                 None => self.items.push((id.to_owned(), at_start)),
@@ -248,7 +268,7 @@ impl Known {
             .sort_by_key(|(_, at_start)| std::cmp::Reverse(*at_start));
         self.items.truncate(2);
         let (_, second) = self.items.get(1)?;
-        Some(second.saturating_add(elapsed))
+        Some(later(*second, elapsed))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 use std::cell::Cell;
+use std::time::Duration;
 
 const TRUE: i64 = 1_790_000_000;
 const DAY: i64 = 86_400;
@@ -132,6 +133,37 @@ fn every_third_answer_ahead_is_a_skew_after_a_while() {
         assert_eq!(moment.proves, Some(TRUE));
     }
     assert!(clock.skew().is_some());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever some of the answers say, the server's own time is not passed, though it is behind ours.
+    #[test]
+    fn no_moment_is_proven_before_it_comes_though_the_clocks_are_a_little_apart(
+        began_ms in 0_i64..1_000,
+        behind_ms in 0_i64..60_000,
+        passes_ms in prop::collection::vec((0_u64..3_000, 0_u8..4), 1..12),
+    ) {
+        let clock = clock();
+        let mut passed_ms = 0;
+        // Without one honest answer nobody could know by how much the server is behind.
+        for (pass_ms, kind) in std::iter::once((0, 3)).chain(passes_ms) {
+            passed_ms += pass_ms;
+            let wall_ms = TRUE * 1_000 + began_ms + passed_ms.cast_signed();
+            let sent = Sent { wall_ms, at: clock.started + Duration::from_millis(passed_ms) };
+            let now = (wall_ms - behind_ms).div_euclid(1_000);
+            let date = match kind {
+                0 => None,
+                1 => Some(now + 72_000),
+                _ => Some(now),
+            };
+            let items = [("one", now), ("other", now)];
+            let told = Dated { date, age: Some(0) };
+            let moment = clock.read(sent, told, items.into_iter());
+            prop_assert!(moment.proves.unwrap() <= now, "{:?} at {}", moment, now);
+        }
+    }
 }
 
 #[test]
