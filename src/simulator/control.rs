@@ -6,13 +6,16 @@ pub use command::{Command, Publication};
 
 use super::Shared;
 use super::endpoint::Endpoint;
-use super::fault::Fault;
+use super::fault::{Fault, Recurring};
 use super::removal::Removal;
 use super::requests::{RequestRecord, RequestStats};
 use super::world::{Body, Order, Span, SubredditState, Truth};
 use crate::submission::{InvalidName, Kind, SubmissionId, SubredditName};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A century: beyond it dates would soon have years of five digits.
+const MOST_AHEAD_SECONDS: u64 = 100 * 366 * 86_400;
 
 /// Why a command did nothing. Asking again will not help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +80,11 @@ impl Control {
                 fault,
                 endpoint,
             } => self.fail_next(count, fault, endpoint)?,
+            Command::FailEvery {
+                every,
+                faults,
+                endpoint,
+            } => self.fail_every(every, faults, endpoint)?,
             Command::FaultChance { chance } => self.fault_chance(chance)?,
             Command::Outage { fault } => self.outage_as(fault)?,
             Command::ArchiveOutage { fault } => self.archive_outage_as(fault)?,
@@ -271,13 +279,34 @@ impl Control {
         endpoint: Option<Endpoint>,
     ) -> Result<(), ControlError> {
         check(fault)?;
-        if let Some(endpoint) = endpoint.filter(|endpoint| !fault.fits(*endpoint)) {
-            return Err(ControlError::Value(format!(
-                "{} takes no tokens that could be lost",
-                endpoint.as_str()
-            )));
+        if let Some(endpoint) = endpoint {
+            check_fits(fault, endpoint)?;
         }
         self.shared.faults().plan.fail_next(count, fault, endpoint);
+        Ok(())
+    }
+
+    /// Makes one request in so many fail from now on, in these ways in turn; with no faults that ends.
+    ///
+    /// # Errors
+    /// `every` is 0, or as for [`Control::fail_next`].
+    pub fn fail_every(
+        &self,
+        every: u32,
+        faults: Vec<Fault>,
+        endpoint: Option<Endpoint>,
+    ) -> Result<(), ControlError> {
+        for fault in &faults {
+            check(*fault)?;
+            if let Some(endpoint) = endpoint {
+                check_fits(*fault, endpoint)?;
+            }
+        }
+        if every == 0 {
+            let wrong = "every must be at least 1; it ends where no faults are given";
+            return Err(ControlError::Value(wrong.to_owned()));
+        }
+        self.shared.faults().plan.recurring = Recurring::new(every, faults, endpoint);
         Ok(())
     }
 
@@ -314,10 +343,11 @@ impl Control {
     /// Begins an outage of Reddit of another kind, or ends it.
     ///
     /// # Errors
-    /// A fault with a status that HTTP does not have.
+    /// A fault with a status that HTTP does not have, or one that only the archive has.
     pub fn outage_as(&self, fault: Option<Fault>) -> Result<(), ControlError> {
         if let Some(fault) = fault {
             check(fault)?;
+            check_fits(fault, Endpoint::Listing)?;
         }
         self.shared.faults().plan.outage = fault;
         Ok(())
@@ -335,10 +365,7 @@ impl Control {
     pub fn archive_outage_as(&self, fault: Option<Fault>) -> Result<(), ControlError> {
         if let Some(fault) = fault {
             check(fault)?;
-            if !fault.fits(Endpoint::ArchiveSearch) {
-                let wrong = "the archive takes no tokens that could be lost";
-                return Err(ControlError::Value(wrong.to_owned()));
-            }
+            check_fits(fault, Endpoint::ArchiveSearch)?;
         }
         self.shared.faults().plan.archive_outage = fault;
         Ok(())
@@ -400,6 +427,21 @@ fn check(fault: Fault) -> Result<(), ControlError> {
         {
             Err(ControlError::Value(format!("{status} is no final status")))
         }
+        Fault::Date { ahead_seconds } if ahead_seconds.unsigned_abs() > MOST_AHEAD_SECONDS => {
+            Err(ControlError::Value(format!(
+                "a Date is at most a century ahead or behind, not {ahead_seconds} seconds"
+            )))
+        }
         _ => Ok(()),
     }
+}
+
+fn check_fits(fault: Fault, endpoint: Endpoint) -> Result<(), ControlError> {
+    if fault.fits(endpoint) {
+        return Ok(());
+    }
+    Err(ControlError::Value(format!(
+        "{} cannot fail in this way: {fault:?}",
+        endpoint.as_str()
+    )))
 }

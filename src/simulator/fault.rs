@@ -48,14 +48,31 @@ pub enum Fault {
     },
     /// The good answer without rate limit headers.
     NoRateHeaders,
-    /// 200 with a listing of nothing.
+    /// 200 with a listing of nothing, or from the archive no rows.
     Nothing,
+    /// The good answer with a `Date` that is so much ahead of the time, or behind it.
+    Date {
+        /// By how much; below 0 it is behind. Seconds, at most a century.
+        ahead_seconds: i64,
+    },
+    /// The good answer with a `Date` that cannot be read, which tells no more than none.
+    NoDate,
+    /// Of the archive: 200 with the first half of the rows, and beside them an error.
+    ErrorInside,
+    /// Of the archive: 200 with the first half of the rows, as though there were no more.
+    HalfTheRows,
+    /// Of the archive: the good answer, and before its rows one that was created in 2030.
+    FromTheFuture,
 }
 
 impl Fault {
-    /// Whether it can befall this endpoint: the archive takes no tokens.
+    /// Whether it can befall this endpoint: the archive takes no tokens, and Reddit has no rows.
     pub(super) fn fits(self, endpoint: Endpoint) -> bool {
-        !(self == Fault::LostToken && endpoint.is_archive())
+        match self {
+            Fault::LostToken => !endpoint.is_archive(),
+            Fault::ErrorInside | Fault::HalfTheRows | Fault::FromTheFuture => endpoint.is_archive(),
+            _ => true,
+        }
     }
 
     /// One of the failures that the `faults` oddity draws from.
@@ -65,6 +82,20 @@ impl Fault {
             if fault.fits(endpoint) {
                 return fault;
             }
+        }
+    }
+
+    /// One of the wrong dates that the `wrong_dates` oddity draws from.
+    pub(super) fn random_date(rng: &mut ChaCha8Rng) -> Fault {
+        let wrong = [300, 72_000, 400_000][rng.random_range(0..3)];
+        match rng.random_range(0..3) {
+            0 => Fault::NoDate,
+            1 => Fault::Date {
+                ahead_seconds: wrong,
+            },
+            _ => Fault::Date {
+                ahead_seconds: -wrong,
+            },
         }
     }
 
@@ -91,7 +122,58 @@ impl Fault {
     }
 }
 
-/// Which requests fail, apart from chance: an outage first, then what is queued for the endpoint.
+/// Requests that fail again and again, with others between them that do not.
+#[derive(Debug)]
+pub(super) struct Recurring {
+    /// One in so many, at least 1.
+    pub(super) every: u32,
+    /// In these ways in turn.
+    pub(super) faults: Vec<Fault>,
+    /// Those to this endpoint; to any otherwise.
+    pub(super) endpoint: Option<Endpoint>,
+    /// Requests so far.
+    seen: u32,
+    /// Of those, how many failed.
+    failed: usize,
+}
+
+impl Recurring {
+    /// None where there is nothing to recur.
+    pub(super) fn new(
+        every: u32,
+        faults: Vec<Fault>,
+        endpoint: Option<Endpoint>,
+    ) -> Option<Recurring> {
+        (every > 0 && !faults.is_empty()).then_some(Recurring {
+            every,
+            faults,
+            endpoint,
+            seen: 0,
+            failed: 0,
+        })
+    }
+
+    /// The fault of this request, if it is its turn.
+    fn take(&mut self, endpoint: Endpoint) -> Option<Fault> {
+        let wanted = self.endpoint.is_none_or(|wanted| wanted == endpoint);
+        let fits = self.faults.iter().filter(|fault| fault.fits(endpoint));
+        let fits: Vec<Fault> = fits.copied().collect();
+        if !wanted || fits.is_empty() {
+            return None;
+        }
+        self.seen += 1;
+        if self.seen < self.every {
+            return None;
+        }
+        self.seen = 0;
+        let fault = fits[self.failed % fits.len()];
+        self.failed = self.failed.wrapping_add(1);
+        Some(fault)
+    }
+}
+
+/// Which requests fail, apart from chance: an outage first, then what is queued for the endpoint, then
+/// what recurs.
 #[derive(Debug, Default)]
 pub(super) struct FaultPlan {
     /// Of Reddit.
@@ -99,6 +181,7 @@ pub(super) struct FaultPlan {
     /// Of the archive.
     pub(super) archive_outage: Option<Fault>,
     queued: VecDeque<(Option<Endpoint>, Fault, u32)>,
+    pub(super) recurring: Option<Recurring>,
     /// Ids and subreddits that spoil every request which asks for them.
     poison: Vec<(String, Fault)>,
 }
@@ -154,7 +237,10 @@ impl FaultPlan {
         }
         let place = self.queued.iter().position(|(wanted, fault, _)| {
             wanted.is_none_or(|wanted| wanted == endpoint) && fault.fits(endpoint)
-        })?;
+        });
+        let Some(place) = place else {
+            return self.recurring.as_mut()?.take(endpoint);
+        };
         let (_, fault, left) = &mut self.queued[place];
         let fault = *fault;
         *left -= 1;
@@ -179,6 +265,29 @@ mod tests {
         assert_eq!(plan.take(Endpoint::Info), Some(Fault::Reset));
         assert_eq!(plan.take(Endpoint::Info), Some(Fault::CutBody));
         assert_eq!(plan.take(Endpoint::Info), None);
+    }
+
+    #[test]
+    fn every_third_request_of_those_meant_fails_in_turn_behind_what_is_queued() {
+        let ways = vec![Fault::NoDate, Fault::HalfTheRows, Fault::Nothing];
+        let mut plan = FaultPlan {
+            recurring: Recurring::new(3, ways.clone(), None),
+            ..FaultPlan::default()
+        };
+        plan.fail_next(1, Fault::Reset, None);
+        assert_eq!(plan.take(Endpoint::Listing), Some(Fault::Reset));
+        let listing: Vec<_> = (0..9).map(|_| plan.take(Endpoint::Listing)).collect();
+        let turns =
+            |all: &[Option<Fault>]| -> Vec<Fault> { all.iter().flatten().copied().collect() };
+        // Reddit has no rows to leave out.
+        assert_eq!(turns(&listing), [ways[0], ways[2], ways[0]]);
+        assert_eq!((listing[2], listing[3]), (Some(ways[0]), None));
+        plan.recurring = Recurring::new(1, ways.clone(), Some(Endpoint::ArchiveSearch));
+        assert_eq!(plan.take(Endpoint::Listing), None);
+        let archive: Vec<_> = (0..4).map(|_| plan.take(Endpoint::ArchiveSearch)).collect();
+        assert_eq!(turns(&archive), [ways[0], ways[1], ways[2], ways[0]]);
+        assert!(Recurring::new(0, ways, None).is_none());
+        assert!(Recurring::new(1, Vec::new(), None).is_none());
     }
 
     #[test]

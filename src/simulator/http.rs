@@ -26,7 +26,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use broken::Untouched;
+use broken::{Untouched, WrongDate};
 use line::{Line, LineListener};
 use rand::RngExt;
 use std::io;
@@ -74,13 +74,25 @@ pub(super) async fn serve(
     .await
 }
 
-/// Marks every answer as simulated, and dates it in world time.
+/// Marks every answer as simulated, and dates it in world time, unless its `Date` is to be wrong.
 async fn sign(State(control): State<Control>, mut response: Response) -> Response {
+    let now_ms = control.now_ms();
+    let now_ms = match response.extensions().get::<WrongDate>() {
+        None => Some(now_ms),
+        Some(WrongDate::Ahead(seconds)) => {
+            Some(now_ms.saturating_add(seconds.saturating_mul(1000)))
+        }
+        Some(WrongDate::Unreadable) => None,
+    };
     let headers = response.headers_mut();
     headers.insert("x-simulated", HeaderValue::from_static("true"));
-    let date = chrono::DateTime::from_timestamp_millis(control.now_ms())
-        .map(|now| now.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
-        .and_then(|date| HeaderValue::try_from(date).ok());
+    let date = match now_ms {
+        Some(now_ms) => chrono::DateTime::from_timestamp_millis(now_ms)
+            .map(|now| now.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+            .and_then(|date| HeaderValue::try_from(date).ok()),
+        // The server would add its own where there is none at all.
+        None => Some(HeaderValue::from_static("unknown")),
+    };
     if let Some(date) = date {
         headers.insert(header::DATE, date);
     }
@@ -111,7 +123,7 @@ async fn reddit(
             () = shared.stop.cancelled() => {}
         }
     }
-    let response = match fault.and_then(broken::instead) {
+    let response = match fault.and_then(|fault| broken::instead(fault, endpoint)) {
         Some(response) => response,
         None => {
             let response = respond(&control, endpoint, &uri, request, fault).await;
@@ -122,7 +134,7 @@ async fn reddit(
         }
     };
     let (response, fault) = match fault {
-        None if endpoint.is_archive() => poisoned_row(&control, response).await,
+        None if endpoint.is_archive() => poisoned_row(&control, endpoint, response).await,
         fault => (response, fault),
     };
     let reset = fault == Some(Fault::Reset);
@@ -144,7 +156,11 @@ async fn reddit(
 }
 
 /// An answer of the archive fails if a row in it is poisoned.
-async fn poisoned_row(control: &Control, response: Response) -> (Response, Option<Fault>) {
+async fn poisoned_row(
+    control: &Control,
+    endpoint: Endpoint,
+    response: Response,
+) -> (Response, Option<Fault>) {
     if control.shared.faults().plan.poisons_nothing() {
         return (response, None);
     }
@@ -152,7 +168,7 @@ async fn poisoned_row(control: &Control, response: Response) -> (Response, Optio
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&body);
     let fault = control.shared.faults().plan.poisoned_row(&text);
-    let instead = fault.and_then(broken::instead);
+    let instead = fault.and_then(|fault| broken::instead(fault, endpoint));
     let response = instead.unwrap_or_else(|| Response::from_parts(parts, Body::from(body)));
     (response, fault)
 }
@@ -177,6 +193,10 @@ fn choose_fault(control: &Control, endpoint: Endpoint, uri: &Uri) -> Option<Faul
             delay_ms: rng.random_range(1_000..8_000),
         });
     }
+    // Not drawn where it is off: the same seed is to give the same faults as before there was this one.
+    if oddities.wrong_dates > 0.0 && rng.random_bool(oddities.wrong_dates) {
+        return Some(Fault::random_date(rng));
+    }
     (endpoint != Endpoint::Token && rng.random_bool(oddities.missing_rate_headers))
         .then_some(Fault::NoRateHeaders)
 }
@@ -194,8 +214,7 @@ async fn respond(
         return answer::uri_too_long();
     }
     if endpoint.is_archive() {
-        let bare = fault == Some(Fault::NoRateHeaders);
-        return archive::answer(shared, endpoint, request.method(), uri, bare);
+        return archive::answer(shared, endpoint, request.method(), uri, fault);
     }
     if endpoint == Endpoint::Token {
         return token::grant(shared, request).await;

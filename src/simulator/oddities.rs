@@ -98,6 +98,8 @@ oddities! {
     slow: Chance = 0.005, 0.05;
     /// Good answers that lack the rate limit headers.
     missing_rate_headers: Chance = 0.02, 0.1;
+    /// Good answers whose `Date` is minutes to days ahead or behind, or cannot be read.
+    wrong_dates: Chance = 0.0, 0.1;
     /// Combined listings leave out a private or banned member instead of failing as a whole.
     lenient_multis: Switch = false, true;
 }

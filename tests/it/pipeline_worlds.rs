@@ -92,6 +92,8 @@ impl Plan {
             faults: chance(0.02),
             slow: 0.0,
             missing_rate_headers: chance(0.5),
+            // What is proven beside lying clocks is tried elsewhere.
+            wrong_dates: 0.0,
             lenient_multis: chance(1.0) > 0.0,
         };
         Plan {

@@ -10,6 +10,7 @@ mod corpus;
 mod faults;
 mod heartbeat;
 mod info;
+mod lies;
 mod lives;
 mod oddities;
 mod paging;

@@ -116,6 +116,15 @@ pub enum Command {
         /// Those to this endpoint; to any otherwise.
         endpoint: Option<Endpoint>,
     },
+    /// One request in so many fails until the next such command; with no faults that ends.
+    FailEvery {
+        /// In how many, at least 1.
+        every: u32,
+        /// In these ways in turn.
+        faults: Vec<Fault>,
+        /// Of those to this endpoint; of all otherwise.
+        endpoint: Option<Endpoint>,
+    },
     /// From now on this part of the requests fails, in many ways.
     FaultChance {
         /// From 0 to 1.

@@ -4,6 +4,7 @@ use super::answer;
 use crate::simulator::Shared;
 use crate::simulator::archive::{Allowance, ArchiveOptions};
 use crate::simulator::endpoint::Endpoint;
+use crate::simulator::fault::Fault;
 use crate::simulator::world::{Kept, Span};
 use crate::submission::{SubmissionId, SubredditName};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -18,13 +19,16 @@ const DEFAULT_LIMIT: usize = 25;
 const LEAST_MILLIS: i64 = 100_000_000_000;
 const OVERLOADED: &str = "Timeout. Maybe slow down a bit";
 
-/// Quota, validation, answer. `bare` leaves the rate limit headers out.
+/// Of a row that claims to come from the future: 2030-01-01.
+const FUTURE: i64 = 1_893_456_000;
+
+/// Quota, validation, answer, and what a fault makes of it.
 pub(super) fn answer(
     shared: &Shared,
     endpoint: Endpoint,
     method: &Method,
     uri: &Uri,
-    bare: bool,
+    fault: Option<Fault>,
 ) -> Response {
     let allowance = shared.archive().pass(shared.clock.service_ms());
     let mut response = if !allowance.passes {
@@ -39,12 +43,12 @@ pub(super) fn answer(
             search(shared, query)
         };
         match answered {
-            Ok(Some(rows)) => found(&rows),
+            Ok(Some(rows)) => found(&rows, fault),
             Ok(None) => refused(StatusCode::UNPROCESSABLE_ENTITY, OVERLOADED),
             Err(wrong) => refused(StatusCode::BAD_REQUEST, &wrong),
         }
     };
-    if !bare {
+    if fault != Some(Fault::NoRateHeaders) {
         add_rate_headers(&mut response, allowance);
     }
     response
@@ -54,16 +58,29 @@ fn refused(status: StatusCode, error: &str) -> Response {
     answer::json(status, &json!({"data": null, "error": error}))
 }
 
-fn found(rows: &[Kept]) -> Response {
+fn found(rows: &[Kept], fault: Option<Fault>) -> Response {
+    let shown = match fault {
+        Some(Fault::ErrorInside | Fault::HalfTheRows) => &rows[..rows.len() / 2],
+        _ => rows,
+    };
     let mut body = b"{\"data\":[".to_vec();
-    for (index, row) in rows.iter().enumerate() {
+    if fault == Some(Fault::FromTheFuture) {
+        let row = json!({"id": "zzzfuture", "created_utc": FUTURE, "retrieved_on": FUTURE});
+        body.extend_from_slice(row.to_string().as_bytes());
+        body.extend((!shown.is_empty()).then_some(b','));
+    }
+    for (index, row) in shown.iter().enumerate() {
         if index > 0 {
             body.push(b',');
         }
         row.write(&mut body);
     }
-    body.extend_from_slice(b"]}");
-    answer::json_bytes(body, rows.len())
+    body.push(b']');
+    if fault == Some(Fault::ErrorInside) {
+        body.extend_from_slice(format!(r#","error":"{OVERLOADED}""#).as_bytes());
+    }
+    body.push(b'}');
+    answer::json_bytes(body, shown.len())
 }
 
 fn add_rate_headers(response: &mut Response, allowance: Allowance) {

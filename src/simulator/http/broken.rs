@@ -1,6 +1,7 @@
 //! What a fault looks like on the wire.
 
 use super::answer;
+use crate::simulator::endpoint::Endpoint;
 use crate::simulator::fault::Fault;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -12,8 +13,16 @@ use std::io;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Untouched;
 
+/// What the `Date` of an answer tells that is wrong.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum WrongDate {
+    /// So many seconds ahead of the time; below 0 behind it.
+    Ahead(i64),
+    Unreadable,
+}
+
 /// The answer that a fault gives in place of the good one, where it does.
-pub(super) fn instead(fault: Fault) -> Option<Response> {
+pub(super) fn instead(fault: Fault, endpoint: Endpoint) -> Option<Response> {
     let status = |status| StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     Some(match fault {
         Fault::TooManyRequests { retry_after } => answer::too_many_requests(retry_after),
@@ -23,6 +32,9 @@ pub(super) fn instead(fault: Fault) -> Option<Response> {
         Fault::BrokenJson => answer::json_bytes(b"{".to_vec(), 0),
         Fault::Blocked => answer::page(StatusCode::FORBIDDEN, "whoa there, pardner!"),
         Fault::Reset => answer::empty(StatusCode::OK),
+        Fault::Nothing if endpoint.is_archive() => {
+            answer::json_bytes(br#"{"data":[]}"#.to_vec(), 0)
+        }
         Fault::Nothing => answer::json_bytes(
             br#"{"kind":"Listing","data":{"after":null,"children":[]}}"#.to_vec(),
             0,
@@ -31,12 +43,25 @@ pub(super) fn instead(fault: Fault) -> Option<Response> {
         | Fault::WrongLength
         | Fault::LostToken
         | Fault::Slow { .. }
-        | Fault::NoRateHeaders => return None,
+        | Fault::NoRateHeaders
+        | Fault::Date { .. }
+        | Fault::NoDate
+        | Fault::ErrorInside
+        | Fault::HalfTheRows
+        | Fault::FromTheFuture => return None,
     })
 }
 
 /// The good answer, as a fault lets it arrive.
-pub(super) async fn spoil(response: Response, fault: Fault) -> Response {
+pub(super) async fn spoil(mut response: Response, fault: Fault) -> Response {
+    let wrong_date = match fault {
+        Fault::Date { ahead_seconds } => Some(WrongDate::Ahead(ahead_seconds)),
+        Fault::NoDate => Some(WrongDate::Unreadable),
+        _ => None,
+    };
+    if let Some(wrong_date) = wrong_date {
+        response.extensions_mut().insert(wrong_date);
+    }
     if !matches!(fault, Fault::CutBody | Fault::WrongLength) {
         return response;
     }

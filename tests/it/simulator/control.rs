@@ -40,6 +40,11 @@ async fn every_command_can_be_given_over_http() {
         json!({"command": "fault_chance", "chance": 0.0}),
         json!({"command": "outage", "fault": "reset"}),
         json!({"command": "outage", "fault": null}),
+        json!({"command": "outage", "fault": {"date": {"ahead_seconds": -300}}}),
+        json!({"command": "outage", "fault": null}),
+        json!({"command": "fail_every", "every": 3, "endpoint": "archive_search",
+            "faults": ["error_inside", "half_the_rows", "from_the_future", "no_date"]}),
+        json!({"command": "fail_every", "every": 1, "faults": []}),
         json!({"command": "advance", "seconds": 36_000.5}),
         json!({"command": "fail_next", "count": 1, "endpoint": "listing",
             "fault": {"too_many_requests": {"retry_after": 2}}}),
@@ -90,6 +95,24 @@ async fn wrong_commands_are_refused_with_a_reason() {
         (
             json!({"command": "fail_next", "count": 1, "fault": {"error_page": {"status": 7}}}),
             "7",
+        ),
+        (
+            json!({"command": "fail_every", "every": 0, "faults": ["no_date"]}),
+            "at least 1",
+        ),
+        (
+            json!({"command": "fail_every", "every": 1, "faults": ["no_date", "error_inside"],
+                "endpoint": "listing"}),
+            "listing",
+        ),
+        (
+            json!({"command": "outage", "fault": "half_the_rows"}),
+            "listing",
+        ),
+        (
+            json!({"command": "fail_next", "count": 1,
+                "fault": {"date": {"ahead_seconds": i64::MIN}}}),
+            "century",
         ),
     ] {
         let (status, reply) = command(&reddit, given.clone()).await;

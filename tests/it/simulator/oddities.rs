@@ -301,6 +301,21 @@ async fn good_answers_may_lack_rate_headers_by_chance() {
 }
 
 #[tokio::test]
+async fn good_answers_may_have_a_wrong_date_by_chance() {
+    for (list, all) in [("none", true), ("wrong_dates=0.5", false)] {
+        let reddit = Reddit::start(busy(1, oddities(list))).await;
+        let mut right = 0;
+        for _ in 0..40 {
+            let answer = reddit.response("/r/all/new?limit=1").await;
+            assert_eq!(answer.status(), 200);
+            right += usize::from(answer.headers()["date"] == "Wed, 03 Jun 2026 15:11:07 GMT");
+        }
+        assert!(right > 0);
+        assert_eq!(right == 40, all, "{list}");
+    }
+}
+
+#[tokio::test]
 async fn every_kind_of_submission_is_made() {
     let reddit = Reddit::start(busy(9, Oddities::realistic())).await;
     let truth = reddit.simulator.control().truth();
