@@ -1,7 +1,8 @@
 //! The course of one run: load, strike, recovery, end.
 
 use crate::cells::{Cell, Engines, Strike};
-use crate::judge::{Judged, compare, judge};
+use crate::judge::{Judged, LEAST_WAITING, compare, gaps, holds, judge};
+use crate::proxy::Hearing;
 use crate::site::{POISON, Site};
 use crate::strikes::disk;
 use crate::strikes::evidence::Eve;
@@ -103,7 +104,7 @@ async fn course(site: &mut Site) -> Judged {
         site.database.number(fetched).await >= Some(fetched_before)
     })
     .await;
-    let eve = Eve::of(site).await;
+    let eve = eve(site).await;
     let strike = site.run.cell.strike;
     strike.strike(site, &eve).await;
     let normal_after = normal(site, &eve).await;
@@ -117,6 +118,32 @@ async fn course(site: &mut Site) -> Judged {
     judged
 }
 
+/// How things are while enough fetches wait. Where a slow machine fetches as fast as it discovers, or was not
+/// looked at in time, requests for submissions are held back until enough do.
+async fn eve(site: &Site) -> Eve {
+    let eve = Eve::of(site).await;
+    if eve.waiting >= LEAST_WAITING {
+        return eve;
+    }
+    let members = site.members.iter();
+    let held: Vec<Hearing> = members
+        .map(|it| it.reddit.listen_for("/api/info"))
+        .collect();
+    let busiest = &site.reddit.subreddits[0];
+    for _ in 0..2 * LEAST_WAITING {
+        site.reddit.publish(busiest, None).await;
+    }
+    let mut eve = Eve::of(site).await;
+    let deadline = Instant::now() + PATIENCE;
+    while eve.waiting < LEAST_WAITING {
+        assert!(Instant::now() < deadline, "nothing waits to be fetched");
+        sleep(LOOK).await;
+        eve = Eve::of(site).await;
+    }
+    drop(held);
+    eve
+}
+
 /// How long after the end of the fault everything flows again: every process is ready, what had been
 /// discovered is fetched, and so is all that appeared during the fault and, in every subreddit, in the
 /// first moment after it. None where that is not so within two minutes.
@@ -125,13 +152,13 @@ async fn normal(site: &mut Site, eve: &Eve) -> Option<Duration> {
     for subreddit in &site.reddit.subreddits {
         site.reddit.publish(subreddit, None).await;
     }
-    let appeared = site.reddit.truth().await.into_iter();
-    let appeared = appeared.filter(|truth| truth.created_utc >= eve.now && truth.id != POISON);
-    let mut wanted: HashSet<String> = appeared.map(|truth| truth.id).collect();
+    let mut wanted = site.reddit.truth().await;
+    wanted.retain(|truth| truth.created_utc >= eve.now && truth.id != POISON);
     let mut left: Option<HashSet<String>> = None;
     let mut normal = false;
     while !normal && over.elapsed() < PATIENCE {
-        let unfetched = "SELECT id FROM submissions WHERE status = 'discovered'";
+        // What an archive brings in is not to be fetched.
+        let unfetched = "SELECT id FROM fetches";
         let fetched = "SELECT id FROM submissions WHERE status <> 'discovered'";
         if let Some(unfetched) = site.database.texts(unfetched).await {
             let left = left.get_or_insert_with(|| {
@@ -142,7 +169,12 @@ async fn normal(site: &mut Site, eve: &Eve) -> Option<Duration> {
             if left.is_empty()
                 && let Some(fetched) = site.database.texts(fetched).await
             {
-                wanted.retain(|id| !fetched.contains(id));
+                let fetched: HashSet<String> = fetched.into_iter().collect();
+                wanted.retain(|truth| !fetched.contains(&truth.id));
+                if site.run.cell.strike.is_out_of_reach() {
+                    let gaps = gaps(site).await.unwrap_or_default();
+                    wanted.retain(|truth| !gaps.iter().any(|gap| holds(gap, truth)));
+                }
                 normal = wanted.is_empty() && site.is_ready().await;
             }
         }

@@ -1,7 +1,8 @@
 //! What is measured at the end of a run, and what must hold.
 
 use crate::cells::Strike;
-use crate::site::{POISON, Site};
+use crate::site::{FIRST_WINDOW_SECONDS, POISON, Site};
+use freshet::simulator::Truth;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 /// As many requests as the simulated Reddit remembers.
 const REMEMBERED: u64 = 10_000;
 /// Fetches that wait when a fault strikes.
-const LEAST_WAITING: i64 = 50;
+pub const LEAST_WAITING: i64 = 50;
 
 /// What one run showed.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,6 +38,8 @@ pub struct Judged {
     pub normal_after: Option<Duration>,
     /// How soon that was to be.
     pub normal_within: Duration,
+    /// Whether the fault was to keep some from every listing.
+    pub out_of_reach: bool,
 }
 
 impl Judged {
@@ -67,6 +70,9 @@ impl Judged {
         if shown < 1000 || waiting < LEAST_WAITING {
             broken.push(format!("only {shown} shown and {waiting} waiting: no load"));
         }
+        if self.out_of_reach && self.compared.in_gaps == 0 {
+            broken.push("no gap for what no listing showed".to_owned());
+        }
         if self.compared.wrong_rows > 0 {
             broken.push(format!("{} wrong rows", self.compared.wrong_rows));
         }
@@ -93,8 +99,9 @@ pub struct Compared {
     pub in_gaps: usize,
     /// Of those listed in a time that is said to be complete, not in the database.
     pub unproven: Vec<String>,
-    /// Gaps that are not repaired. None is legitimate in any cell: no fault lasts so long that a
-    /// listing, which holds 1,000, does not reach back to its beginning.
+    /// Gaps that are not repaired. None is legitimate where no fault lasts so long that a listing, which
+    /// holds 1,000, does not reach back to its beginning; where more appears than that, those that hold
+    /// something that is not stored are.
     pub open: Vec<String>,
     /// Subreddits whose proof has not come as far as it should.
     pub behind: Vec<String>,
@@ -117,14 +124,12 @@ impl Compared {
 pub async fn compare(site: &Site, before: i64) -> Option<Compared> {
     let database = &site.database;
     // Before the submissions: what is proven is stored already.
-    let proven: Spans = database.rows(PROVEN).await?;
+    let proven = proven(site).await?;
     let stored = database.texts("SELECT id FROM submissions").await?;
     let fetches = "SELECT id, coalesce(reason, 'no reason') FROM fetches";
     let fetches: Vec<(String, String)> = database.rows(fetches).await?;
     let fetches: HashMap<String, String> = fetches.into_iter().collect();
-    let begins = "SELECT subreddit, min(window_start) FROM poll_windows GROUP BY subreddit";
-    let begins: Vec<(String, i64)> = database.rows(begins).await?;
-    let begins: HashMap<String, i64> = begins.into_iter().collect();
+    let begins = begins(site).await?;
     let untils = "SELECT name, coalesce(covered_until, 0) FROM subreddits";
     let untils: Vec<(String, i64)> = database.rows(untils).await?;
     let gaps = gaps(site).await?;
@@ -135,21 +140,19 @@ pub async fn compare(site: &Site, before: i64) -> Option<Compared> {
         Strike::KillingJob | Strike::PanickingJob | Strike::PoisonedId
     );
     let stored: HashSet<String> = stored.into_iter().collect();
-    let seconds = |(name, start, end): &(String, i64, i64)| format!("r/{name} {start} to {end}");
+    let seconds = |(name, start, end): &Span| format!("r/{name} {start} to {end}");
     let behind = untils.iter().filter(|(_, until)| *until < before);
     let mut compared = Compared {
-        open: gaps.iter().map(seconds).collect(),
         behind: behind
             .map(|(name, until)| format!("r/{name} until {until} of {before}"))
             .collect(),
         ..Compared::default()
     };
     let mut existing = HashSet::new();
+    let mut lacking = vec![false; gaps.len()];
     for truth in &truth {
         existing.insert(truth.id.as_str());
-        let holds = |(name, start, end): &(String, i64, i64)| {
-            *name == truth.subreddit && (*start..*end).contains(&truth.created_utc)
-        };
+        let holds = |span: &Span| holds(span, truth);
         let line = format!("{} of r/{}", truth.id, truth.subreddit);
         let is_stored = stored.contains(&truth.id);
         if !is_stored && proven.iter().any(holds) {
@@ -169,24 +172,60 @@ pub async fn compare(site: &Site, before: i64) -> Option<Compared> {
         if is_stored {
             continue;
         }
-        if gaps.iter().any(holds) {
-            compared.in_gaps += 1;
-        } else {
-            compared.lost.push(line);
+        let place = gaps.iter().position(holds);
+        match place {
+            Some(place) => {
+                lacking[place] = true;
+                compared.in_gaps += 1;
+            }
+            None => compared.lost.push(line),
         }
     }
+    let in_order = |place: usize| site.run.cell.strike.is_out_of_reach() && lacking[place];
+    let open = gaps
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| !in_order(*place));
+    compared.open = open.map(|(_, gap)| seconds(gap)).collect();
     let made_up = stored.iter().filter(|id| !existing.contains(id.as_str()));
     compared.wrong_rows += made_up.count();
     Some(compared)
 }
 
 /// Name, start and end of each.
-type Spans = Vec<(String, i64, i64)>;
+pub type Span = (String, i64, i64);
 
-const PROVEN: &str = "SELECT subreddit, covered_start, covered_end FROM coverage";
+pub fn holds((name, start, end): &Span, truth: &Truth) -> bool {
+    *name == truth.subreddit && (*start..*end).contains(&truth.created_utc)
+}
 
-/// Name, start and end of each.
-async fn gaps(site: &Site) -> Option<Spans> {
+/// Where the first window of each subreddit begins. A window that lies further back than the first ones may
+/// is one that a wrong `Date` shifted, and promises nothing of the time between.
+async fn begins(site: &Site) -> Option<HashMap<String, i64>> {
+    let windows = "SELECT subreddit, window_start FROM poll_windows";
+    let windows: Vec<(String, i64)> = site.database.rows(windows).await?;
+    let shifted = match site.run.cell.strike {
+        Strike::LyingClock => site.began - FIRST_WINDOW_SECONDS - 1,
+        _ => i64::MIN,
+    };
+    let mut begins = HashMap::new();
+    for (name, start) in windows {
+        if start > shifted {
+            let begin = begins.entry(name).or_insert(start);
+            *begin = start.min(*begin);
+        }
+    }
+    Some(begins)
+}
+
+/// What is said to be complete.
+pub async fn proven(site: &Site) -> Option<Vec<Span>> {
+    let proven = "SELECT subreddit, covered_start, covered_end FROM coverage";
+    site.database.rows(proven).await
+}
+
+/// Those that are not repaired.
+pub async fn gaps(site: &Site) -> Option<Vec<Span>> {
     let gaps = "SELECT subreddit, gap_start, gap_end FROM gaps WHERE state <> 'repaired'";
     site.database.rows(gaps).await
 }
@@ -225,6 +264,7 @@ pub async fn judge(site: &Site, before: i64) -> Judged {
         fetched_again: fetches.values().filter(|times| **times > 1).count(),
         normal_after: None,
         normal_within: site.run.length.normal_within(),
+        out_of_reach: site.run.cell.strike.is_out_of_reach(),
     }
 }
 
@@ -233,14 +273,17 @@ pub async fn judge(site: &Site, before: i64) -> Judged {
 async fn unrecorded(site: &Site) -> Vec<String> {
     let database = &site.database;
     // First: what is proven meanwhile is no hole.
-    let begins = "SELECT w.subreddit, min(w.window_start), max(coalesce(s.covered_until, 0))
-        FROM poll_windows AS w JOIN subreddits AS s ON s.name = w.subreddit GROUP BY w.subreddit";
-    let begins: Vec<(String, i64, i64)> = database.rows(begins).await.unwrap();
-    let mut known: Spans = database.rows(PROVEN).await.unwrap();
+    let untils = "SELECT name, coalesce(covered_until, 0) FROM subreddits";
+    let untils: Vec<(String, i64)> = database.rows(untils).await.unwrap();
+    let begins = begins(site).await.unwrap();
+    let mut known = proven(site).await.unwrap();
     known.extend(gaps(site).await.unwrap());
     known.sort_unstable_by_key(|(_, start, _)| *start);
     let mut holes = Vec::new();
-    for (name, begin, until) in begins {
+    for (name, until) in untils {
+        let Some(&begin) = begins.get(&name) else {
+            continue;
+        };
         let mut at = begin;
         for (_, start, end) in known.iter().filter(|(of, ..)| *of == name) {
             if *start > at {

@@ -16,7 +16,7 @@
 //! | `cells` | the table of cells: what strikes, on which engines |
 //! | `course` | the course of one run: load, strike, recovery, end |
 //! | `strikes` | how each fault is brought about and taken back |
-//! | `site`, `member`, `proxy`, `reddit`, `database` | what a run stands on |
+//! | `site`, `member`, `sink`, `proxy`, `reddit`, `database` | what a run stands on |
 //! | `judge` | what is measured, and what must hold |
 //! | `matrix`, `table` | many runs, and what is printed of them |
 //! | `panicking` | a worker whose handler panics for one submission |
@@ -35,6 +35,7 @@ mod member;
 mod panicking;
 mod proxy;
 mod reddit;
+mod sink;
 mod site;
 mod strikes;
 mod table;

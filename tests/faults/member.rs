@@ -2,8 +2,11 @@
 
 use crate::course::until;
 use crate::proxy::Proxy;
+use crate::sink::Sink;
 use crate::support::binary::{Home, Process};
+use crate::support::exposition::Exposition;
 use std::fmt::Write as _;
+use std::fs::OpenOptions;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -29,6 +32,9 @@ pub struct Member {
     environment: Vec<(String, String)>,
     /// None where it serves no HTTP.
     serves: bool,
+    /// Where, if that is to be known without its log; and what reads that.
+    port: Option<u16>,
+    sink: Option<Sink>,
     process: Option<Process>,
     /// What ended processes said.
     said: String,
@@ -52,12 +58,70 @@ impl Member {
             command,
             environment,
             serves,
+            port: None,
+            sink: None,
             process: None,
             said: String::new(),
         }
     }
 
+    /// Its log can be taken away from it, and it serves at a port that is known without it. It logs so
+    /// much that some of it is soon lost.
+    pub fn with_sink(mut self, port: u16) -> Member {
+        let listen = format!("--http-listen=127.0.0.1:{port}");
+        let place = self.command.iter().position(|it| it == "--http-listen");
+        let place = place.unwrap();
+        self.command
+            .splice(place..place + 2, [listen, "--log=debug".to_owned()]);
+        self.port = Some(port);
+        self
+    }
+
     pub fn start(&mut self) {
+        let mut command = self.next_start();
+        if self.port.is_none() {
+            self.process = Some(Process::start(&mut command));
+            return;
+        }
+        let (sink, writer, says) = Sink::new();
+        let child = command.stderr(writer).spawn().unwrap();
+        self.sink = Some(sink);
+        self.process = Some(Process::of(child, says));
+    }
+
+    /// What it says is to go to a disk that is full.
+    pub fn start_with_full_log(&mut self) {
+        let mut command = self.next_start();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let child = command.stderr(full).spawn().unwrap();
+        self.sink = None;
+        self.process = Some(Process::of(child, tokio::io::empty()));
+    }
+
+    /// Nobody reads what it says any more.
+    pub fn stop_reading(&self) {
+        self.sink.as_ref().unwrap().stand(self.pid());
+    }
+
+    /// Nobody could.
+    pub fn let_reader_go(&self) {
+        self.sink.as_ref().unwrap().go();
+    }
+
+    /// The sum of a metric's series; none where it does not answer.
+    pub async fn counted(&self, metric: &str) -> Option<f64> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.port.unwrap());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.get(url).timeout(Duration::from_secs(10));
+        let text = request.send().await.ok()?.text().await.ok()?;
+        Some(Exposition::parse(&text).total(metric))
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.process().has_ended()
+    }
+
+    fn next_start(&mut self) -> tokio::process::Command {
         self.forget();
         let mut command = tokio::process::Command::new(&self.command[0]);
         command
@@ -73,7 +137,7 @@ impl Member {
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
             .kill_on_drop(true);
-        self.process = Some(Process::start(&mut command));
+        command
     }
 
     fn forget(&mut self) {

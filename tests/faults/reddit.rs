@@ -1,7 +1,9 @@
 //! The simulated Reddit as a process of its own, and the commands to it.
 
 use crate::support::binary::{Home, Process};
-use freshet::simulator::{Command, Endpoint, Publication, RequestRecord, RequestStats, Truth};
+use freshet::simulator::{
+    Command, Endpoint, Fault, Publication, RequestRecord, RequestStats, Truth,
+};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -107,6 +109,16 @@ impl Reddit {
         let requests: Vec<RequestRecord> =
             serde_json::from_str(&self.get("requests").await).unwrap();
         requests.iter().filter(|it| it.fault.is_some()).count()
+    }
+
+    /// The lies in the archive's answers to searches.
+    pub async fn told(&self) -> Vec<Fault> {
+        let requests: Vec<RequestRecord> =
+            serde_json::from_str(&self.get("requests").await).unwrap();
+        let searches = requests
+            .into_iter()
+            .filter(|it| it.endpoint == Endpoint::ArchiveSearch);
+        searches.filter_map(|it| it.fault).collect()
     }
 
     /// How often each submission was asked for and given out.

@@ -9,7 +9,7 @@ use crate::proxy::{Hearing, Proxy};
 use crate::reddit::Reddit;
 use crate::strikes::{clock, disk};
 use crate::support::postgres::PostgresServer;
-use crate::support::redis::RedisServer;
+use crate::support::redis::{RedisServer, free_port};
 use std::path::Path;
 use tempfile::TempDir;
 use tokio::task::block_in_place;
@@ -24,6 +24,7 @@ pub const REQUESTS_PER_MINUTE: u32 = 230;
 const REQUESTS_PER_MINUTE_ALONE: u32 = 600;
 /// How far back the first windows reach: no listing is longer than its cap in this time.
 pub const FIRST_WINDOW: &str = "10m";
+pub const FIRST_WINDOW_SECONDS: i64 = 600;
 
 /// The submission that is the fault, where a job is.
 pub const POISON: &str = "poison";
@@ -36,6 +37,8 @@ pub struct Site {
     /// Those of the engines; none where they are files.
     pub servers: Option<Servers>,
     pub folder: TempDir,
+    /// When freshet was first started, by Reddit's time, seconds.
+    pub began: i64,
 }
 
 pub struct Servers {
@@ -102,6 +105,7 @@ impl Site {
             Strike::ClockStepped(_) => clock::environment(folder.path()),
             _ => Vec::new(),
         };
+        let began = reddit.now_ms().await / 1000;
         let mut members = Vec::new();
         for role in roles {
             let proxy = Proxy::start(reddit.address());
@@ -127,14 +131,12 @@ impl Site {
                 command.push(run.requests_per_minute().to_string());
                 command
             };
-            members.push(Member::new(
-                role,
-                proxy,
-                ways,
-                command,
-                environment.clone(),
-                !panics,
-            ));
+            let environment = environment.clone();
+            let mut member = Member::new(role, proxy, ways, command, environment, !panics);
+            if run.cell.strike == Strike::LogSinkGone {
+                member = member.with_sink(free_port());
+            }
+            members.push(member);
         }
         for member in &mut members {
             member.start();
@@ -154,6 +156,7 @@ impl Site {
             members,
             servers,
             folder,
+            began,
         }
     }
 
@@ -169,6 +172,14 @@ impl Site {
             let _ = std::fs::write(file, member.log());
         }
         eprintln!("The logs are in {}", folder.display());
+    }
+
+    /// As seen past the ways of the processes.
+    pub fn queue_url(&self) -> String {
+        match &self.servers {
+            Some(servers) => servers.redis.url(),
+            None => self.database.url().replace("store.db", "queue.db"),
+        }
     }
 
     pub fn servers(&mut self) -> &mut Servers {
@@ -228,13 +239,15 @@ fn command(
     if role != "all" {
         command.extend(["--role".to_owned(), role.to_owned()]);
     }
-    let options: [(&str, &str); 11] = [
+    let options: [(&str, &str); 13] = [
         ("--log-format", "json"),
         ("--database-url", database),
         ("--queue-url", queue),
         ("--http-listen", "127.0.0.1:0"),
         ("--reddit-api-url", reddit),
         ("--reddit-auth-url", reddit),
+        ("--arctic-shift-url", reddit),
+        ("--arctic-shift-requests-per-minute", "600"),
         ("--reddit-client-id", "faults"),
         ("--reddit-client-secret", "secret"),
         ("--discover-interval", "3s"),

@@ -6,6 +6,8 @@ pub mod disk;
 pub mod evidence;
 mod failover;
 mod jobs;
+mod lies;
+mod log;
 mod processes;
 
 use crate::cells::Strike;
@@ -70,6 +72,9 @@ impl Strike {
             Strike::KillingJob => jobs::killing(site).await,
             Strike::PanickingJob => jobs::panicking(site).await,
             Strike::PoisonedId => jobs::poisoned(site).await,
+            Strike::LogSinkGone => log::gone(site).await,
+            Strike::LyingClock => lies::clock(site, eve).await,
+            Strike::LyingArchive => lies::archive(site, eve).await,
             Strike::ClockStepped(seconds) => clock::step(site.folder.path(), seconds),
             Strike::DiskFull => disk::full(site, eve).await,
             Strike::RedisKilled => {

@@ -123,11 +123,17 @@ pub struct Process {
 impl Process {
     pub fn start(command: &mut Command) -> Process {
         let mut child = command.spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        Process::of(child, stderr)
+    }
+
+    /// One whose standard error arrives here by another way.
+    pub fn of(mut child: Child, says: impl AsyncRead + Unpin + Send + 'static) -> Process {
         let (tell, told) = watch::channel(());
         let (stdout, stderr) = (Bytes::default(), Bytes::default());
         let readers = vec![
             read(child.stdout.take().unwrap(), &stdout, tell.clone()),
-            read(child.stderr.take().unwrap(), &stderr, tell),
+            read(says, &stderr, tell),
         ];
         Process {
             pid: child.id().unwrap(),
