@@ -37,6 +37,9 @@ struct Arguments {
     /// Put the table into the README; only of the whole matrix
     #[arg(long)]
     write: bool,
+    /// Run only what the table in the README lacks, and add those lines to it
+    #[arg(long, conflicts_with_all = ["write", "short"])]
+    add: bool,
 }
 
 pub fn main(given: &[String]) {
@@ -66,7 +69,8 @@ pub fn main(given: &[String]) {
                 length,
                 seed,
             };
-            if !run(0).name().contains(&arguments.only) {
+            let is_there = arguments.add && table::has(cell, *engines);
+            if is_there || !run(0).name().contains(&arguments.only) {
                 continue;
             }
             runs.extend(seeds.clone().map(|seed| (lines.len(), run(seed))));
@@ -99,11 +103,14 @@ pub fn main(given: &[String]) {
         }
     });
     let lines = lines.into_inner().unwrap();
-    let table = table::table(&lines, length, seeds);
+    let table = table::table(&lines, length, seeds.clone());
     println!("{table}");
     eprintln!("{all} runs in {:.0} s", begun.elapsed().as_secs_f64());
     if arguments.write {
         table::write(&table);
+    }
+    if arguments.add && !lines.is_empty() {
+        table::add(&lines, length, seeds);
     }
     if !lines.iter().all(Line::holds) {
         std::process::exit(1);

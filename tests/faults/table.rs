@@ -1,12 +1,11 @@
 //! The table, as Markdown, and its place in the README.
 
-use crate::cells::{Cell, Engines};
+use crate::cells::{CELLS, Cell, Engines};
 use crate::course::Length;
 use crate::judge::Judged;
 use crate::matrix::Ended;
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::path::Path;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 const START: &str = "<!-- faults:start -->";
@@ -127,19 +126,28 @@ pub fn table(lines: &[Line], length: Length, seeds: Range<u64>) -> String {
             let _ = writeln!(text, "\n{} ({}): {why}", line.cell.name, line.engines);
         }
     }
+    let _ = write!(text, "\nMeasured {}.", measured(length, seeds));
+    text
+}
+
+/// On what, and how.
+fn measured(length: Length, seeds: Range<u64>) -> String {
     let length = match length {
         Length::Short => "short faults",
         Length::Long => "long faults",
     };
-    let _ = write!(
-        text,
-        "\nMeasured on {}, {}, with seeds {} to {} and {length}.",
+    let build = if cfg!(debug_assertions) {
+        " in a build that is not optimised"
+    } else {
+        ""
+    };
+    format!(
+        "on {}, {}, with seeds {} to {} and {length}{build}",
         chrono::Utc::now().format("%Y-%m-%d"),
         machine(),
         seeds.start,
         seeds.end - 1,
-    );
-    text
+    )
 }
 
 /// `2 cores, 24 GB of memory, Linux 6.1`
@@ -171,9 +179,56 @@ fn thousands(number: usize) -> String {
 
 /// Puts the table between its marks in the README.
 pub fn write(table: &str) {
-    let path = Path::new(README);
-    let readme = std::fs::read_to_string(path).unwrap();
+    let (before, _, after) = readme();
+    std::fs::write(README, format!("{before}{START}\n{table}\n{END}{after}")).unwrap();
+}
+
+/// What stands before the table in the README, the table, and what stands behind it.
+fn readme() -> (String, String, String) {
+    let readme = std::fs::read_to_string(README).unwrap();
     let (before, rest) = readme.split_once(START).expect("the README has the marks");
-    let (_, after) = rest.split_once(END).expect("the README has the marks");
-    std::fs::write(path, format!("{before}{START}\n{table}\n{END}{after}")).unwrap();
+    let (table, after) = rest.split_once(END).expect("the README has the marks");
+    (before.to_owned(), table.trim().to_owned(), after.to_owned())
+}
+
+/// How the line of a cell begins.
+fn begins(name: &str, engines: Engines) -> String {
+    format!("| {name} | {engines} |")
+}
+
+/// Whether the table in the README has this line.
+pub fn has(cell: &Cell, engines: Engines) -> bool {
+    let begins = begins(cell.name, engines);
+    readme().1.lines().any(|line| line.starts_with(&begins))
+}
+
+/// Puts these lines among those that the table in the README has, in the order of the cells, and says
+/// below it how they were measured.
+pub fn add(lines: &[Line], length: Length, seeds: Range<u64>) {
+    let (_, old, _) = readme();
+    let (rows, notes): (Vec<&str>, Vec<&str>) = old.lines().partition(|line| line.starts_with('|'));
+    let mut table: Vec<String> = rows.iter().take(2).map(ToString::to_string).collect();
+    for cell in CELLS {
+        for engines in cell.engines {
+            let begins = begins(cell.name, *engines);
+            let new = lines.iter().map(Line::row);
+            let known = rows.iter().map(ToString::to_string);
+            table.extend(new.chain(known).find(|row| row.starts_with(&begins)));
+        }
+    }
+    table.extend(notes.iter().map(ToString::to_string));
+    for line in lines {
+        for why in &line.broken {
+            let why = why.lines().next().unwrap_or_default();
+            table.push(format!("\n{} ({}): {why}", line.cell.name, line.engines));
+        }
+    }
+    let mut names: Vec<String> = lines
+        .iter()
+        .map(|line| format!("*{}*", line.cell.name))
+        .collect();
+    names.dedup();
+    let measured = measured(length, seeds);
+    table.push(format!("\nAdded {measured}: {}.", names.join(", ")));
+    write(&table.join("\n"));
 }
