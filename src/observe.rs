@@ -24,4 +24,4 @@ pub use status::{
     BackfillStatus, BackfillsStatus, Live, MOST_BACKFILLS, QueueStatus, RateBudget, Status,
     SubredditStatus, read as read_status,
 };
-pub use stderr::{flush_log, note, stderr};
+pub use stderr::{draw, flush_log, note, stderr};

@@ -2,6 +2,7 @@
 
 mod ending;
 mod screen;
+mod terminal;
 mod view;
 
 use super::Usage;

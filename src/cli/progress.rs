@@ -1,8 +1,11 @@
 //! How far a command has come: a bar on a terminal, a line a minute elsewhere.
 
 use super::report::span;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{IsTerminal, stderr};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use ratatui::crossterm::terminal::size;
+use std::fmt::Write;
+use std::io::{self, IsTerminal, stderr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const LINE_EVERY: Duration = Duration::from_secs(60);
@@ -37,7 +40,7 @@ pub(super) struct Reached<'a> {
 impl Progress {
     pub(super) fn new() -> Progress {
         let bar = stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
+            let bar = ProgressBar::with_draw_target(Some(STEPS), target());
             bar.set_style(style("{msg}"));
             bar
         });
@@ -129,4 +132,80 @@ impl Progress {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Redraws a second.
+const REDRAWS: u8 = 10;
+
+fn target() -> ProgressDrawTarget {
+    let terminal = Box::new(Terminal(Mutex::default()));
+    ProgressDrawTarget::term_like_with_hz(terminal, REDRAWS)
+}
+
+/// Standard error as a terminal that may be read by nobody: a bar must not hold up the work that it
+/// shows. Collects what is drawn, up to the next flush.
+#[derive(Debug)]
+struct Terminal(Mutex<String>);
+
+impl Terminal {
+    fn drawn(&self) -> MutexGuard<'_, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The cursor by so many places in a direction, as ECMA-48 names it.
+    fn step(&self, count: usize, direction: char) -> io::Result<()> {
+        if count > 0 {
+            let _ = write!(self.drawn(), "\u{1b}[{count}{direction}");
+        }
+        Ok(())
+    }
+}
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        size().map_or(80, |(columns, _)| columns)
+    }
+
+    fn height(&self) -> u16 {
+        size().map_or(24, |(_, rows)| rows)
+    }
+
+    fn move_cursor_up(&self, count: usize) -> io::Result<()> {
+        self.step(count, 'A')
+    }
+
+    fn move_cursor_down(&self, count: usize) -> io::Result<()> {
+        self.step(count, 'B')
+    }
+
+    fn move_cursor_right(&self, count: usize) -> io::Result<()> {
+        self.step(count, 'C')
+    }
+
+    fn move_cursor_left(&self, count: usize) -> io::Result<()> {
+        self.step(count, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        let _ = writeln!(self.drawn(), "{text}");
+        Ok(())
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.drawn().push_str(text);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.drawn().push_str("\r\u{1b}[2K");
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let drawn = std::mem::take(&mut *self.drawn());
+        if !drawn.is_empty() {
+            crate::observe::draw(drawn);
+        }
+        Ok(())
+    }
 }

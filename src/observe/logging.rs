@@ -3,7 +3,7 @@
 //! The message reads alone and the fields can be queried; times and units are in the fields' names.
 //! Never logged: credentials, tokens, URLs with passwords, and what people wrote.
 
-use super::stderr::{Shape, Stderr, stderr};
+use super::stderr::{Shape, render, stderr};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
@@ -85,6 +85,7 @@ pub fn start(format: LogFormat, filter: &str, into: Option<RecentLines>) -> anyh
     let builder = tracing_subscriber::fmt()
         .log_internal_errors(false)
         .with_env_filter(filter);
+    let view = into.clone();
     let started = match into {
         Some(lines) => builder
             .with_ansi(false)
@@ -106,11 +107,12 @@ pub fn start(format: LogFormat, filter: &str, into: Option<RecentLines>) -> anyh
     };
     started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))?;
     stderr().shape(if json { Shape::Json } else { Shape::Text });
-    std::panic::set_hook(Box::new(|panic| log_panic(stderr(), panic)));
+    std::panic::set_hook(Box::new(move |panic| log_panic(view.as_ref(), panic)));
     Ok(())
 }
 
-fn log_panic(stderr: &Stderr, panic: &PanicHookInfo<'_>) {
+/// Where lines are kept for a view, this one is, too: standard error would be drawn across it.
+fn log_panic(view: Option<&RecentLines>, panic: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace = match backtrace.status() {
         BacktraceStatus::Captured => backtrace.to_string(),
@@ -124,5 +126,11 @@ fn log_panic(stderr: &Stderr, panic: &PanicHookInfo<'_>) {
     if !backtrace.is_empty() {
         fields.push(("backtrace", backtrace));
     }
-    stderr.event("ERROR", "A thread panicked", &fields);
+    let message = "A thread panicked";
+    match view {
+        Some(mut lines) => {
+            let _ = lines.write_all(&render(Shape::Text, "ERROR", message, &fields));
+        }
+        None => stderr().event("ERROR", message, &fields),
+    }
 }

@@ -36,6 +36,20 @@ pub fn note(text: Arguments<'_>) {
     stderr.drain(FLUSH_LIMIT);
 }
 
+/// Writes what replaces itself soon, such as a bar, where what was written before could be: what nobody
+/// reads is dropped.
+pub fn draw(text: String) {
+    let stderr = stderr();
+    stderr.drain(FLUSH_LIMIT);
+    let idle = {
+        let state = stderr.lock();
+        !state.writing && state.lines.is_empty()
+    };
+    if idle {
+        stderr.push(text.into_bytes());
+    }
+}
+
 /// Lets the last lines out before the process ends, for a second at most.
 pub fn flush_log() {
     stderr().flush_for(FLUSH_LIMIT);
@@ -256,7 +270,12 @@ impl Lost {
     }
 }
 
-fn render(shape: Shape, level: &str, message: &str, fields: &[(&str, String)]) -> Vec<u8> {
+pub(super) fn render(
+    shape: Shape,
+    level: &str,
+    message: &str,
+    fields: &[(&str, String)],
+) -> Vec<u8> {
     let line = match shape {
         Shape::Json => {
             let mut object = serde_json::Map::new();

@@ -41,6 +41,7 @@ mod binary_secrets;
 mod binary_signals;
 mod binary_stop;
 mod binary_subreddits;
+mod binary_terminal;
 mod binary_view;
 mod budget_local;
 mod budget_shared;

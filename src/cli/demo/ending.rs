@@ -4,7 +4,7 @@ use crate::cli::report::counted;
 use crate::config::{DatabaseConfig, display_url};
 use crate::store::{Store, StoreError};
 use secrecy::ExposeSecret;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 /// Reading the numbers of a small database takes milliseconds.
@@ -29,7 +29,7 @@ pub(super) async fn describe(database: &DatabaseConfig, file: Option<&str>) {
     };
     let place = file.map_or_else(|| display_url(url), str::to_owned);
     if std::io::stderr().is_terminal() {
-        let _ = std::io::stderr().write_all(text(&stored, &place, file).as_bytes());
+        eprintln!("{}", text(&stored, &place, file).trim_end());
     } else {
         tracing::info!(
             database = place,

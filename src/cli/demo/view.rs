@@ -1,13 +1,13 @@
 //! The live view: reads what the pipeline does and draws it twice a second, until told to end.
 
-use super::screen::{Screen, draw};
+use super::screen::Screen;
+use super::terminal::View;
 use crate::app::Running;
 use crate::metrics::Metrics;
 use crate::observe::{RecentLines, read_status};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use prometheus::proto::MetricFamily;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::crossterm::terminal::is_raw_mode_enabled;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
@@ -28,11 +28,9 @@ pub(super) async fn show(
     lines: &RecentLines,
     database: Option<&str>,
 ) -> anyhow::Result<()> {
-    let mut terminal = ratatui::try_init().context("the terminal cannot be drawn on; --plain")?;
-    let _restore = Restore;
+    let view = View::start(Screen::new(running.listen, database))?;
     let mut keys = read_keys();
     let metrics = &running.health.metrics;
-    let mut screen = Screen::new(running.listen, database);
     let mut tick = tokio::time::interval(REDRAW);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -43,7 +41,7 @@ pub(super) async fn show(
                 let live = Some(&*running.health.live);
                 let status = read_status(store, Some(queue), live, now_ms).await.ok();
                 let requests = total(metrics, "freshet_api_requests_total");
-                screen.note(now_ms, status, requests);
+                view.screen().note(now_ms, status, requests);
             }
             key = keys.recv() => match key {
                 Some(Wish::Stop) if running.stop.is_cancelled() => return Err(Insisted.into()),
@@ -52,13 +50,13 @@ pub(super) async fn show(
                 None => bail!("the keyboard cannot be read; --plain"),
             }
         }
-        // A panic elsewhere has given the terminal back, and its message is what there is to see.
-        if !is_raw_mode_enabled().unwrap_or(false) {
-            bail!("the live view was interrupted");
+        let newest = lines.last(LOG_LINES);
+        {
+            let mut screen = view.screen();
+            screen.stopping = running.stop.is_cancelled();
+            screen.lines = newest;
         }
-        screen.stopping = running.stop.is_cancelled();
-        screen.lines = lines.last(LOG_LINES);
-        terminal.draw(|frame| draw(frame, &screen))?;
+        view.redraw()?;
     }
 }
 
@@ -66,14 +64,6 @@ pub(super) async fn show(
 #[derive(Debug, thiserror::Error)]
 #[error("stopped at once; what was cut off is gone with the demo")]
 pub(super) struct Insisted;
-
-struct Restore;
-
-impl Drop for Restore {
-    fn drop(&mut self) {
-        ratatui::restore();
-    }
-}
 
 enum Wish {
     Stop,
