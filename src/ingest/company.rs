@@ -3,10 +3,11 @@
 use super::judge::End;
 use super::record::Fetching;
 use super::{Ingest, LINGER, MOST_IDS};
-use crate::liveness::CALL;
+use crate::liveness::{CALL, HOWEVER_LONG};
 use crate::queue::Outcome;
 use crate::submission::SubmissionId;
 use std::collections::HashMap;
+use std::future::pending;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +88,7 @@ impl Gathering {
             concurrency,
             hangs_after,
         } = self;
+        let progress = ingest.progress.clone();
         let fetching = Fetching::new(ingest, draining, hangs_after, concurrency);
         // While all slots wait for the budget, seats gather: the tighter the budget, the fuller the
         // requests.
@@ -114,6 +116,9 @@ impl Gathering {
                 }
                 () = tokio::time::sleep_until(leave_at), if !ready && !gathered.is_empty() => {}
                 Some(_) = requests.join_next(), if !requests.is_empty() => {}
+                // Each request is watched by itself. That all of them last long, such as while Reddit
+                // answers slowly, is no standstill of the worker that waits for them.
+                () = progress.during(HOWEVER_LONG, pending::<()>()), if !requests.is_empty() => {}
             }
         }
         while requests.join_next().await.is_some() {}

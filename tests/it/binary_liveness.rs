@@ -1,46 +1,54 @@
 //! The program when it hangs, and when it only seems to.
 
 use super::support::binary::{Home, PATIENCE, Process};
+use super::support::pipeline::until;
 use super::support::postgres::fresh_database;
 use super::support::redis::RedisServer;
 use super::support::wire::{Wire, port};
 use super::support::world::World;
 use freshet::simulator::Fault;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// As short as can be set.
+/// Longer than any machine keeps a process from running: nothing here may be taken for a standstill.
+const FOREVER: [&str; 4] = [
+    "--liveness-unready-after",
+    "30m",
+    "--liveness-exit-after",
+    "60m",
+];
+/// Those of whoever is to be found out.
 const SHORT: [&str; 4] = [
     "--liveness-unready-after",
-    "2s",
+    "6s",
     "--liveness-exit-after",
-    "4s",
+    "12s",
 ];
-/// Longer than that.
-const LONG: Duration = Duration::from_secs(7);
+/// Longer than they are.
+const LONGER: Duration = Duration::from_secs(18);
+/// What a wait is seen to last without being a standstill.
+const WAIT: f64 = 5.0;
 
-/// Longer than a busy machine keeps a process from running.
-const PATIENT: [&str; 4] = [
-    "--liveness-unready-after",
-    "5s",
-    "--liveness-exit-after",
-    "10s",
-];
-/// Longer than that.
-const LONGER: Duration = Duration::from_secs(13);
-
-/// It does not think of itself that it hangs, for as long.
-async fn lives(process: &Process, meanwhile: &str) {
-    lives_for(process, meanwhile, LONG).await;
+fn now() -> f64 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64()
 }
 
-async fn lives_for(process: &Process, meanwhile: &str, long: Duration) {
-    let begun = Instant::now();
-    while begun.elapsed() < long {
+/// While this goes on, each part of the process still shows that it waits and does not stand still: one
+/// that stands still shows the time at which it stopped, for ever.
+async fn waits(process: &Process, meanwhile: &str) {
+    let since = now() + WAIT;
+    let what = format!("progress while {meanwhile}");
+    until(&what, PATIENCE, async || {
         let answer = process.get("/healthz").await;
         assert_eq!(answer, Some((200, "alive\n".to_owned())), "{meanwhile}");
-        sleep(Duration::from_millis(200)).await;
-    }
+        let metrics = process.metrics().await;
+        let family = metrics.0.get("freshet_last_progress_timestamp_seconds");
+        family.is_some_and(|family| {
+            family.samples.len() == 3 && family.samples.iter().all(|it| it.value > since)
+        })
+    })
+    .await;
 }
 
 async fn goes_on(process: &Process, world: &World, after: &str) {
@@ -57,7 +65,7 @@ async fn goes_on(process: &Process, world: &World, after: &str) {
 }
 
 #[tokio::test]
-async fn outages_of_the_servers_longer_than_the_limits_are_no_standstill() {
+async fn outages_of_the_servers_are_no_standstill() {
     let world = World::with(30).await;
     let home = world.home();
     let mut redis = RedisServer::start();
@@ -65,41 +73,44 @@ async fn outages_of_the_servers_longer_than_the_limits_are_no_standstill() {
     let wire = Wire::to(port(&database)).await;
     let (database, queue) = (wire.lead(&database), redis.url());
     let on = ["--database-url", &database, "--queue-url", &queue];
-    let process = home.start(&[&["run", "rust"], &on[..], &PATIENT].concat());
+    let process = home.start(&[&["run", "rust"], &on[..], &FOREVER].concat());
     goes_on(&process, &world, "the start").await;
     redis.kill();
-    lives_for(&process, "Redis is gone", LONGER).await;
+    waits(&process, "Redis is gone").await;
     redis.restart();
     goes_on(&process, &world, "that").await;
     redis.freeze();
-    lives_for(&process, "Redis is silent", LONGER).await;
+    waits(&process, "Redis is silent").await;
     redis.thaw();
     goes_on(&process, &world, "that").await;
     wire.cut();
-    lives_for(&process, "Postgres is gone", LONGER).await;
+    waits(&process, "Postgres is gone").await;
     wire.mend();
     goes_on(&process, &world, "that").await;
     wire.mute();
-    lives_for(&process, "Postgres is silent", LONGER).await;
+    waits(&process, "Postgres is silent").await;
     wire.mend();
     goes_on(&process, &world, "that").await;
-    lives_for(&process, "nothing is to do", LONGER).await;
+    waits(&process, "nothing is to do").await;
 }
 
 #[tokio::test]
 async fn outages_of_reddit_and_a_spent_budget_are_no_standstill() {
     let world = World::with(30).await;
     let home = world.home();
-    let process = home.start(&[&["run", "rust"], &SHORT[..]].concat());
+    let process = home.start(&[&["run", "rust"], &FOREVER[..]].concat());
     goes_on(&process, &world, "the start").await;
     for fault in [
         Fault::ErrorPage { status: 503 },
-        Fault::Slow { delay_ms: 9_000 },
+        // Longer than it is watched.
+        Fault::Slow { delay_ms: 20_000 },
         Fault::TooManyRequests { retry_after: 8 },
     ] {
         world.outage(fault);
         world.publish("rust", None);
-        lives(&process, &format!("{fault:?}")).await;
+        waits(&process, &format!("{fault:?}")).await;
+        let (code, body) = process.get("/api/v1/status").await.expect("an answer");
+        assert_eq!(code, 200, "{fault:?}: {body}");
         world.quick();
         goes_on(&process, &world, "that").await;
     }
@@ -107,9 +118,10 @@ async fn outages_of_reddit_and_a_spent_budget_are_no_standstill() {
     // One request in ten seconds.
     let home = world.home();
     let tight = ["--reddit-requests-per-minute", "6"];
-    let process = home.start(&[&["run", "rust"], &SHORT[..], &tight].concat());
-    lives(&process, "the budget is spent").await;
-    lives(&process, "the budget is spent again").await;
+    let process = home.start(&[&["run", "rust"], &FOREVER[..], &tight].concat());
+    process.address().await;
+    waits(&process, "the budget is spent").await;
+    waits(&process, "the budget is spent again").await;
 }
 
 #[tokio::test]
@@ -118,13 +130,60 @@ async fn a_process_that_was_stopped_for_longer_than_the_limits_goes_on() {
     let home = world.home();
     let process = home.start(&[&["run", "rust"], &SHORT[..]].concat());
     goes_on(&process, &world, "the start").await;
-    for _ in 0..2 {
-        process.signal("STOP");
-        sleep(LONG).await;
-        process.signal("CONT");
-        lives(&process, "it was woken").await;
-        goes_on(&process, &world, "that").await;
-    }
+    process.signal("STOP");
+    sleep(LONGER).await;
+    process.signal("CONT");
+    waits(&process, "it was woken").await;
+    goes_on(&process, &world, "that").await;
+}
+
+/// A file that keeps whoever opens it, for ever, as one does on a file system that hangs.
+fn make_hanging_file(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_process_whose_runtime_stands_still_is_ended_to_be_started_anew() {
+    let world = World::with(3).await;
+    let home = world.home();
+    let redis = RedisServer::start();
+    let url = redis.url().replace("redis://", "redis://app:first@");
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut operator = client.get_multiplexed_async_connection().await.unwrap();
+    let mut set_password = async |password: &str| {
+        let mut user = redis::cmd("ACL");
+        user.arg("SETUSER").arg("app").arg("on").arg("resetpass");
+        user.arg(format!(">{password}"))
+            .arg("~*")
+            .arg("&*")
+            .arg("+@all");
+        user.exec_async(&mut operator).await.unwrap();
+        let mut kill = redis::cmd("CLIENT");
+        kill.arg("KILL").arg("USER").arg("app");
+        let _: i64 = kill.query_async(&mut operator).await.unwrap();
+    };
+    set_password("first").await;
+    let secret = home.write("queue-url", &url);
+    let mut command =
+        home.command(&[&["run", "rust", "--shutdown-grace", "1s"], &SHORT[..]].concat());
+    command.env("FRESHET_QUEUE__URL_FILE", &secret);
+    let mut process = Process::start(&mut command);
+    goes_on(&process, &world, "the start").await;
+    // The password is another one, and to be read again; but the file keeps whoever reads it.
+    std::fs::remove_file(&secret).unwrap();
+    make_hanging_file(&secret);
+    set_password("second").await;
+    let ended = process.end(PATIENCE).await;
+    assert_eq!(ended.code(), Some(1), "{}", process.stderr());
+    let line = process.logged("The process ends, to be started anew").await;
+    assert_eq!(line["level"], "ERROR");
+    process.logged("Not ready: the ").await;
+    // Started anew, where the file can be read, it works.
+    std::fs::remove_file(&secret).unwrap();
+    std::fs::write(&secret, url.replace("first", "second")).unwrap();
+    let process = Process::start(&mut command);
+    goes_on(&process, &world, "that").await;
 }
 
 async fn until_later(process: &Process, than: f64) -> f64 {
