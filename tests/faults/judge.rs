@@ -12,6 +12,10 @@ const REMEMBERED: u64 = 10_000;
 /// Fetches that wait when a fault strikes.
 pub const LEAST_WAITING: i64 = 50;
 
+/// More than a listing holds is listed whole in every poll for as long as it lies within the overlap, a minute,
+/// and fetches have what that leaves of the budget.
+const FLOODED: Duration = Duration::from_secs(90);
+
 /// What one run showed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Judged {
@@ -263,7 +267,11 @@ pub async fn judge(site: &Site, before: i64) -> Judged {
         run_again: runs.len() - jobs.len(),
         fetched_again: fetches.values().filter(|times| **times > 1).count(),
         normal_after: None,
-        normal_within: site.run.length.normal_within(),
+        normal_within: if site.run.cell.strike.is_out_of_reach() {
+            site.run.length.normal_within().max(FLOODED)
+        } else {
+            site.run.length.normal_within()
+        },
         out_of_reach: site.run.cell.strike.is_out_of_reach(),
     }
 }
