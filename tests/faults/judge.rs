@@ -12,6 +12,9 @@ const REMEMBERED: u64 = 10_000;
 /// Fetches that wait when a fault strikes.
 pub const LEAST_WAITING: i64 = 50;
 
+/// What was listed for two intervals of polls must be stored where it is proven: a `Date` is written after its
+/// page was read, so the last page may lack what appeared just then.
+const SEEN_MS: i64 = 2 * 3_000;
 /// More than a listing holds is listed whole in every poll for as long as it lies within the overlap, a minute,
 /// and fetches have what that leaves of the budget.
 const FLOODED: Duration = Duration::from_secs(90);
@@ -127,6 +130,7 @@ impl Compared {
 /// answer.
 pub async fn compare(site: &Site, before: i64) -> Option<Compared> {
     let database = &site.database;
+    let read_ms = site.reddit.now_ms().await;
     // Before the submissions: what is proven is stored already.
     let proven = proven(site).await?;
     let stored = database.texts("SELECT id FROM submissions").await?;
@@ -159,7 +163,8 @@ pub async fn compare(site: &Site, before: i64) -> Option<Compared> {
         let holds = |span: &Span| holds(span, truth);
         let line = format!("{} of r/{}", truth.id, truth.subreddit);
         let is_stored = stored.contains(&truth.id);
-        if !is_stored && proven.iter().any(holds) {
+        let listed_ms = truth.listed_ms.first().map_or(read_ms, |(from, _)| *from);
+        if !is_stored && read_ms - listed_ms >= SEEN_MS && proven.iter().any(holds) {
             compared.unproven.push(line.clone());
         }
         // Where nothing is recorded at all, everything is missing.
