@@ -137,7 +137,7 @@ fn measured(length: Length, seeds: Range<u64>) -> String {
         Length::Long => "long faults",
     };
     let build = if cfg!(debug_assertions) {
-        " in a build that is not optimised"
+        " in a debug build"
     } else {
         ""
     };
