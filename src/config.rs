@@ -341,6 +341,7 @@ impl Config {
             network: Network {
                 proxy: settings.proxy("proxy.url", &environment)?,
                 trust: settings.trust("tls.ca_file")?,
+                ..Network::default()
             },
         };
         if config.liveness.exit_after <= config.liveness.unready_after {

@@ -5,11 +5,13 @@
 //! certificates that the system trusts.
 
 mod address;
+mod large;
 mod proxy;
 mod secret;
 mod trust;
 
 pub use address::{Address, check, display, is_redis};
+pub use large::{Large, LargeAnswers};
 pub use proxy::Proxy;
 pub use secret::{Secret, read_file};
 pub use trust::Trust;
@@ -21,4 +23,6 @@ pub struct Network {
     pub proxy: Option<Proxy>,
     /// Whose certificates are believed.
     pub trust: Trust,
+    /// Shared by every client of the process.
+    pub large: LargeAnswers,
 }

@@ -21,4 +21,3 @@ pub use dump::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection,
 pub use error::{SourceError, UnavailableReason, WaitCause};
 pub use options::InvalidOptions;
 pub use reddit::{InfoPage, ListingPage, Login, Received, Reddit, RedditOptions};
-pub use transport::Large;

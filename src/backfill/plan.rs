@@ -379,6 +379,7 @@ mod tests {
                 asked_ms: 0,
                 served_at: 0,
                 seconds: 0.5,
+                large: None,
             }
         };
         while from < length {

@@ -1,6 +1,7 @@
 //! What one answer means for each of the jobs that asked. Pure.
 
 use super::OMITTED_RETRY_MS;
+use crate::network::Large;
 use crate::queue::Outcome;
 use crate::source::InfoPage;
 use crate::store::{Attempt, FetchRecord, FetchStored};
@@ -29,6 +30,7 @@ pub(super) struct Judged {
     seconds: f64,
     served_at: i64,
     asked_ms: i64,
+    large: Option<Large>,
 }
 
 impl Judged {
@@ -67,6 +69,7 @@ impl Judged {
             seconds: page.seconds,
             served_at: page.served_at,
             asked_ms: page.asked_ms,
+            large: page.large,
         }
     }
 
@@ -142,6 +145,7 @@ impl Judged {
                 served_at: self.served_at,
                 asked_ms: self.asked_ms,
                 seconds: self.seconds,
+                large: self.large.clone(),
             };
             pages.push((attempt.clone(), page));
         }

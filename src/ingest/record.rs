@@ -212,6 +212,7 @@ impl Fetching {
                     break page;
                 }
                 Ok(page) => {
+                    let page = page.emptied();
                     let mut search = Bisection::default();
                     search.add(attempts.to_vec());
                     let Isolation { mut ends, left } = self.isolate(search, begun).await;

@@ -17,6 +17,7 @@ use super::options::InvalidOptions;
 use super::transport::{Answer, Transport, TransportOptions, below, now_ms};
 use crate::dependency::{Dependency, Service};
 use crate::metrics::Metrics;
+use crate::network::Large;
 use crate::submission::{Observation, SubredditName, Undecodable};
 use reply::Failure;
 use reqwest::{Method, Url};
@@ -90,6 +91,8 @@ pub struct ArchivePage {
     pub served_at: i64,
     /// From the last request to the end of its answer, without the wait for the budget.
     pub seconds: f64,
+    /// Keeps other large answers waiting until this one is stored.
+    pub large: Option<Large>,
 }
 
 impl ArcticShift {
@@ -198,7 +201,7 @@ impl ArcticShift {
                 ..*wanted
             };
             let answer = match self.attempt(url, asked.rows, pass).await? {
-                Ok(answer) => reply::read(&answer, host, &sized),
+                Ok(answer) => reply::read(answer, host, &sized),
                 Err(error) if is_timeout(&error) => Err(Failure::Slow(error)),
                 Err(error) => Err(Failure::Other(error)),
             };
@@ -268,6 +271,7 @@ impl ArchivePage {
             asked_ms: now_ms,
             served_at: now_ms.div_euclid(1_000),
             seconds: 0.0,
+            large: None,
         }
     }
 }

@@ -64,6 +64,8 @@ pub enum WaitCause {
     Authentication,
     /// The shared rate budget cannot be reached.
     Budget,
+    /// The answer is large, and there is no place for another: see [`crate::network::LargeAnswers`].
+    Crowded,
 }
 
 /// Why a subreddit's listing is not given out.
@@ -117,6 +119,7 @@ impl fmt::Display for WaitCause {
             WaitCause::BrokenBody => formatter.write_str("broken answer"),
             WaitCause::Authentication => formatter.write_str("no access token"),
             WaitCause::Budget => formatter.write_str("no rate budget"),
+            WaitCause::Crowded => formatter.write_str("no place for a large answer"),
         }
     }
 }
@@ -132,7 +135,8 @@ impl WaitCause {
             WaitCause::RateLimited
             | WaitCause::Blocked
             | WaitCause::Authentication
-            | WaitCause::Budget => false,
+            | WaitCause::Budget
+            | WaitCause::Crowded => false,
         }
     }
 }

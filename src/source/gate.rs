@@ -184,9 +184,9 @@ impl Pass<'_> {
         let mut state = self.gate.lock();
         let current = state.epoch == self.epoch;
         match error {
-            // Nothing was sent, so nothing was learnt: as if dropped.
+            // Nothing was learnt of the server: as if dropped.
             Some(SourceError::Wait {
-                cause: WaitCause::Budget,
+                cause: WaitCause::Budget | WaitCause::Crowded,
                 ..
             }) => return drop(state),
             Some(
@@ -280,7 +280,8 @@ fn pause(failures: u32, cause: WaitCause) -> Duration {
         | WaitCause::Timeout
         | WaitCause::Network
         | WaitCause::BrokenBody
-        | WaitCause::Budget => LONGEST_OUTAGE,
+        | WaitCause::Budget
+        | WaitCause::Crowded => LONGEST_OUTAGE,
     };
     let exponential = FIRST.saturating_mul(2_u32.saturating_pow(failures));
     exponential

@@ -172,12 +172,12 @@ impl Reddit {
     ) -> Result<ListingPage, SourceError> {
         let url = listing::new_url(&self.inner.api_url, names, after, limit)?;
         self.ask(Endpoint::New, url, priority, None, |answer, sent| {
+            let dated = Dated::read(&answer.headers);
             let mut page = listing::read(answer)?;
             let items = page.items.iter().map(|item| {
                 let submission = &item.submission;
                 (submission.id.as_str(), submission.created_utc)
             });
-            let dated = Dated::read(&answer.headers);
             page.moment = self.inner.clock.read(sent, dated, items);
             Ok(page)
         })
@@ -280,7 +280,7 @@ impl Reddit {
         url: Url,
         priority: Priority,
         deadline: Option<Instant>,
-        read: impl Fn(&Answer, Sent) -> Result<T, SourceError>,
+        read: impl Fn(Answer, Sent) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
         let mut pass = turn(deadline, self.inner.gate.pass()).await?;
         let result = loop {
@@ -288,7 +288,7 @@ impl Reddit {
             match attempt.await {
                 Err(Held::Shut) => pass = turn(deadline, self.inner.gate.pass()).await?,
                 Err(Held::Failed(error)) => break Err(error),
-                Ok((answer, sent)) => break read(&answer, sent),
+                Ok((answer, sent)) => break read(answer, sent),
             }
         };
         if self.doubtful {

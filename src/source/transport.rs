@@ -7,14 +7,13 @@ use super::clock::date;
 use super::error::{SourceError, WaitCause};
 use super::options::InvalidOptions;
 use crate::metrics::Metrics;
-use crate::network::Network;
+use crate::network::{Large, LargeAnswers, Network};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect, retry};
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Reddit sends about forty.
 const MAX_HEADERS: usize = 128;
@@ -50,8 +49,8 @@ pub(super) struct Transport {
     metrics: Arc<Metrics>,
     max_body_bytes: usize,
     request_timeout: Duration,
-    /// One permit: see [`LARGE`].
-    large: Arc<Semaphore>,
+    /// See [`LARGE`].
+    large: LargeAnswers,
     simulated: Arc<AtomicBool>,
 }
 
@@ -71,9 +70,6 @@ pub(super) struct Answer {
     /// From the request to the end of the answer.
     pub(super) seconds: f64,
 }
-
-/// The place of a large answer, held for as long as what it said is not counted elsewhere.
-pub type Large = Arc<OwnedSemaphorePermit>;
 
 impl Transport {
     pub(super) fn new(
@@ -114,7 +110,7 @@ impl Transport {
             metrics,
             max_body_bytes: options.max_body_bytes,
             request_timeout: options.request_timeout,
-            large: Arc::new(Semaphore::new(1)),
+            large: options.network.large.clone(),
             simulated: Arc::default(),
         };
         transport.start_at_zero(options.endpoints);
@@ -241,14 +237,11 @@ impl Transport {
     }
 
     async fn place_for_large(&self) -> Result<Large, SourceError> {
-        let place = Arc::clone(&self.large).acquire_owned();
-        match tokio::time::timeout(self.request_timeout, place).await {
-            Ok(Ok(place)) => Ok(Arc::new(place)),
-            _ => Err(SourceError::wait(
-                WaitCause::Timeout,
-                "other large answers took all the time there was".to_owned(),
-            )),
-        }
+        let place = self.large.place(self.request_timeout).await;
+        place.ok_or_else(|| {
+            let detail = "other large answers took all the time there was";
+            SourceError::wait(WaitCause::Crowded, detail)
+        })
     }
 
     /// Tells budget and gauges what the headers of an API answer say. Those of a token endpoint

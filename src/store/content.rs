@@ -101,10 +101,50 @@ impl Content<'_> {
         (part != Part::All || !self.is_one()).then_some((&self.seen_hash, self.seen_raw))
     }
 
+    /// Bytes of its long texts: what a statement copies, rather less than more.
+    pub fn text_bytes(&self) -> usize {
+        let texts = [&self.fields.title, &self.fields.selftext, &self.fields.url];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let removal = if self.is_one() {
+            0
+        } else {
+            self.seen_raw.get().len()
+        };
+        texts + self.raw.get().len() + removal
+    }
+
     /// When it was last seen removed.
     pub fn removed_ms(&self) -> Option<i64> {
         self.removed.then_some(self.observed_ms)
     }
+}
+
+/// Texts of one statement, but for a single row: drivers copy them, some twice.
+const STATEMENT_BYTES: usize = 2 << 20;
+
+/// Whether one statement may carry these rows.
+pub(super) fn fit_one_statement(rows: &[&Content<'_>]) -> bool {
+    rows.len() <= 1 || rows.iter().map(|row| row.text_bytes()).sum::<usize>() <= STATEMENT_BYTES
+}
+
+/// The rows in parts for one statement each, of `most` rows at most.
+pub(super) fn by_statement<'c, 'a>(
+    mut rows: &'c [&'c Content<'a>],
+    most: usize,
+) -> impl Iterator<Item = &'c [&'c Content<'a>]> {
+    std::iter::from_fn(move || {
+        let (mut count, mut bytes) = (0, 0);
+        for row in rows.iter().take(most) {
+            bytes += row.text_bytes();
+            if count > 0 && bytes > STATEMENT_BYTES {
+                break;
+            }
+            count += 1;
+        }
+        let (part, rest) = rows.split_at_checked(count)?;
+        rows = rest;
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 /// What a batch comes down to.

@@ -99,7 +99,7 @@ fn failed(error: &SourceError, host: &str) -> Check {
                 found,
                 "Wait a minute. Does something else use this client id? Lower reddit.requests_per_minute then.",
             ),
-            WaitCause::Budget => Check::warn(
+            WaitCause::Budget | WaitCause::Crowded => Check::warn(
                 "reddit",
                 format!("not asked: {found}"),
                 "The processes that run use up the rate budget, or its Redis cannot be reached (see queue).",

@@ -11,7 +11,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After decompression. A hundred submissions of the largest size seen (174 KB) are 17 MB.
-const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 18 * 1024 * 1024;
 
 /// How to reach the archive and as whom.
 #[derive(Debug, Clone)]

@@ -45,14 +45,21 @@ pub(super) struct Asked<'a> {
 
 /// The rows of an answer, without those outside of the interval. A success that reports an error, or
 /// does not answer what was asked, is none: what it leaves out proves nothing.
-pub(super) fn read(answer: &Answer, host: &str, asked: &Asked<'_>) -> Result<ArchivePage, Failure> {
-    decide(answer, host)?;
+pub(super) fn read(
+    mut answer: Answer,
+    host: &str,
+    asked: &Asked<'_>,
+) -> Result<ArchivePage, Failure> {
+    decide(&answer, host)?;
     let interval = asked.interval;
     let reply: Reply<'_> =
-        serde_json::from_str(&answer.body).map_err(|error| broken(answer, &error))?;
-    let error = reply.error();
-    let (Some(rows), None) = (reply.data, error) else {
-        let said = error.map_or_else(|| "no rows and no error".to_owned(), readable);
+        serde_json::from_str(&answer.body).map_err(|error| broken(&answer, &error))?;
+    let error = reply.error().map(readable);
+    let data = reply.data;
+    // Each row holds its part of it.
+    drop(std::mem::take(&mut answer.body));
+    let (Some(rows), None) = (data, &error) else {
+        let said = error.unwrap_or_else(|| "no rows and no error".to_owned());
         let slow = tells_of_slowness(&said);
         let cause = if slow {
             WaitCause::Timeout
@@ -77,8 +84,9 @@ pub(super) fn read(answer: &Answer, host: &str, asked: &Asked<'_>) -> Result<Arc
         asked_for: asked.rows,
         requests: 0,
         asked_ms: answer.asked_ms,
-        served_at: served_at(answer),
+        served_at: served_at(&answer),
         seconds: answer.seconds,
+        large: answer.large,
     };
     let (first, last) = match asked.order {
         Order::OldestFirst => (interval.start, interval.end - 1),

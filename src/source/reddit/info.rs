@@ -1,6 +1,7 @@
 //! Submissions by id: up to a hundred in one request.
 
 use super::listing::ListingPage;
+use crate::network::Large;
 use crate::source::error::SourceError;
 use crate::source::transport::below;
 use crate::submission::{Observation, SubmissionId, Undecodable};
@@ -25,9 +26,22 @@ pub struct InfoPage {
     pub asked_ms: i64,
     /// From the request to the end of the answer, without the wait for the budget.
     pub seconds: f64,
+    /// Keeps other large answers waiting until this one is stored.
+    pub large: Option<Large>,
 }
 
 impl InfoPage {
+    /// The same answer without what it gave out: as one that leaves out whatever was asked for.
+    #[must_use]
+    pub fn emptied(self) -> InfoPage {
+        InfoPage {
+            served_at: self.served_at,
+            asked_ms: self.asked_ms,
+            seconds: self.seconds,
+            ..InfoPage::empty()
+        }
+    }
+
     /// The answer to a question for nothing, made long ago.
     pub fn empty() -> InfoPage {
         InfoPage::nothing(0)
@@ -42,13 +56,16 @@ impl InfoPage {
             served_at: now_ms.div_euclid(1_000),
             asked_ms: now_ms,
             seconds: 0.0,
+            large: None,
         }
     }
 }
 
 impl From<ListingPage> for InfoPage {
-    fn from(page: ListingPage) -> InfoPage {
+    fn from(mut page: ListingPage) -> InfoPage {
+        let large = page.take_large();
         InfoPage {
+            large,
             items: page.items,
             undecodable: page.undecodable,
             order: page.order,

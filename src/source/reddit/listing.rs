@@ -4,9 +4,10 @@
 
 mod count;
 
+use crate::network::Large;
 use crate::source::clock::Moment;
 use crate::source::error::{SourceError, WaitCause};
-use crate::source::transport::{Answer, Large, below};
+use crate::source::transport::{Answer, below};
 use crate::submission::{Observation, Refusal, SubredditName, Undecodable, decode};
 use reqwest::Url;
 use roux::response::{BasicThing, Listing};
@@ -91,15 +92,17 @@ fn not_too_many(children: usize) -> Result<(), SourceError> {
 }
 
 /// Reads a page; no child of any shape is an error.
-pub(super) fn read(answer: &Answer) -> Result<ListingPage, SourceError> {
+pub(super) fn read(answer: Answer) -> Result<ListingPage, SourceError> {
     if answer.body.len() > LARGE {
-        let count = count::children(&answer.body).map_err(|error| broken(answer, &error))?;
+        let count = count::children(&answer.body).map_err(|error| broken(&answer, &error))?;
         not_too_many(count)?;
     }
     // The children stay raw at first: roux's own element type would lose the page for a child
     // without data.
     let envelope: BasicThing<Listing<Box<RawValue>>> =
-        serde_json::from_str(&answer.body).map_err(|error| broken(answer, &error))?;
+        serde_json::from_str(&answer.body).map_err(|error| broken(&answer, &error))?;
+    // Each child holds its part of it.
+    drop(answer.body);
     let listing = envelope.data;
     not_too_many(listing.children.len())?;
     let mut page = ListingPage {
@@ -114,7 +117,7 @@ pub(super) fn read(answer: &Answer) -> Result<ListingPage, SourceError> {
         },
         asked_ms: answer.asked_ms,
         seconds: answer.seconds,
-        large: answer.large.clone(),
+        large: answer.large,
     };
     for child in listing.children {
         let (name, decoded) = read_child(child, answer.asked_ms);
@@ -140,6 +143,7 @@ fn read_child(
             return (None, Err(refused));
         }
     };
+    drop(child);
     let name = fullname(thing.kind.as_deref(), &thing.data);
     let decoded = match Refusal::of_kind(thing.kind.as_deref()) {
         None => decode(thing.data, asked_ms),

@@ -28,7 +28,7 @@ impl Received {
     pub fn listing(self, path: &str) -> Result<ListingPage, SourceError> {
         let answer = self.answer();
         decide(Endpoint::New, path, &answer)?;
-        listing::read(&answer)
+        listing::read(answer)
     }
 
     /// As the answer to [`super::Reddit::info`].
@@ -38,7 +38,7 @@ impl Received {
     pub fn info(self) -> Result<InfoPage, SourceError> {
         let answer = self.answer();
         decide(Endpoint::Info, "/api/info", &answer)?;
-        listing::read(&answer).map(InfoPage::from)
+        listing::read(answer).map(InfoPage::from)
     }
 
     /// As the answer of the token endpoint: how long its token lives. The token itself stays here.

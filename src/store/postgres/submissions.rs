@@ -1,6 +1,6 @@
 //! Rows of `submissions` as arrays, one for each column: one statement, whatever the number of rows.
 
-use crate::store::content::{Content, Hash};
+use crate::store::content::{Content, Hash, by_statement};
 use crate::store::submissions::{COLUMNS, Part, Progress};
 use crate::submission::Submission;
 use sqlx::encode::IsNull;
@@ -74,7 +74,7 @@ pub(in crate::store) async fn insert(
     progress: Progress,
 ) -> Result<Vec<String>, sqlx::Error> {
     let mut inserted = Vec::with_capacity(contents.len());
-    for contents in contents.chunks(ROWS) {
+    for contents in by_statement(contents, ROWS) {
         let query = bind(sqlx::query(INSERT.as_str()), contents, Part::All)
             .bind(progress.discovered_at)
             .bind(progress.fetched_at)
@@ -97,7 +97,7 @@ pub(in crate::store) async fn rewrite(
         None => &*REWRITE,
     };
     let text = texts[part as usize].as_str();
-    for contents in contents.chunks(ROWS) {
+    for contents in by_statement(contents, ROWS) {
         let query = bind(sqlx::query(text), contents, part);
         let query = match fetched_at {
             Some(at) => query.bind(at),

@@ -2,7 +2,7 @@
 //! statement, and each text is prepared once for a connection.
 
 use crate::store::Status;
-use crate::store::content::Content;
+use crate::store::content::{Content, fit_one_statement};
 use crate::store::submissions::{COLUMNS, Part, Progress};
 use sqlx::Sqlite;
 use sqlx::query::Query;
@@ -82,20 +82,24 @@ async fn run(
     part: Part,
     progress: Progress,
 ) -> Result<(), sqlx::Error> {
-    for (size, statement) in SIZES.into_iter().zip(statements) {
-        while let Some((rows, rest)) = contents.split_at_checked(size) {
-            if rows.is_empty() {
-                break;
-            }
-            let mut query = sqlx::query(statement.as_str());
-            for row in rows {
-                query = bind(query, row, part, progress);
-            }
-            query.execute(&mut *connection).await?;
-            contents = rest;
+    loop {
+        let fitting = SIZES
+            .into_iter()
+            .zip(statements)
+            .find_map(|(size, statement)| {
+                let (rows, rest) = contents.split_at_checked(size)?;
+                fit_one_statement(rows).then_some((statement, rows, rest))
+            });
+        let Some((statement, rows, rest)) = fitting else {
+            return Ok(());
+        };
+        let mut query = sqlx::query(statement.as_str());
+        for row in rows {
+            query = bind(query, row, part, progress);
         }
+        query.execute(&mut *connection).await?;
+        contents = rest;
     }
-    Ok(())
 }
 
 /// Binds one row in the order of [`COLUMNS`].
