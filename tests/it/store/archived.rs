@@ -204,8 +204,8 @@ async fn what_is_new_counts_for_the_watched_subreddits(world: World) {
     let row = |which: &str| list.iter().find(|row| row.name == name(which)).unwrap();
     assert_eq!(
         row("rust").submissions,
-        2,
-        "what was known was counted then"
+        3,
+        "each once"
     );
     assert_eq!(row("rust").last_submission_at, Some(1_789_999_000));
     assert_eq!(row("quiet").submissions, 0);
