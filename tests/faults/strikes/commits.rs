@@ -9,7 +9,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Waiting for a lock ends after 30 s, and with it the transaction: others can take over then.
 const TAKEN_OVER_FROM: u64 = 40;
 

@@ -7,7 +7,7 @@ use freshet::simulator::{Endpoint, RequestStats};
 use std::time::Duration;
 
 /// What can be told of a fault only afterwards is told within this time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Answers that are broken at least while every fifth is: short and long.
 const BROKEN: (usize, usize) = (3, 15);
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Six attempts, with up to half a minute between two.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Whoever asks Reddit for it is killed before it is answered, until the job is set aside.
 pub async fn killing(site: &mut Site) {

@@ -5,7 +5,7 @@ use crate::course::until;
 use crate::site::Site;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// One kind after the other; between two of them every process is stopped in order, and started again.
 pub async fn gone(site: &mut Site) {

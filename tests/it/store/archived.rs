@@ -202,11 +202,7 @@ async fn what_is_new_counts_for_the_watched_subreddits(world: World) {
     archive(&world, &kept).await;
     let list = world.store.subreddits().await.unwrap();
     let row = |which: &str| list.iter().find(|row| row.name == name(which)).unwrap();
-    assert_eq!(
-        row("rust").submissions,
-        3,
-        "each once"
-    );
+    assert_eq!(row("rust").submissions, 3, "each once");
     assert_eq!(row("rust").last_submission_at, Some(1_789_999_000));
     assert_eq!(row("quiet").submissions, 0);
     assert_eq!(row("quiet").last_submission_at, None);
