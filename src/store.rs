@@ -65,6 +65,7 @@ pub use gaps::{Gap, GapRecord};
 pub use heartbeats::Heartbeat;
 pub use inspect::Inspection;
 pub use intervals::Interval;
+pub use marks::Mark;
 pub use polls::{MemberRecord, PollRecord, PollStored, SubredditUpdate};
 pub use postgres::Postgres;
 pub use probe::Failing;
@@ -76,7 +77,7 @@ pub use sqlite::Sqlite;
 pub use subreddits::{Added, Subreddit};
 pub use sweeps::{SweepDue, SweepRecord};
 pub use windows::{PollWindow, WindowRecord};
-pub use withdraw::Doubts;
+pub use withdraw::{Doubts, Recent};
 
 use crate::dependency::{Dependency, Evidence};
 use crate::network::Address;

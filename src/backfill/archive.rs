@@ -1,6 +1,6 @@
 //! One slice out of the archive, page by page.
 
-use super::evidence::{around_missing, far_below, not_stored, without};
+use super::evidence::{around_missing, far_below, is_scattered, not_stored, silences, without};
 use super::handler::{Broken, Step};
 use super::unmixed::{self, Source};
 use super::walk::{Answer, Ended, Walk};
@@ -49,6 +49,7 @@ pub(super) async fn bring_in(
     let mut read = Read {
         believed: horizon,
         found: claim.listed,
+        fresh: 0,
         unreadable: Vec::new(),
     };
     loop {
@@ -58,6 +59,7 @@ pub(super) async fn bring_in(
             Err(ended) => {
                 let listed = walk.counted();
                 read.found = read.found.saturating_add_unsigned(listed);
+                read.fresh = step.fresh();
                 let judged = judge(backfiller, claim, &walk, &ended, &read);
                 let (proven, reason) = progress.during(CALL, judged).await?;
                 let last = SliceStep {
@@ -130,6 +132,8 @@ struct Read {
     believed: i64,
     /// Submissions of the slice, with those of earlier attempts.
     found: i64,
+    /// Those that nobody knew, of this attempt.
+    fresh: u64,
     /// Where rows lay that are no submission, or none that can be stored.
     unreadable: Vec<Interval>,
 }
@@ -190,11 +194,30 @@ async fn judge(
             break;
         }
     }
-    missing.extend(around_missing(now, walk.seen(), &stored));
+    let around = around_missing(now, walk.seen(), &stored);
+    let fresh = usize::try_from(read.fresh).unwrap_or(usize::MAX);
+    let known = stored
+        .len()
+        .saturating_sub(around.len())
+        .saturating_sub(fresh);
+    if is_scattered(&around, known) {
+        let reason =
+            "the archive lacks submissions that are stored here and there, so it is not believed";
+        return Ok((Vec::new(), Some(reason)));
+    }
+    missing.extend(around);
+    let times = walk.seen().iter();
+    let times = times.flat_map(|(at, ids)| std::iter::repeat_n(*at, ids.len()));
+    let times: Vec<i64> = times.collect();
+    let silent = silences(&times);
     let lost = not_stored(walk.seen(), &stored);
     let left = without(&proven, &missing);
     let reason = if left != proven {
         Some("the archive lacks submissions that are stored, so it is not believed around them")
+    } else if !silent.is_empty() {
+        Some(
+            "the archive shows nothing for far longer than what it shows before and after explains",
+        )
     } else if read.believed < whole.end {
         Some("the archive has not come so far yet")
     } else if !ended.unseen.is_empty() {
@@ -204,7 +227,7 @@ async fn judge(
     } else {
         None
     };
-    let left = without(&left, &lost);
+    let left = without(&without(&left, &lost), &silent);
     Ok((without(&left, &read.unreadable), reason))
 }
 

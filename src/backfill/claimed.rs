@@ -4,15 +4,17 @@
 //! time, and one that was cut off ends early. The seconds at both ends may be cut as well, and what is
 //! out of order shortens it at both ends. All files must have been read whole, without a line that is
 //! no submission; between two files nothing is proven, and nothing in an hour of which the database holds
-//! more than they do.
+//! what they do not, nor around it as far as they show nothing, nor in a silence amid many submissions.
 
-use super::evidence::without;
+use super::evidence::{is_scattered, silences, without};
 use crate::source::Survey;
-use crate::store::{Interval, Store, StoreError};
+use crate::store::{BackfillFilter, Interval, Store, StoreError};
 use crate::submission::SubredditName;
 use chrono::{DateTime, SecondsFormat};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
+/// Submissions that are compared with the files at once.
+const COMPARED: u32 = 5_000;
 const HOUR: i64 = 3_600;
 /// A file of so many subreddits is one of all of Reddit, which may hold nothing of a quiet one.
 const ALL_OF_REDDIT: usize = 100;
@@ -59,20 +61,49 @@ pub async fn prove_files(
         .await?
         .is_some();
     let mut claimed = judge(files, range, known, whole, now_ms.div_euclid(1000));
-    let mut lacking = Vec::new();
+    let mut shown = Survey::default();
+    for file in files {
+        shown.add(&file.survey);
+    }
+    let mut silent = [silences(&shown.times()), silent_hours(&shown)].concat();
+    // Between two files nothing is claimed.
+    silent.retain(|hole| {
+        let mut proven = claimed.proven.iter();
+        proven.any(|it| it.start <= hole.start && hole.end <= it.end)
+    });
+    claimed.leave_out(
+        &silent,
+        "the files show nothing for far longer than what they show before and after explains",
+    );
+    let mut lacking = Lacking::default();
     for proven in &claimed.proven {
-        let stored = store
-            .submissions_by_hour(name, proven.start, proven.end)
-            .await?;
-        lacking.extend(lacking_hours(files, &stored));
+        let mut after = (proven.start, String::new());
+        loop {
+            let stored = store.submissions_between(name, &after, proven.end, COMPARED);
+            let stored = stored.await?;
+            lacking.compare(&shown, &stored);
+            match stored.last() {
+                Some(last) if stored.len() >= COMPARED as usize => after = last.clone(),
+                _ => break,
+            }
+        }
     }
-    if !lacking.is_empty() {
-        claimed.proven = without(&claimed.proven, &lacking);
-        claimed.reasons.push(format!(
-            "the database holds more than the files do of {} h, of which nothing is proven",
-            lacking.len()
-        ));
+    let this = BackfillFilter {
+        id: Some(backfill),
+        ..BackfillFilter::default()
+    };
+    let fresh = store.backfills(this, 1, now_ms).await?;
+    let fresh = fresh.first().map_or(0, |it| it.fresh.unsigned_abs());
+    let holes = lacking.holes(&shown);
+    if is_scattered(&holes, lacking.known(fresh)) {
+        claimed.proven.clear();
+        let reason = "the files lack submissions that the database holds, here and there, so that nothing is proven";
+        claimed.reasons.push(reason.to_owned());
     }
+    claimed.leave_out(
+        &holes,
+        "the database holds more than the files do, and nothing is proven of those hours",
+    );
     let reason = claimed.reasons.join("; ");
     let reason = (!reason.is_empty()).then_some(reason.as_str());
     store
@@ -102,6 +133,13 @@ fn judge(files: &[FileEvidence], range: Interval, known: bool, whole: bool, now:
     }
     let mut shown = Vec::new();
     for file in files {
+        if file.survey.full {
+            reason(format!(
+                "{} holds more of it than can be remembered: what came later in it proves nothing; load it in parts \
+                 (--since, --until)",
+                file.name
+            ));
+        }
         match file.shows(known, now) {
             Ok(interval) => shown.push(interval),
             Err(why) => reason(why),
@@ -167,20 +205,84 @@ impl FileEvidence {
     }
 }
 
-/// Hours of which more is stored (by the hour) than files hold.
-fn lacking_hours(files: &[FileEvidence], stored: &[(i64, i64)]) -> Vec<Interval> {
-    let mut shown: BTreeMap<i64, u64> = BTreeMap::new();
-    for (hour, count) in files.iter().flat_map(|file| &file.survey.hours) {
-        *shown.entry(*hour).or_default() += count;
+impl Claimed {
+    /// Leaves out what is not to be believed, and says why where that changes anything.
+    fn leave_out(&mut self, holes: &[Interval], why: &str) {
+        let left = without(&self.proven, holes);
+        if left != self.proven {
+            let seconds = |all: &[Interval]| all.iter().map(|it| it.end - it.start).sum::<i64>();
+            let lost = seconds(&self.proven) - seconds(&left);
+            let hours = (lost + HOUR - 1) / HOUR;
+            self.reasons.push(format!("{why} ({hours} h in all)"));
+        }
+        self.proven = left;
     }
-    let lacking = stored.iter().filter(|(hour, count)| {
-        count.unsigned_abs() > shown.get(hour).copied().unwrap_or_default()
+}
+
+/// Hours in which files show nothing of any subreddit, though they do much before and after.
+fn silent_hours(shown: &Survey) -> Vec<Interval> {
+    // As many as tell a silence from a pause.
+    let times = shown.hours.iter().flat_map(|(hour, count)| {
+        let count = usize::try_from(*count).unwrap_or(usize::MAX).min(50);
+        std::iter::repeat_n(hour * HOUR, count)
     });
-    let hour = |(hour, _): &(i64, i64)| Interval {
-        start: hour * HOUR,
-        end: (hour + 1) * HOUR,
-    };
-    lacking.map(hour).collect()
+    let times: Vec<i64> = times.collect();
+    let silent = silences(&times).into_iter();
+    silent
+        .map(|it| Interval {
+            start: it.start - 1 + HOUR,
+            end: it.end,
+        })
+        .filter(|it| !it.is_empty())
+        .collect()
+}
+
+/// What the database holds and files do not.
+#[derive(Debug, Default)]
+struct Lacking {
+    hours: BTreeSet<i64>,
+    submissions: u64,
+    stored: u64,
+}
+
+impl Lacking {
+    fn compare(&mut self, shown: &Survey, stored: &[(i64, String)]) {
+        self.stored += stored.len() as u64;
+        for (at, id) in stored {
+            if !shown.shows(*at, id) {
+                self.submissions += 1;
+                self.hours.insert(at.div_euclid(HOUR));
+            }
+        }
+    }
+
+    /// How many the files hold that were known before, where so many were not.
+    fn known(&self, fresh: u64) -> usize {
+        let known = self.stored.saturating_sub(self.submissions);
+        usize::try_from(known.saturating_sub(fresh)).unwrap_or(usize::MAX)
+    }
+
+    /// Those hours, each with the time around it in which the files show nothing.
+    fn holes(&self, shown: &Survey) -> Vec<Interval> {
+        let holes = self.hours.iter().map(|hour| {
+            let (start, end) = (hour * HOUR, (hour + 1) * HOUR);
+            let (before, after) = shown.around(start, end);
+            Interval {
+                // A neighbour in the hour beside it leaves that hour as it is.
+                start: before.map_or(i64::MIN, |at| hour_end(at).min(start)),
+                end: after.map_or(i64::MAX, |at| hour_start(at).max(end)),
+            }
+        });
+        holes.collect()
+    }
+}
+
+fn hour_start(at: i64) -> i64 {
+    at.div_euclid(HOUR) * HOUR
+}
+
+fn hour_end(at: i64) -> i64 {
+    hour_start(at) + HOUR
 }
 
 /// Seconds in RFC 3339.
@@ -201,14 +303,12 @@ mod tests {
     };
 
     fn file(span: (i64, i64)) -> FileEvidence {
+        let mut survey = Survey::default().with(span.0, "first");
+        survey.span = Some(span);
+        (survey.all, survey.own) = (9, 3);
         FileEvidence {
             name: "a.zst".to_owned(),
-            survey: Survey {
-                span: Some(span),
-                all: 9,
-                own: 3,
-                ..Survey::default()
-            },
+            survey,
             changed: None,
             rejected: 0,
         }
@@ -274,11 +374,37 @@ mod tests {
     }
 
     #[test]
-    fn hours_of_which_more_is_stored_are_lacking() {
-        let mut one = file((0, 9_999));
-        one.survey.hours = BTreeMap::from([(0, 5), (1, 2)]);
-        let lacking = lacking_hours(&[one], &[(0, 5), (1, 3), (2, 1)]);
-        let hours: Vec<i64> = lacking.iter().map(|it| it.start / HOUR).collect();
-        assert_eq!(hours, [1, 2]);
+    fn hours_of_which_more_is_stored_are_lacking_as_far_as_nothing_is_shown() {
+        let shown = [5, 3_700, 20_000]
+            .into_iter()
+            .fold(Survey::default(), |it, at| it.with(at, &at.to_string()));
+        let mut lacking = Lacking::default();
+        let stored = [5, 3_700, 8_000].map(|at| (at, at.to_string()));
+        lacking.compare(&shown, &stored);
+        assert_eq!(lacking.known(1), 1);
+        let hole = Interval {
+            start: 2 * HOUR,
+            end: 5 * HOUR,
+        };
+        assert_eq!(lacking.holes(&shown), [hole]);
+        let other = [(3_700, "another of that second".to_owned())];
+        lacking.compare(&shown, &other);
+        let both = Interval {
+            start: HOUR,
+            end: 5 * HOUR,
+        };
+        assert_eq!(lacking.holes(&shown), [both, hole]);
+    }
+
+    #[test]
+    fn a_file_of_all_of_reddit_that_shows_nothing_for_an_hour_kept_silent() {
+        let hours = (0..10).filter(|hour| *hour != 5).map(|hour| (hour, 9_000));
+        let mut one = file((0, 36_000));
+        one.survey.hours = hours.collect();
+        let hour = Interval {
+            start: 5 * HOUR,
+            end: 6 * HOUR,
+        };
+        assert_eq!(silent_hours(&one.survey), [hour]);
     }
 }

@@ -1,8 +1,9 @@
 //! What a source that was read proves, after what contradicts it. Pure.
 //!
 //! A source that lacks a submission which the database holds was not whole where that one lies: between
-//! the submissions around it that both have, nothing is proven. And a source that shows far less than
-//! it did when the backfill was planned proves nothing.
+//! the submissions around it that both have, nothing is proven, and where it lacks one here and one there,
+//! nothing at all. A source that shows far less than it did when the backfill was planned proves nothing,
+//! and none proves a silence that is far too long for what it shows before and after.
 
 use crate::store::Interval;
 use crate::submission::SubmissionId;
@@ -12,6 +13,15 @@ use std::collections::{BTreeMap, HashSet};
 const ENOUGH: i64 = 20;
 /// What is found is far below what was expected where it is less than one in so many.
 const FAR_BELOW: i64 = 10;
+/// Places at which a source lacks what is stored, from which on it is not believed anywhere.
+const SCATTERED: usize = 5;
+/// And so many of a hundred of what was stored.
+const SCATTERED_PERCENT: usize = 10;
+/// Submissions in as much time before a silence, and after it, from which on somebody kept silent about
+/// others: seconds without any would come once in ages.
+const TOO_MANY_FOR_SILENCE: usize = 40;
+/// Shorter silences may be the pause between two bursts; seconds.
+const SILENCE: i64 = 900;
 
 /// Where a source was not whole: around each of `stored` (when it was created, and its id) that it did not
 /// show, as far as the nearest that it did show, or as the range.
@@ -31,6 +41,48 @@ pub(super) fn around_missing(
         }
     });
     holes.collect()
+}
+
+/// Whether a source lacks so much of what is stored, at so many places, that it may lack as much of what is
+/// not. `holes` is where, `known` how many of the stored it shows.
+pub(super) fn is_scattered(holes: &[Interval], known: usize) -> bool {
+    let places = merged(holes.to_vec()).len();
+    places >= SCATTERED && places * 100 >= (places + known) * SCATTERED_PERCENT
+}
+
+/// Where a source shows nothing for far longer than what it shows just before and after explains. `times`
+/// ascend.
+pub(super) fn silences(times: &[i64]) -> Vec<Interval> {
+    let mut found = Vec::new();
+    for (place, pair) in times.windows(2).enumerate() {
+        let &[last, next] = pair else { continue };
+        let length = next - last;
+        if length <= SILENCE {
+            continue;
+        }
+        let before = place + 1 - times.partition_point(|at| *at < last - length);
+        let after = times.partition_point(|at| *at <= next + length) - place - 1;
+        if before.min(after) >= TOO_MANY_FOR_SILENCE {
+            found.push(Interval {
+                start: last + 1,
+                end: next,
+            });
+        }
+    }
+    found
+}
+
+/// Ascending, no two touching.
+pub(super) fn merged(mut intervals: Vec<Interval>) -> Vec<Interval> {
+    intervals.sort_unstable();
+    let mut merged: Vec<Interval> = Vec::new();
+    for interval in intervals {
+        match merged.last_mut() {
+            Some(last) if last.touches(interval) => *last = last.hull(interval),
+            _ => merged.push(interval),
+        }
+    }
+    merged
 }
 
 /// The seconds of submissions that a source showed and the database does not hold.
@@ -128,6 +180,41 @@ mod tests {
         assert!(!far_below(0, Some(19)));
         assert!(far_below(1, Some(20)));
         assert!(!far_below(2, Some(20)));
+    }
+
+    #[test]
+    fn a_source_that_lacks_one_here_and_one_there_lacks_others_too() {
+        let holes = |count: i64| -> Vec<Interval> {
+            (0..count)
+                .map(|at| interval(at * 10, at * 10 + 5))
+                .collect()
+        };
+        assert!(is_scattered(&holes(5), 20));
+        assert!(!is_scattered(&holes(4), 0), "too few to tell");
+        assert!(!is_scattered(&holes(5), 200), "too few of so many");
+        let one: Vec<Interval> = (0..9).map(|at| interval(at, at + 2)).collect();
+        assert!(!is_scattered(&one, 0), "an archive was away once");
+    }
+
+    #[test]
+    fn a_silence_amid_many_is_not_believed_and_one_among_few_is() {
+        let each_minute = |minutes: std::ops::Range<i64>| minutes.map(|it| it * 60);
+        let times = |hole: std::ops::Range<i64>| -> Vec<i64> {
+            each_minute(0..600)
+                .filter(|at| !hole.contains(&(at / 60)))
+                .collect()
+        };
+        assert_eq!(silences(&times(0..0)), []);
+        let hole = interval(199 * 60 + 1, 260 * 60);
+        assert_eq!(silences(&times(200..260)), [hole]);
+        assert_eq!(silences(&times(200..230)), [], "30 are too few to tell");
+        assert_eq!(silences(&times(0..60)), [], "it may begin there");
+        let daily: Vec<i64> = (0..99).map(|day| day * 86_400).collect();
+        assert_eq!(silences(&daily), []);
+        let night: Vec<i64> = each_minute(0..600)
+            .chain(each_minute(1_080..1_110))
+            .collect();
+        assert_eq!(silences(&night), [], "few come after it");
     }
 
     proptest! {

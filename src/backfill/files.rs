@@ -5,12 +5,16 @@ use super::parts::{refused, without};
 use super::{LEASE_MS, LEASE_RENEWAL, PATIENCE, handler::count};
 use crate::metrics::Metrics;
 use crate::source::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection, Survey};
-use crate::store::{ArchiveRecord, Interval, SliceClaim, SliceEnd, SliceStep, Store, StoreError};
+use crate::store::{
+    ArchiveRecord, Interval, Recent, SliceClaim, SliceEnd, SliceStep, Store, StoreError,
+};
 use crate::submission::{Observation, SubredditName, Undecodable};
 use serde_json::json;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +41,12 @@ pub struct Load {
     pub complete: bool,
     /// Ends it after the batch that it is at.
     pub stop: CancellationToken,
+    /// Submissions of the files so far that are remembered, for what the files may prove.
+    pub remembered: AtomicUsize,
 }
+
+/// Submissions that are remembered of all files together: 32 MB of them.
+const MAX_REMEMBERED: usize = 4_000_000;
 
 /// Refused lines are kept up to here, bytes of the file that they are kept in.
 const MAX_REJECTS: u64 = 64 << 20;
@@ -186,15 +195,19 @@ impl Load {
             end: claim.slice_end,
         };
         let changed = changed_at(&input);
-        let (now_ms, complete) = (self.now_ms, self.complete);
+        let now_ms = self.now_ms;
+        let surveyed = self
+            .complete
+            .then(|| (selection.start..selection.end, self.room()));
         let (sender, mut batches) = mpsc::channel::<Read>(1);
         // A thread that a quiet standard input may hold for ever: nobody waits for it at the end.
         let reading = std::thread::spawn(move || {
-            if let Err(error) = read(&input, skip, &selection, complete, now_ms, &sender) {
+            if let Err(error) = read(&input, skip, &selection, surveyed, now_ms, &sender) {
                 let _ = sender.blocking_send(Read::Failed(error));
             }
         });
         let mut survey = None;
+        let mut recent = Recent::default();
         let mut last = DumpProgress::default();
         let mut renewal = tokio::time::interval(LEASE_RENEWAL);
         loop {
@@ -215,13 +228,14 @@ impl Load {
                 Some(Read::Batch(batch)) => batch,
                 Some(Read::Failed(error)) => return Err(error.into()),
                 Some(Read::Survey(read)) => {
+                    self.remember(&read);
                     survey = Some(*read);
                     continue;
                 }
             };
             rejects.keep(&name, &batch.rejected)?;
             last = batch.progress;
-            if !self.store_batch(claim, &batch, None).await? {
+            if !self.store_batch(claim, &batch, &mut recent, None).await? {
                 return Ok(Loading::Lost);
             }
             told(last);
@@ -249,11 +263,16 @@ impl Load {
             progress: last,
             ..Batch::default()
         };
-        Ok(if self.store_batch(claim, &nothing, Some(end)).await? {
-            Loading::Whole(evidence)
-        } else {
-            Loading::Lost
-        })
+        Ok(
+            if self
+                .store_batch(claim, &nothing, &mut recent, Some(end))
+                .await?
+            {
+                Loading::Whole(evidence)
+            } else {
+                Loading::Lost
+            },
+        )
     }
 
     /// Reads a file again that was stored before, for what it may prove; none where it was told to stop.
@@ -273,9 +292,10 @@ impl Load {
         };
         let changed = changed_at(&input);
         let now_ms = self.now_ms;
+        let surveyed = Some((range.start..range.end, self.room()));
         let (sender, mut batches) = mpsc::channel::<Read>(1);
         std::thread::spawn(move || {
-            if let Err(error) = read(&input, 0, &selection, true, now_ms, &sender) {
+            if let Err(error) = read(&input, 0, &selection, surveyed, now_ms, &sender) {
                 let _ = sender.blocking_send(Read::Failed(error));
             }
         });
@@ -290,6 +310,7 @@ impl Load {
                 Some(Read::Batch(batch)) => rejected = batch.progress.rejected,
                 Some(Read::Failed(error)) => return Err(error.into()),
                 Some(Read::Survey(survey)) => {
+                    self.remember(&survey);
                     return Ok(Some(FileEvidence {
                         name: name.to_owned(),
                         survey: *survey,
@@ -301,11 +322,22 @@ impl Load {
         }
     }
 
+    /// How many submissions of the next file can be remembered.
+    fn room(&self) -> usize {
+        MAX_REMEMBERED.saturating_sub(self.remembered.load(Ordering::Relaxed))
+    }
+
+    fn remember(&self, survey: &Survey) {
+        self.remembered
+            .fetch_add(survey.remembered(), Ordering::Relaxed);
+    }
+
     /// Stores a batch and how far the file has come; false where the claim is lost.
     async fn store_batch(
         &self,
         claim: &SliceClaim,
         batch: &Batch,
+        recent: &mut Recent,
         end: Option<SliceEnd<'_>>,
     ) -> Result<bool, StoreError> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -329,7 +361,7 @@ impl Load {
                 refresh: claim.refresh,
                 now_ms,
             };
-            match self.store.record_slice(&step, &record).await {
+            match self.store.record_slice_after(&step, &record, recent).await {
                 Ok(Some(stored)) => {
                     count(&self.metrics, &claim.source, stored.archived);
                     return Ok(true);
@@ -345,7 +377,8 @@ impl Load {
                 // One line spoils a batch for all: ever smaller parts tell which; that one is kept raw.
                 Err(error) if !error.is_unavailable() && good.is_none() => {
                     let (all, reached) = (&batch.observations, claim.reached);
-                    let Some(refused) = refused(&self.store, claim, reached, all, now_ms).await
+                    let Some(refused) =
+                        refused(&self.store, claim, reached, all, recent, now_ms).await
                     else {
                         return Err(error);
                     };
@@ -371,13 +404,13 @@ fn read(
     input: &Input,
     skip: u64,
     selection: &Selection,
-    complete: bool,
+    surveyed: Option<(Range<i64>, usize)>,
     now_ms: fn() -> i64,
     batches: &mpsc::Sender<Read>,
 ) -> Result<(), DumpError> {
     let mut dump = Dump::open(input)?;
-    if complete {
-        dump = dump.surveyed(selection);
+    if let Some((range, room)) = surveyed {
+        dump = dump.surveyed(selection, range, room);
     }
     // Piece by piece, so that somebody hears of it.
     let mut left = skip;

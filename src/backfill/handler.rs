@@ -7,11 +7,13 @@ use crate::metrics::Metrics;
 use crate::queue::{Fault, Handler, Outcome, SliceId};
 use crate::source::{Order, SourceError};
 use crate::store::{
-    ArchiveRecord, ArchiveStored, SliceClaim, SliceDue, SliceStep, Split, StoreError,
+    ArchiveRecord, ArchiveStored, GapCause, Recent, SliceClaim, SliceDue, SliceStep, Split,
+    StoreError,
 };
 use crate::submission::{Observation, Undecodable};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 /// A slice lets others have its place after so long.
@@ -74,9 +76,18 @@ pub(super) struct Step<'a> {
     begun: Instant,
     /// Up to which second the slice is stored.
     reached: AtomicI64,
+    /// What it brought before.
+    recent: Mutex<Recent>,
+    /// Submissions of it that nobody knew.
+    fresh: AtomicU64,
 }
 
 impl Step<'_> {
+    /// Submissions that nobody knew, of what this attempt stored.
+    pub(super) fn fresh(&self) -> u64 {
+        self.fresh.load(Ordering::Relaxed)
+    }
+
     /// Between two pages.
     pub(super) fn may_go_on(&self) -> Result<(), Broken> {
         if self.backfiller.stop.is_cancelled() {
@@ -108,9 +119,10 @@ impl Step<'_> {
             refresh: step.claim.refresh,
             now_ms: (self.backfiller.now_ms)(),
         };
+        let mut recent = self.recent.lock().await;
         let stored = loop {
             let stored = progress
-                .during(CALL, store.record_slice(step, &record))
+                .during(CALL, store.record_slice_after(step, &record, &mut recent))
                 .await;
             progress.made();
             match stored {
@@ -121,7 +133,10 @@ impl Step<'_> {
                     progress.during(CALL, sleep(STORE_PAUSE)).await;
                 }
                 Err(error) if !items.is_empty() => {
-                    return self.record_in_parts(step, items, undecodable, error).await;
+                    let recent = &mut recent;
+                    return self
+                        .record_in_parts(step, items, undecodable, recent, error)
+                        .await;
                 }
                 stored => break stored?,
             }
@@ -131,6 +146,8 @@ impl Step<'_> {
             return Err(Broken::Lost);
         };
         self.reached.store(step.reached, Ordering::Relaxed);
+        self.fresh
+            .fetch_add(stored.archived.fresh, Ordering::Relaxed);
         count(metrics, &step.claim.source, stored.archived);
         let by = metrics
             .discover
@@ -148,6 +165,7 @@ impl Step<'_> {
         step: &SliceStep<'_>,
         items: &[Observation],
         undecodable: &[Undecodable],
+        recent: &mut Recent,
         error: StoreError,
     ) -> Result<(), Broken> {
         tracing::warn!(%error, items = items.len(), "A page of a backfill is stored in parts");
@@ -158,7 +176,7 @@ impl Step<'_> {
             ..
         } = self.backfiller;
         let reached = self.reached.load(Ordering::Relaxed);
-        let refused = refused(store, step.claim, reached, items, now_ms());
+        let refused = refused(store, step.claim, reached, items, recent, now_ms());
         let Some(refused) = progress.during(CALL, refused).await else {
             return Err(error.into());
         };
@@ -182,7 +200,7 @@ impl Step<'_> {
             refresh: step.claim.refresh,
             now_ms: now_ms(),
         };
-        let stored = progress.during(CALL, store.record_slice(&step, &record));
+        let stored = progress.during(CALL, store.record_slice_after(&step, &record, recent));
         if stored.await?.is_none() {
             return Err(Broken::Lost);
         }
@@ -204,6 +222,9 @@ pub(super) fn count(metrics: &Metrics, source: &str, stored: ArchiveStored) {
             .inc_by(submissions);
     }
     metrics.discover.undecodable_dropped.inc_by(stored.dropped);
+    let gaps = &metrics.discover.gaps;
+    gaps.with_label_values(&[GapCause::Contradicted.as_str()])
+        .inc_by(stored.contradicted);
 }
 
 /// Runs slices.
@@ -221,6 +242,8 @@ impl SliceHandler {
             backfiller: &self.0,
             begun: Instant::now(),
             reached: AtomicI64::new(claim.reached),
+            recent: Mutex::default(),
+            fresh: AtomicU64::new(0),
         };
         let work = async {
             match claim.source.as_str() {

@@ -3,18 +3,19 @@
 use super::LEASE_MS;
 use crate::bisect::{Bisection, Step};
 use crate::discover::made_up;
-use crate::store::{ArchiveRecord, PollRecord, SliceClaim, SliceStep, Store, StoreError};
+use crate::store::{ArchiveRecord, PollRecord, Recent, SliceClaim, SliceStep, Store, StoreError};
 use crate::submission::{Observation, Refusal, Undecodable};
 use std::collections::BTreeMap;
 
 /// What the items that the database refuses are kept as, by their places; all others are stored. `None`
 /// where it is not known that the items are to blame, or the claim is lost. `reached` is how far the slice
-/// has come without them.
+/// has come without them, `recent` what the source brought before.
 pub(super) async fn refused(
     store: &Store,
     claim: &SliceClaim,
     reached: i64,
     items: &[Observation],
+    recent: &mut Recent,
     now_ms: i64,
 ) -> Option<BTreeMap<usize, Undecodable>> {
     let mut search = Bisection::default();
@@ -29,7 +30,7 @@ pub(super) async fn refused(
                     .iter()
                     .filter_map(|place| items.get(*place).cloned())
                     .collect();
-                match write(store, claim, reached, &part, now_ms).await {
+                match write(store, claim, reached, &part, recent, now_ms).await {
                     Ok(None) => return None,
                     // What was known already was not written.
                     Ok(Some(0)) => drop(search.harmless()),
@@ -76,6 +77,7 @@ async fn write(
     claim: &SliceClaim,
     reached: i64,
     items: &[Observation],
+    recent: &mut Recent,
     now_ms: i64,
 ) -> Result<Option<u64>, StoreError> {
     let step = SliceStep {
@@ -93,7 +95,7 @@ async fn write(
         refresh: claim.refresh,
         now_ms,
     };
-    let stored = store.record_slice(&step, &record).await?;
+    let stored = store.record_slice_after(&step, &record, recent).await?;
     Ok(stored.map(|stored| stored.archived.fresh + stored.archived.renewed))
 }
 

@@ -1,9 +1,11 @@
 //! Open gaps as backfills out of the archive: what no listing shows any more.
 
+use super::evidence::merged;
 use super::plan::cut;
 use crate::liveness::{CALL, HOWEVER_LONG, Progress};
 use crate::store::{
-    Backfill, BackfillFilter, Gap, GapReason, GapState, Interval, NewBackfill, Store, StoreError,
+    Backfill, BackfillFilter, Gap, GapReason, GapState, Interval, NewBackfill, NewSlice, Store,
+    StoreError,
 };
 use crate::submission::SubredditName;
 use std::collections::BTreeMap;
@@ -24,6 +26,8 @@ const AGAIN: i64 = 3_600;
 /// A gap longer than this is done in parts, seconds.
 const PART: i64 = 86_400;
 const MAX_ACTIVE: u32 = 2;
+/// How far around a gap submissions are counted, seconds: from an hour to a day, by the gap's length.
+const AROUND: (i64, i64) = (3_600, 86_400);
 
 /// Begins a backfill for each subreddit that has open gaps, but for those for which one is under way;
 /// their numbers, with how many gaps each is for.
@@ -87,6 +91,8 @@ async fn begin(
         let Some(range) = bounds.filter(|_| !under_way) else {
             continue;
         };
+        let gaps = merged(intervals.clone());
+        let slices = expecting(store, &subreddit, &gaps).await?;
         let new = NewBackfill {
             subreddit: subreddit.clone(),
             source: "arctic-shift".to_owned(),
@@ -96,7 +102,7 @@ async fn begin(
             max_active: MAX_ACTIVE,
             refresh: true,
             expected: None,
-            slices: cut(&merged(intervals.clone()), PART),
+            slices,
         };
         let id = store.create_backfill(&new, now_ms).await?;
         begun.push((subreddit, id, intervals.len()));
@@ -104,17 +110,79 @@ async fn begin(
     Ok(begun)
 }
 
-/// Gaps of different causes may overlap.
-fn merged(mut intervals: Vec<Interval>) -> Vec<Interval> {
-    intervals.sort_unstable();
-    let mut merged: Vec<Interval> = Vec::new();
-    for interval in intervals {
-        match merged.last_mut() {
-            Some(last) if last.touches(interval) => *last = last.hull(interval),
-            _ => merged.push(interval),
+/// The slices of gaps, with what each should hold at least, by what was posted around its gap.
+async fn expecting(
+    store: &Store,
+    subreddit: &SubredditName,
+    gaps: &[Interval],
+) -> Result<Vec<NewSlice>, StoreError> {
+    let coverage = store.coverage(subreddit).await?;
+    let known = store.posts_per_hour(subreddit).await?;
+    let mut slices = Vec::new();
+    for gap in gaps {
+        let mut least: Option<f64> = None;
+        for around in windows(*gap) {
+            let (mut seconds, mut count) = (0, 0);
+            for (start, end) in &coverage {
+                let proven = Interval {
+                    start: (*start).max(around.start),
+                    end: (*end).min(around.end),
+                };
+                if !proven.is_empty() {
+                    let name = subreddit.as_str();
+                    let stored = store.count_submissions(name, proven.start, proven.end);
+                    count += stored.await?;
+                    seconds += proven.end - proven.start;
+                }
+            }
+            // What is proven of less says little about the rest.
+            if seconds * 2 >= around.end - around.start {
+                let rate = per_second(count, seconds);
+                least = Some(least.map_or(rate, |least| least.min(rate)));
+            }
         }
+        let known = known.map(|hourly| hourly / 3_600.0);
+        let rate = least.or(known).unwrap_or_default();
+        slices.extend(cut(&[*gap], PART).into_iter().map(|slice| NewSlice {
+            expected: expected(rate, slice.end - slice.start),
+            ..slice
+        }));
     }
-    merged
+    Ok(slices)
+}
+
+/// Before a gap and after it: as long as it is, and a day, since nights are quieter.
+fn windows(gap: Interval) -> Vec<Interval> {
+    let length = (gap.end - gap.start).clamp(AROUND.0, AROUND.1);
+    let mut windows = Vec::new();
+    for length in [length, AROUND.1] {
+        windows.push(Interval {
+            start: gap.start - length,
+            end: gap.start,
+        });
+        windows.push(Interval {
+            start: gap.end,
+            end: gap.end + length,
+        });
+    }
+    windows
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn per_second(count: u64, seconds: i64) -> f64 {
+    count as f64 / seconds as f64
+}
+
+/// How many a slice should hold at such a rate; none where it is none.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate, which saturates"
+)]
+fn expected(rate: f64, seconds: i64) -> Option<u32> {
+    let expected = (rate * seconds as f64).floor() as u32;
+    (expected > 0).then_some(expected)
 }
 
 /// Sends to the archive, until told to stop, what has become of gaps that no listing reaches.
@@ -167,6 +235,15 @@ pub async fn repair(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn so_many_are_expected_as_are_posted_in_that_time() {
+        let rate = per_second(7_200, 3_600);
+        assert_eq!(expected(rate, 1_800), Some(3_600));
+        assert_eq!(expected(per_second(1, 3_600), 1_800), None);
+        assert_eq!(expected(f64::MAX, i64::MAX), Some(u32::MAX));
+        assert_eq!(expected(0.0, i64::MAX), None);
+    }
 
     #[test]
     fn gaps_that_overlap_are_one() {

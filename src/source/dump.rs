@@ -34,6 +34,7 @@ use entries::{Entries, Entry, KEPT, LONGEST};
 use parts::{may_wrap, parts};
 use pick::Picker;
 use serde_json::value::RawValue;
+use std::ops::Range;
 use survey::Surveyor;
 
 /// How much is passed over before a batch is handed out however small it is, decompressed bytes.
@@ -139,11 +140,12 @@ impl Dump {
         })
     }
 
-    /// Reads every entry whole, also those that are not selected or passed over, and surveys them.
+    /// Reads every entry whole, also those that are not selected or passed over, and surveys them: up to
+    /// `room` of the selected subreddit and of `range`, whatever the selection's is.
     #[must_use]
-    pub fn surveyed(mut self, selection: &Selection) -> Dump {
+    pub fn surveyed(mut self, selection: &Selection, range: Range<i64>, room: usize) -> Dump {
         self.prepare(selection);
-        self.surveyor = Some(Surveyor::default());
+        self.surveyor = Some(Surveyor::new(range, room));
         self
     }
 
@@ -298,7 +300,8 @@ impl Dump {
                     let own = self.is_own(submission.subreddit.as_deref());
                     let created = submission.created_utc;
                     if let Some(surveyor) = &mut self.surveyor {
-                        surveyor.take(created, submission.subreddit.as_deref(), own);
+                        let id = submission.id.as_str();
+                        surveyor.take(created, id, submission.subreddit.as_deref(), own);
                     }
                     if own && (selection.start..selection.end).contains(&created) {
                         // The text, the columns, and both again on their way into the database.

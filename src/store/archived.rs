@@ -6,6 +6,7 @@ use super::known::{Change, Known};
 use super::polls::Found;
 use super::statement::{Texts, Transaction};
 use super::submissions::Progress;
+use super::withdraw::Recent;
 use super::{Status, Store, StoreError};
 use crate::submission::{Observation, Undecodable};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -41,6 +42,8 @@ pub struct ArchiveStored {
     pub refused: u64,
     /// Objects that are no submission which went, or were not kept, for want of room.
     pub dropped: u64,
+    /// Gaps that were opened, since what was not there contradicts the proof of its time.
+    pub contradicted: u64,
 }
 
 impl Store {
@@ -58,7 +61,10 @@ impl Store {
             let batch = prepare(record.observations, matches!(self, Store::Postgres(_)));
             let mut deltas = Deltas::default();
             let mut transaction = self.begin().await?;
-            let stored = transaction.archive(record, &batch, &mut deltas).await?;
+            let mut recent = Recent::default();
+            let stored = transaction
+                .archive(record, &batch, &mut recent, &mut deltas)
+                .await?;
             transaction.count(deltas).await?;
             transaction.commit().await?;
             Ok(stored)
@@ -69,7 +75,8 @@ impl Store {
 
 impl Transaction {
     /// Does what [`Store::record_archived`] does, but for the counters, which come last: `deltas`
-    /// says what to add. `batch` is what the record's observations were prepared into.
+    /// says what to add. `batch` is what the record's observations were prepared into, `recent` what the
+    /// same source brought before.
     ///
     /// Locks are taken in the order in which a poll takes them: subreddits, submissions that are
     /// new, submissions that are known, their fetches; each by name or id.
@@ -77,6 +84,7 @@ impl Transaction {
         &mut self,
         record: &ArchiveRecord<'_>,
         batch: &Batch<'_>,
+        recent: &mut Recent,
         deltas: &mut Deltas,
     ) -> Result<ArchiveStored, StoreError> {
         let rows = &batch.newest;
@@ -143,6 +151,9 @@ impl Transaction {
         let objects = record.undecodable.iter().chain(&too_deep);
         let dropped = self.keep_undecodable(objects, deltas).await?;
         self.count_found(watched.keys(), rows, &fresh).await?;
+        let now = record.now_ms.div_euclid(1000);
+        let contradicted = self.contradicted_by_archive(rows, &fresh, recent, now);
+        let contradicted = contradicted.await?.opened.len() as u64;
 
         let fresh = fresh.len() as u64;
         Ok(ArchiveStored {
@@ -151,6 +162,7 @@ impl Transaction {
             known: rows.len() as u64 - fresh - renewed,
             refused: batch.too_deep.len() as u64,
             dropped,
+            contradicted,
         })
     }
 

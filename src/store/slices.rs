@@ -9,6 +9,7 @@ use super::clocks::LENGTHS_AHEAD;
 use super::content::{Deltas, prepare};
 use super::statement::{Dialects, Transaction, in_transaction, on_engine};
 use super::submissions::json;
+use super::withdraw::Recent;
 use super::{Interval, Store, StoreError};
 use crate::submission::SubredditName;
 
@@ -291,6 +292,21 @@ impl Store {
         step: &SliceStep<'_>,
         record: &ArchiveRecord<'_>,
     ) -> Result<Option<SliceStored>, StoreError> {
+        let mut recent = Recent::default();
+        self.record_slice_after(step, record, &mut recent).await
+    }
+
+    /// As [`Store::record_slice`], knowing what the same source brought before; this page is added to it
+    /// once it is stored.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn record_slice_after(
+        &self,
+        step: &SliceStep<'_>,
+        record: &ArchiveRecord<'_>,
+        recent: &mut Recent,
+    ) -> Result<Option<SliceStored>, StoreError> {
         let batch = prepare(record.observations, matches!(self, Store::Postgres(_)));
         self.written(async {
             let mut transaction = self.begin().await?;
@@ -299,7 +315,10 @@ impl Store {
                 return Ok(None);
             }
             let mut deltas = Deltas::default();
-            let archived = transaction.archive(record, &batch, &mut deltas).await?;
+            let mut brought = recent.clone();
+            let archived = transaction
+                .archive(record, &batch, &mut brought, &mut deltas)
+                .await?;
             transaction.step(step, &archived).await?;
             transaction
                 .note_unstored(step.claim.backfill, record, &batch)
@@ -318,6 +337,7 @@ impl Store {
             };
             transaction.count(deltas).await?;
             transaction.commit().await?;
+            *recent = brought;
             Ok(Some(stored))
         })
         .await

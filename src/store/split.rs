@@ -17,18 +17,20 @@ pub enum Split {
 
 const RANGE: Dialects =
     Dialects::same("SELECT reached, slice_start, slice_end FROM slices WHERE id = $1");
-/// What was expected of the whole says nothing of a part.
+/// Of what was expected of the whole, each part has its share.
 const SHORTEN: Dialects = Dialects::same(
     "UPDATE slices
-     SET slice_end = $2, expected = NULL, due_ms = $3, fed_ms = NULL, claimed_by = NULL, claimed_until_ms = NULL,
+     SET slice_end = $2, expected = expected * ($2 - slice_start) / (slice_end - slice_start),
+         due_ms = $3, fed_ms = NULL, claimed_by = NULL, claimed_until_ms = NULL,
          attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END
      WHERE id = $1",
 );
 const ADD: Dialects = Dialects::same(
-    "INSERT INTO slices (backfill, part, name, slice_start, slice_end, reached, state, due_ms)
+    "INSERT INTO slices (backfill, part, name, slice_start, slice_end, reached, state, due_ms, expected)
      SELECT backfill, (SELECT max(part) + 1 FROM slices WHERE backfill = s.backfill), name,
             CAST($2 AS bigint), CAST($3 AS bigint), CAST($2 AS bigint), 'waiting',
-            CAST($4 AS bigint)
+            CAST($4 AS bigint),
+            expected * (CAST($3 AS bigint) - CAST($2 AS bigint)) / (slice_end - slice_start)
      FROM slices AS s WHERE id = $1",
 );
 
@@ -59,16 +61,17 @@ impl Store {
                 transaction.rollback().await?;
                 return Ok(Split::Alone);
             }
-            in_transaction!(&mut transaction, SHORTEN, |sql, connection| {
-                let query = sqlx::query(sql).bind(claim.id).bind(middle).bind(now_ms);
-                query.execute(connection).await?;
-            });
+            // First, as it takes its share of what was expected.
             in_transaction!(&mut transaction, ADD, |sql, connection| {
                 let query = sqlx::query(sql)
                     .bind(claim.id)
                     .bind(middle)
                     .bind(end)
                     .bind(now_ms);
+                query.execute(connection).await?;
+            });
+            in_transaction!(&mut transaction, SHORTEN, |sql, connection| {
+                let query = sqlx::query(sql).bind(claim.id).bind(middle).bind(now_ms);
                 query.execute(connection).await?;
             });
             transaction.commit().await?;

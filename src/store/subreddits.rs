@@ -104,6 +104,7 @@ const ADD: Dialects = Dialects::same(
      VALUES ($1, 'active', $2, $3, $4) ON CONFLICT (name) DO NOTHING",
 );
 const STATE: Dialects = Dialects::same("SELECT state FROM subreddits WHERE name = $1");
+const RATE: Dialects = Dialects::same("SELECT posts_per_hour FROM subreddits WHERE name = $1");
 const REMOVE: Dialects = Dialects::same("DELETE FROM subreddits WHERE name = $1");
 const PAUSE: Dialects = Dialects::same("UPDATE subreddits SET state = 'paused' WHERE name = $1");
 const RESUME: Dialects = Dialects::same(
@@ -181,6 +182,18 @@ impl Store {
         on_engine!(self, write, RESUME, |sql, pool| {
             let query = sqlx::query(sql).bind(name.as_str()).bind(now_ms);
             Ok(query.execute(pool).await?.rows_affected() > 0)
+        })
+    }
+
+    /// Submissions an hour of a watched subreddit, as estimated by the last poll; none where it is not
+    /// watched.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn posts_per_hour(&self, name: &SubredditName) -> Result<Option<f64>, StoreError> {
+        on_engine!(self, read, RATE, |sql, pool| {
+            let query = sqlx::query_scalar(sql).bind(name.as_str());
+            Ok(query.fetch_optional(pool).await?)
         })
     }
 

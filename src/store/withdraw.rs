@@ -4,9 +4,11 @@
 //! up in proven time that nobody had seen, more of their neighbours may be missing. What is taken back
 //! becomes a gap in the same transaction, so that it is walked again.
 
+mod archives;
 mod doubts;
 mod runs;
 
+pub use archives::Recent;
 pub use doubts::Doubts;
 pub(super) use doubts::{Told, without};
 pub(super) use runs::{Brought, Tolerance};

@@ -194,3 +194,60 @@ async fn a_process_that_runs_repairs_them_by_itself_where_that_is_wished_for() {
     })
     .await;
 }
+
+/// An archive that shows next to nothing of a gap around which much was posted.
+async fn a_repair_that_shows_far_less_than_what_was_posted_around_proves_nothing(on: On) {
+    let past = Past::start(options(32, 60.0), on).await;
+    let store = past.store().await;
+    let start = past.now() - 30 * HOUR;
+    let (gap_start, gap_end) = (start + 10 * HOUR, start + 12 * HOUR);
+    let known = past.truth(start, start + 20 * HOUR);
+    let range = [
+        super::support::past::time(start),
+        super::support::past::time(start + 20 * HOUR),
+    ];
+    let line = ["backfill", NAME, "--since", &range[0], "--until", &range[1]];
+    past.run(&line).await;
+    assert_eq!(past.stored().await, known);
+    // Of the two hours nothing is known, nor shown: the archive has lost its part of them.
+    let name = name(NAME);
+    store.add_subreddit(&name, past.now()).await.unwrap();
+    let archive = super::support::canned::Server::raw(move |asked| {
+        let body = r#"{"data":[]}"#;
+        assert!(asked.path.contains("posts"), "{}", asked.path);
+        super::support::canned::Answer::json(200, body).with("x-simulated", "true")
+    })
+    .await;
+    super::support::past::execute(
+        &past.database,
+        &[
+            "DELETE FROM coverage".to_owned(),
+            format!("DELETE FROM submissions WHERE created_utc >= {gap_start} AND created_utc < {gap_end}"),
+            format!("INSERT INTO coverage (subreddit, covered_start, covered_end) VALUES ('{NAME}', {start}, {gap_start})"),
+            format!("INSERT INTO coverage (subreddit, covered_start, covered_end) VALUES ('{NAME}', {gap_end}, {})", start + 20 * HOUR),
+            format!("INSERT INTO gaps (subreddit, gap_start, gap_end, cause, state, opened_at) VALUES ('{NAME}', {gap_start}, {gap_end}, 'cap', 'open', {start})"),
+        ],
+    )
+    .await;
+    let mut repair = past.command(&["gaps", "repair"]);
+    repair.env("FRESHET_ARCTIC_SHIFT__URL", archive.url.as_str());
+    let done = super::support::binary::finish(&mut repair).await;
+    assert_eq!(past.proven(gap_start, gap_end).await, 0, "{done:#?}");
+    assert_eq!(open(&past).await.as_array().unwrap().len(), 1);
+    let told = past.run(&["backfill", "status"]).await.stdout;
+    assert!(told.contains("far fewer"), "{told}");
+    // The whole archive closes it.
+    past.run(&["gaps", "repair"]).await;
+    assert_eq!(past.proven(gap_start, gap_end).await, gap_end - gap_start);
+    assert_eq!(past.stored().await, known);
+}
+
+#[tokio::test]
+async fn a_repair_that_shows_far_less_than_what_was_posted_around_proves_nothing_on_sqlite() {
+    a_repair_that_shows_far_less_than_what_was_posted_around_proves_nothing(On::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_repair_that_shows_far_less_than_what_was_posted_around_proves_nothing_on_postgres() {
+    a_repair_that_shows_far_less_than_what_was_posted_around_proves_nothing(On::Postgres).await;
+}

@@ -45,6 +45,7 @@ mod binary_terminal;
 mod binary_view;
 mod budget_local;
 mod budget_shared;
+mod claims_hostile;
 mod dependencies;
 mod dependencies_here;
 mod doctor;

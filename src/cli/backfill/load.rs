@@ -16,6 +16,7 @@ use crate::store::{SliceClaim, SliceDue, SliceState, Store};
 use anyhow::{Context, bail};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +48,7 @@ pub(super) async fn load(
         subreddit: (!all).then(|| request.subreddit.clone()),
         complete: arguments.complete,
         stop: stop.clone(),
+        remembered: AtomicUsize::new(0),
     };
     let mut rejects = Rejects::new(arguments.rejects.clone());
     let holder = format!("load-{}", uuid::Uuid::new_v4());
@@ -130,7 +132,15 @@ pub(super) async fn load(
             all,
             now_ms(),
         );
-        display_claimed(&claimed.await.context("nothing is proven")?);
+        let claimed = claimed.await.context("nothing is proven")?;
+        display_claimed(&claimed);
+        if claimed.proven.is_empty() && failed.is_empty() {
+            bail!(
+                "--complete: nothing of r/{} is proven complete by these files, for the reasons above; what \
+                 they hold of it is stored.\n  Are they the files of this subreddit and of this time?",
+                request.subreddit
+            );
+        }
     }
     if failed.is_empty() {
         Ok(whole)

@@ -29,6 +29,12 @@ impl Tolerance {
         at_least: CONTRADICTED,
         percent: 10,
     };
+    /// Of an archive whose copies were taken early: up to a third may have been removed before anyone could
+    /// list it, but not most of what was posted.
+    pub const EARLY_COPIES: Tolerance = Tolerance {
+        at_least: 10,
+        percent: 50,
+    };
 }
 
 /// Where submissions that nobody knew lie too close together to have been approved late: from the first

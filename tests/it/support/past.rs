@@ -232,6 +232,20 @@ impl Past {
     }
 }
 
+/// Changes a database behind the program's back.
+pub async fn execute(database: &str, statements: &[String]) {
+    for sql in statements {
+        let sql = sqlx::AssertSqlSafe(sql.clone());
+        if database.starts_with("sqlite") {
+            let mut connection = SqliteConnection::connect(database).await.unwrap();
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        } else {
+            let mut connection = sqlx::PgConnection::connect(database).await.unwrap();
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        }
+    }
+}
+
 /// Seconds, as the program reads them.
 pub fn time(at: i64) -> String {
     chrono::DateTime::from_timestamp(at, 0)
