@@ -227,7 +227,11 @@ fn subreddits(subreddits: &[SubredditStatus], now: i64) -> Table {
     for subreddit in subreddits {
         rows.add_row([
             subreddit.name.clone(),
-            shown(subreddit.reason.as_ref().unwrap_or(&subreddit.state)),
+            shown(match &subreddit.reason {
+                Some(reason) => reason,
+                None if subreddit.suspect && subreddit.is_active() => "suspect",
+                None => &subreddit.state,
+            }),
             subreddit.submissions.to_string(),
             format!("{:.1}", subreddit.posts_per_hour),
             subreddit

@@ -133,10 +133,7 @@ fn list(listed: Vec<Subreddit>, json: bool) -> anyhow::Result<()> {
     let mut rows = table(&["SUBREDDIT", "STATE", "STORED", "PROVEN", "ADDED"]);
     align_right(&mut rows, &[2]);
     for subreddit in listed {
-        let state = match &subreddit.reason {
-            Some(reason) => format!("{} ({})", subreddit.state, shown(reason)),
-            None => subreddit.state.clone(),
-        };
+        let state = shown(&subreddit.state_and_reason());
         rows.add_row([
             subreddit.name,
             state,

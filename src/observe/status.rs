@@ -203,6 +203,9 @@ pub struct SubredditStatus {
     pub posts_per_hour: f64,
     /// Recorded gaps that are still open.
     pub open_gaps: i64,
+    /// Whether its listing fails while others are given out. It is listed alone until it is given out.
+    #[serde(default)]
+    pub suspect: bool,
 }
 
 /// Reads it all. The queue may be away; the database may not.
@@ -365,11 +368,21 @@ impl From<Subreddit> for SubredditStatus {
             submissions: row.submissions,
             posts_per_hour: row.posts_per_hour,
             open_gaps: row.open_gaps,
+            suspect: row.suspect,
         }
     }
 }
 
 impl SubredditStatus {
+    /// Its state, and why.
+    pub fn state_and_reason(&self) -> String {
+        match &self.reason {
+            Some(reason) => format!("{} ({reason})", self.state),
+            None if self.suspect && self.is_active() => format!("{} (suspect)", self.state),
+            None => self.state.clone(),
+        }
+    }
+
     /// Whether it is polled at all.
     pub fn is_active(&self) -> bool {
         self.state == SubredditState::Active.as_str()

@@ -50,6 +50,8 @@ pub struct Subreddit {
     pub claimed_until_ms: Option<i64>,
     /// Open rows of `gaps`.
     pub open_gaps: i64,
+    /// Its listing failed while others were given out, and has not been given out since.
+    pub suspect: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -71,6 +73,7 @@ struct Row {
     claimed_by: Option<String>,
     claimed_until_ms: Option<i64>,
     open_gaps: i64,
+    suspect: bool,
 }
 
 impl TryFrom<Row> for Subreddit {
@@ -95,6 +98,7 @@ impl TryFrom<Row> for Subreddit {
             claimed_by: row.claimed_by,
             claimed_until_ms: row.claimed_until_ms,
             open_gaps: row.open_gaps,
+            suspect: row.suspect,
         })
     }
 }

@@ -257,3 +257,42 @@ async fn migrate_may_be_repeated() {
         }
     }
 }
+
+#[tokio::test]
+async fn one_whose_listing_fails_while_others_are_given_out_is_shown_as_suspect() {
+    let home = Home::new();
+    home.run(&["subreddits", "add", "rust", "kettles"])
+        .await
+        .ended_with(0);
+    let url = format!("sqlite://{}", home.path().join("freshet.db").display());
+    let store = freshet::store::Store::connect(&url, 1).await.unwrap();
+    for suspect in [true, false] {
+        let rust = "rust".parse().unwrap();
+        store.suspect_subreddit(&rust, suspect).await.unwrap();
+        let listed = home.run(&["subreddits", "list"]).await.ended_with(0);
+        let row = |name: &str| {
+            let row = listed.stdout.lines().find(|it| it.contains(name));
+            row.unwrap().contains("active (suspect)")
+        };
+        assert_eq!(
+            (row("rust"), row("kettles")),
+            (suspect, false),
+            "{listed:?}"
+        );
+        let json = home
+            .run(&["subreddits", "list", "--json"])
+            .await
+            .ended_with(0);
+        let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+        let flags: Vec<bool> = json
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["suspect"].as_bool().unwrap())
+            .collect();
+        assert_eq!(flags, [false, suspect]);
+        let status = home.run(&["status"]).await.ended_with(0);
+        assert_eq!(status.stdout.contains("suspect"), suspect, "{status:?}");
+    }
+    store.close().await;
+}

@@ -130,6 +130,48 @@ async fn what_is_left_out_is_asked_for_again_on_schedule_and_then_unavailable_wi
 }
 
 #[tokio::test]
+async fn what_a_listing_still_shows_stays_discovered_and_is_asked_for_again_though_it_is_left_out()
+{
+    let mut world = World::listed(&["a1", "shadow"]).await;
+    let control = world.simulator.control().clone();
+    let shadow: SubmissionId = "shadow".parse().unwrap();
+    control.hide_from_info(&shadow, None).unwrap();
+    let listed = world.store.submission(&shadow).await.unwrap().unwrap();
+    for round in 0..2 {
+        run(&world).await;
+        for wait_ms in OMITTED_RETRY_MS {
+            assert_eq!(status(&world, "shadow").await, Status::Discovered);
+            world.advance(Duration::from_millis(wait_ms.unsigned_abs()));
+            run(&world).await;
+        }
+        assert_eq!(status(&world, "shadow").await, Status::Unavailable);
+        // The listing shows it: it is there, and wanted.
+        world.advance(Duration::from_secs(60));
+        world.start_scheduler();
+        world.settle(|| {}).await;
+        world.stop().await;
+        assert_eq!(
+            status(&world, "shadow").await,
+            Status::Discovered,
+            "{round}"
+        );
+        assert_eq!(attempts(&world).await.get("shadow"), Some(&0), "{round}");
+    }
+    for reason in ["never_ended", "request_failed", "unreadable", "panicked"] {
+        assert_eq!(set_aside(&world, reason), 0, "{reason}");
+    }
+    let kept = world.store.submission(&shadow).await.unwrap().unwrap();
+    assert_eq!((kept.title, kept.raw), (listed.title, listed.raw));
+    assert_eq!((kept.removed_by, kept.removed_ms), (None, None));
+    control
+        .hide_from_info(&shadow, Some(Duration::ZERO))
+        .unwrap();
+    world.advance(Duration::from_secs(1));
+    assert!(is_done(run(&world).await["shadow"]));
+    assert_eq!(status(&world, "shadow").await, Status::Fetched);
+}
+
+#[tokio::test]
 async fn no_outage_spends_an_attempt_and_everything_is_stored_afterwards() {
     let world = World::listed(&["a1", "a2", "a3"]).await;
     let control = world.simulator.control();

@@ -2,6 +2,7 @@
 
 use crate::support::binary::{Home, Process};
 use crate::support::postgres::fresh_database;
+use crate::support::redis::RedisServer;
 use crate::support::world::{CLIENT, World};
 use freshet::queue::Queue;
 use freshet::source::{Budget, Priority};
@@ -186,4 +187,44 @@ async fn secrets_in_files_are_read_again() {
         assert!(patient, "{}", run.stderr());
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test]
+async fn a_redis_whose_password_is_rotated_is_reached_with_the_new_one() {
+    let world = World::with(2).await;
+    let home = world.home();
+    let redis = tokio::task::spawn_blocking(RedisServer::start);
+    let redis = redis.await.unwrap();
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut operator = client.get_multiplexed_async_connection().await.unwrap();
+    let mut set_password = async |password: &str| {
+        let mut user = redis::cmd("ACL");
+        user.arg(&["SETUSER", "app", "on", "resetpass", "~*", "&*", "+@all"]);
+        user.arg(format!(">{password}"));
+        user.exec_async(&mut operator).await.unwrap();
+        let mut kill = redis::cmd("CLIENT");
+        kill.arg(&["KILL", "USER", "app"]);
+        let _: i64 = kill.query_async(&mut operator).await.unwrap();
+    };
+    let url = |password: &str| {
+        let app = format!("redis://app:{password}@");
+        redis.url().replace("redis://", &app)
+    };
+    set_password("hush-one").await;
+    let file = home.write("queue-url", &url("hush-one"));
+    let run = home.start(&["run", "rust", "--queue-url-file", file.to_str().unwrap()]);
+    run.until_status("it works", |it| it["fetched"] == 2).await;
+    // The old one is refused before the file has the new one.
+    set_password("hush-two").await;
+    run.logged("Dependency is failing").await;
+    home.write("queue-url", &format!("{}\n", url("hush-two")));
+    for dependency in ["queue", "budget"] {
+        let label = ("dependency", dependency);
+        run.until_gauge("freshet_dependency_up", label, |it| it == 1.0)
+            .await;
+    }
+    world.publish("rust", None);
+    run.until_status("it works again", |it| it["fetched"] == 3)
+        .await;
+    assert!(!run.stderr().contains("hush"), "{}", run.stderr());
 }

@@ -183,3 +183,130 @@ async fn a_redis_that_cannot_prove_its_name_gets_no_password() {
     crate::support::binary::finish(&mut command).await;
     assert!(server.heard().contains("sesame"), "{}", server.heard());
 }
+
+/// What these servers heard from a `freshet doctor` that trusts whom the environment names.
+async fn examined(
+    home: &Home,
+    environment: &[(&str, &std::path::Path)],
+    servers: &Servers,
+) -> Heard {
+    let Servers {
+        archive,
+        redis,
+        postgres,
+        ..
+    } = servers;
+    let mut command = home.command(&["doctor", "--json", "--http-listen", "127.0.0.1:0"]);
+    for (name, value) in [
+        (
+            "ARCTIC_SHIFT__URL",
+            format!("https://localhost:{}", archive.port),
+        ),
+        (
+            "QUEUE__URL",
+            format!("rediss://:sesame@localhost:{}/", redis.port),
+        ),
+        (
+            "DATABASE__URL",
+            format!(
+                "postgres://someone@localhost:{}/db?sslmode=verify-full",
+                postgres.port
+            ),
+        ),
+    ] {
+        command.env(format!("FRESHET_{name}"), value);
+    }
+    for (name, value) in environment {
+        command.env(name, value);
+    }
+    crate::support::binary::finish(&mut command).await;
+    [
+        archive.heard().contains("/api/posts/search"),
+        redis.heard().contains("sesame"),
+        postgres.heard().contains("someone"),
+    ]
+}
+
+/// Archive, Redis, Postgres: whether each was spoken to.
+type Heard = [bool; 3];
+
+struct Servers {
+    reddit: Secured,
+    archive: Secured,
+    redis: Secured,
+    postgres: Secured,
+}
+
+impl Servers {
+    async fn start(authority: &Authority) -> Servers {
+        let busy =
+            b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        Servers {
+            reddit: Secured::start(authority, "localhost", None, busy).await,
+            archive: Secured::start(authority, "localhost", None, busy).await,
+            redis: Secured::start(authority, "localhost", None, b"").await,
+            postgres: Secured::start(authority, "localhost", Some((8, b"S")), b"").await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_server_is_believed_by_tls_ca_file_and_by_the_variables_of_the_system_and_by_none_else()
+ {
+    let authority = Authority::new();
+    let home = Home::new();
+    let file = home.write("authority.pem", &authority.pem);
+    let folder = home.path().join("authorities");
+    std::fs::create_dir(&folder).unwrap();
+    // As OpenSSL names the files of such a folder.
+    std::fs::write(folder.join("0a1b2c3d.0"), &authority.pem).unwrap();
+    let stranger = home.write("stranger.pem", &Authority::new().pem);
+    for (environment, believed) in [
+        (vec![], false),
+        (vec![("FRESHET_TLS__CA_FILE", &*stranger)], false),
+        (vec![("FRESHET_TLS__CA_FILE", &*file)], true),
+        (vec![("SSL_CERT_FILE", &*file)], true),
+        (vec![("SSL_CERT_DIR", &*folder)], true),
+        // Beside one another.
+        (
+            vec![
+                ("SSL_CERT_FILE", &*stranger),
+                ("FRESHET_TLS__CA_FILE", &*file),
+            ],
+            true,
+        ),
+    ] {
+        let servers = Servers::start(&authority).await;
+        let heard = examined(&home, &environment, &servers).await;
+        assert_eq!(heard, [believed; 3], "{environment:?}");
+        for server in [&servers.archive, &servers.redis, &servers.postgres] {
+            let sent = server.overheard();
+            for word in ["someone", "sesame", "/api/"] {
+                assert!(!sent.contains(word), "{word} was sent in the open");
+            }
+        }
+        // Reddit is asked once the rate budget gives leave, which this Redis never does.
+        let mut command = home.command(&["doctor"]);
+        let url = format!("https://localhost:{}", servers.reddit.port);
+        for (name, value) in [
+            ("CLIENT_ID", "the-client"),
+            ("CLIENT_SECRET", "the-secret"),
+            ("API_URL", &url),
+            ("AUTH_URL", &url),
+        ] {
+            command.env(format!("FRESHET_REDDIT__{name}"), value);
+        }
+        let archive = format!("https://localhost:{}", servers.archive.port);
+        command.env("FRESHET_ARCTIC_SHIFT__URL", archive);
+        command.envs(environment.iter().copied());
+        crate::support::binary::finish(&mut command).await;
+        let heard = servers.reddit.heard();
+        assert_eq!(
+            heard.contains("/api/v1/access_token"),
+            believed,
+            "{environment:?}: {heard}"
+        );
+        let sent = servers.reddit.overheard();
+        assert!(!sent.contains("HTTP/"), "{environment:?}");
+    }
+}

@@ -334,6 +334,7 @@ mod tests {
             submissions: 12_345 - i64::try_from(number).unwrap(),
             posts_per_hour: 1234.5,
             open_gaps: 12,
+            suspect: false,
         });
         Status {
             simulated: true,

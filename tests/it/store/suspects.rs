@@ -45,6 +45,8 @@ async fn suspected_subreddits_are_claimed_as_such(world: World) {
         let claimed = store.claim_due("one", NOW, 1_000, 9).await.unwrap();
         assert_eq!(claimed.len(), 1);
         assert_eq!(claimed[0].suspect, suspect);
+        let listed = store.subreddits().await.unwrap();
+        assert_eq!(listed[0].suspect, suspect);
         let claims = [claimed[0].claim.clone()];
         store.release_claims(&claims).await.unwrap();
     }
