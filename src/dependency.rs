@@ -3,19 +3,23 @@
 //! Each client owns one [`Dependency`] and reports to it: what worked, and what failed with which
 //! class. An outage begins at the first failure that no retry mends, or once a failure that may pass
 //! has lasted for `SUSPICION`; it ends when a probe of the whole way succeeds and nothing has failed
-//! for `QUIET`. Each outage logs one line when it starts and one when it ends. Refuses to know how
-//! anything is asked.
+//! for `QUIET`. Each outage logs one line when it starts and one when it ends (`log`), and each fault has
+//! one remedy (`fault`). Refuses to know how anything is asked.
 
 mod all;
 mod database_file;
+mod fault;
+mod log;
 mod trouble;
 
 pub use all::{Dependencies, Need};
 pub use database_file::{DatabaseFile, sqlite_class};
+pub use fault::Fault;
 pub use trouble::{Class, Service, Trouble};
 
+use log::OutageLog;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a failure that may pass has to last before it is an outage.
@@ -98,7 +102,8 @@ struct Inner {
     written_ms: AtomicU64,
     /// Whether there is anything for a success to clear.
     suspected: AtomicBool,
-    announced: AtomicBool,
+    /// Where its outages are logged, once somebody watches it.
+    log: OnceLock<Arc<OutageLog>>,
     condition: Mutex<Condition>,
 }
 
@@ -122,7 +127,6 @@ struct Suspicion {
 struct Outage {
     trouble: Trouble,
     since: i64,
-    began: Instant,
     last: Instant,
 }
 
@@ -135,7 +139,7 @@ impl Dependency {
             read_ms: AtomicU64::new(0),
             written_ms: AtomicU64::new(0),
             suspected: AtomicBool::new(false),
-            announced: AtomicBool::new(false),
+            log: OnceLock::new(),
             condition: Mutex::new(Condition {
                 outage: None,
                 suspected: None,
@@ -151,7 +155,16 @@ impl Dependency {
 
     /// From now on its outages are logged: somebody watches it, and probes it when it is idle.
     pub fn announce(&self) {
-        self.0.announced.store(true, Ordering::Relaxed);
+        let log = || Arc::new(OutageLog::new(self.0.service));
+        self.0.log.get_or_init(log);
+    }
+
+    /// The same of one that is part of the same server: what both suffer is logged once.
+    pub fn announce_with(&self, server: &Dependency) {
+        server.announce();
+        if let Some(log) = server.0.log.get() {
+            self.0.log.get_or_init(|| Arc::clone(log));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Condition> {
@@ -207,17 +220,10 @@ impl Dependency {
     }
 
     fn end(&self, condition: &mut Condition) {
-        let Some(outage) = condition.outage.take() else {
-            return;
-        };
+        condition.outage = None;
         condition.works_since = now();
-        if self.0.announced.load(Ordering::Relaxed) {
-            tracing::info!(
-                dependency = self.0.service.as_str(),
-                class = outage.trouble.class.as_str(),
-                seconds = outage.began.elapsed().as_secs(),
-                "Dependency recovered"
-            );
+        if let Some(log) = self.0.log.get() {
+            log.ends(self.0.service);
         }
     }
 
@@ -270,20 +276,13 @@ impl Dependency {
     }
 
     fn begin(&self, condition: &mut Condition, trouble: Trouble, began: Instant, since: i64) {
-        if self.0.announced.load(Ordering::Relaxed) {
-            tracing::warn!(
-                dependency = self.0.service.as_str(),
-                class = trouble.class.as_str(),
-                error = trouble.error,
-                remedy = %trouble.remedy,
-                "Dependency is failing; retrying until it works"
-            );
+        if let Some(log) = self.0.log.get() {
+            log.begins(self.0.service, &trouble, began);
         }
         self.clear(condition);
         condition.outage = Some(Outage {
             trouble,
             since,
-            began,
             last: Instant::now(),
         });
     }
@@ -324,22 +323,22 @@ fn now() -> i64 {
 mod tests {
     use super::*;
 
-    fn trouble(class: Class) -> Trouble {
-        Trouble::new(class, "said", "do")
+    fn trouble(fault: Fault) -> Trouble {
+        Trouble::new(fault, "said")
     }
 
     #[test]
     fn a_lost_connection_is_no_outage_unless_it_goes_on() {
         let dependency = Dependency::new(Service::Queue);
-        dependency.failed(trouble(Class::Unreachable));
+        dependency.failed(trouble(Fault::RedisUnreachable));
         assert!(dependency.is_doubtful() && dependency.state().trouble.is_none());
         dependency.worked(Evidence::Read);
         assert!(!dependency.is_doubtful());
         let first = Instant::now();
-        dependency.failed_at(trouble(Class::Unreachable), first);
-        dependency.failed_at(trouble(Class::Unreachable), first + SUSPICION / 2);
+        dependency.failed_at(trouble(Fault::RedisUnreachable), first);
+        dependency.failed_at(trouble(Fault::RedisUnreachable), first + SUSPICION / 2);
         assert!(dependency.state().trouble.is_none());
-        dependency.failed_at(trouble(Class::Unreachable), first + SUSPICION);
+        dependency.failed_at(trouble(Fault::RedisUnreachable), first + SUSPICION);
         let state = dependency.state();
         assert_eq!(state.trouble.map(|it| it.class), Some(Class::Unreachable));
     }
@@ -347,7 +346,7 @@ mod tests {
     #[test]
     fn answers_clear_no_suspicion_that_it_takes_no_writes() {
         let dependency = Dependency::new(Service::Queue);
-        dependency.failed(trouble(Class::NotServing));
+        dependency.failed(trouble(Fault::RedisBusy));
         dependency.worked(Evidence::Read);
         assert!(dependency.is_doubtful());
         dependency.worked(Evidence::Write);
@@ -357,12 +356,16 @@ mod tests {
     #[test]
     fn what_no_retry_mends_is_an_outage_at_once_which_success_elsewhere_does_not_end() {
         let dependency = Dependency::new(Service::Database);
-        for class in [Class::ReadOnly, Class::Full, Class::MissingSchema] {
-            dependency.failed(trouble(class));
+        for fault in [
+            Fault::PostgresReadOnly,
+            Fault::PostgresFull,
+            Fault::PostgresTablesMissing,
+        ] {
+            dependency.failed(trouble(fault));
             dependency.worked(Evidence::Write);
             dependency.proved(Evidence::Write);
             let state = dependency.state();
-            assert_eq!(state.trouble.map(|it| it.class), Some(class));
+            assert_eq!(state.trouble, Some(trouble(fault)));
         }
         dependency.recovered();
         assert_eq!(dependency.state().trouble, None);

@@ -5,7 +5,7 @@
 //! is left here, and the next command connects anew. Reports to its [`Dependency`] what fails. Knows
 //! no keys.
 
-use crate::dependency::{Class, Dependency, Evidence, Service, Trouble, Validity};
+use crate::dependency::{Class, Dependency, Evidence, Fault, Trouble, Validity};
 use crate::network::Address;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
@@ -91,13 +91,13 @@ impl RedisLink {
     }
 
     fn note(&self, error: &RedisError) {
-        let service = self.0.dependency.service();
-        let Some(trouble) = redis_trouble(service, error) else {
+        let Some(fault) = redis_fault(error) else {
             return;
         };
-        if leaves(trouble.class) {
+        if leaves(fault.class()) {
             self.0.validity.revoke();
         }
+        let trouble = Trouble::new(fault, error.to_string());
         self.0.dependency.failed(trouble);
     }
 
@@ -194,76 +194,28 @@ pub fn redis_code(error: &RedisError) -> Option<&str> {
 }
 
 /// What an error says of the server; none for the faults of a command.
-pub fn redis_trouble(service: Service, error: &RedisError) -> Option<Trouble> {
-    let key = if service == Service::Budget {
-        "freshet:budget:*"
-    } else {
-        "freshet*"
-    };
-    let (class, remedy) = match redis_code(error) {
-        Some("READONLY") => (
-            Class::Replica,
-            "The server became a replica and takes no writes. Let queue.url lead to the primary; freshet \
-             reconnects automatically."
-                .to_owned(),
-        ),
-        Some("MASTERDOWN") => (
-            Class::Replica,
-            "The server is a replica without its primary. Let queue.url lead to the primary; freshet \
-             reconnects automatically."
-                .to_owned(),
-        ),
-        Some("OOM") => (
-            Class::Full,
-            "Redis has reached maxmemory: raise it, or remove what else is stored there. freshet needs \
-             maxmemory-policy noeviction."
-                .to_owned(),
-        ),
-        Some("MISCONF") => (
-            Class::Full,
-            "Redis cannot save to its disk: free space there, and look at its log.".to_owned(),
-        ),
-        Some("LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN") => (
-            Class::NotServing,
-            "Redis loads its data or is busy; freshet retries automatically.".to_owned(),
-        ),
-        Some("NOREPLICAS") => (
-            Class::NotServing,
-            "Redis has fewer replicas than min-replicas-to-write asks for.".to_owned(),
-        ),
-        Some("NOPERM") => (
-            Class::NoPermission,
-            format!(
-                "Grant the Redis user of queue.url the keys {key} and the commands that SECURITY.md lists."
-            ),
-        ),
-        Some("NOAUTH" | "WRONGPASS") => (
-            Class::CredentialsRejected,
-            "Check the user and the password in queue.url.".to_owned(),
-        ),
-        Some("MAXCLIENTS") => (
-            Class::Unreachable,
-            "Redis has reached maxclients: raise it, or run fewer processes.".to_owned(),
-        ),
+pub fn redis_fault(error: &RedisError) -> Option<Fault> {
+    Some(match redis_code(error) {
+        // The second is a replica without its primary.
+        Some("READONLY" | "MASTERDOWN") => Fault::RedisReplica,
+        Some("OOM") => Fault::RedisFull,
+        Some("MISCONF") => Fault::RedisDisk,
+        Some("LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN") => Fault::RedisBusy,
+        Some("NOREPLICAS") => Fault::RedisReplicasMissing,
+        Some("NOPERM") => Fault::RedisPermission,
+        Some("NOAUTH" | "WRONGPASS") => Fault::RedisCredentials,
+        Some("MAXCLIENTS") => Fault::RedisClients,
         Some(_) => return None,
-        None if error.kind() == redis::ErrorKind::AuthenticationFailed => (
-            Class::CredentialsRejected,
-            "Check the user and the password in queue.url.".to_owned(),
-        ),
+        None if error.kind() == redis::ErrorKind::AuthenticationFailed => Fault::RedisCredentials,
         None if error.is_io_error()
             || error.is_timeout()
             || error.is_connection_dropped()
             || error.is_connection_refusal() =>
         {
-            (
-                Class::Unreachable,
-                "Is Redis running, and can this machine reach it? freshet reconnects automatically."
-                    .to_owned(),
-            )
+            Fault::RedisUnreachable
         }
         None => return None,
-    };
-    Some(Trouble::new(class, error.to_string(), remedy))
+    })
 }
 
 #[cfg(test)]
@@ -275,7 +227,7 @@ mod tests {
         let class = |line: &str| {
             let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
             let error = value.extract_error().unwrap_err();
-            redis_trouble(Service::Queue, &error).map(|it| it.class)
+            redis_fault(&error).map(Fault::class)
         };
         for (line, wanted) in [
             (

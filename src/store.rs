@@ -58,7 +58,7 @@ pub use codes::{
     WindowOutcome,
 };
 pub use dead::{DeadFilter, FetchJob};
-pub use error::StoreError;
+pub use error::{ENCODING_REMEDY, StoreError};
 pub use export::{Cell, CellType, Reader, Selection};
 pub use fetches::{FetchRecord, FetchStored};
 pub use gaps::{Gap, GapRecord};

@@ -7,7 +7,7 @@ use super::stages::Stages;
 use super::{connect_reddit, now_ms};
 use crate::backfill::{self, Backfiller, PATIENCE, SliceHandler, Unstored};
 use crate::config::{Config, display_url};
-use crate::dependency::{Dependency, Service};
+use crate::dependency::{Dependency, Fault, Service};
 use crate::discover::Discover;
 use crate::feed::{self, Feed, Slices};
 use crate::liveness::Progress;
@@ -255,7 +255,7 @@ async fn until_over(
     let mut look = tokio::time::interval(LOOK);
     // Not since the last answer: this process may have been stopped in between.
     let mut asked: Option<Instant> = None;
-    let mut away = "no answer. Is the server running, and can this machine reach it?".to_owned();
+    let mut away = format!("no answer. {}", Fault::PostgresUnreachable.remedy());
     loop {
         look.tick().await;
         let trouble = unstored.trouble();

@@ -9,6 +9,7 @@ mod queue;
 mod reddit;
 
 use crate::config::Config;
+use crate::dependency::Fault;
 use serde::Serialize;
 use std::error::Error;
 use std::time::Duration;
@@ -75,24 +76,35 @@ impl Check {
 pub async fn examine(config: &Config) -> Vec<Check> {
     let mut checks = vec![Check::ok("configuration", "every key is known and valid")];
     let (database, queue, reddit, archive, listen) = tokio::join!(
-        limited("database", database::check(config)),
-        limited("queue", queue::check(config)),
-        limited("reddit", reddit::check(config)),
-        limited("archive", reddit::archive(config)),
-        limited("http.listen", machine::port(config)),
+        limited(
+            "database",
+            database::silent(config),
+            database::check(config)
+        ),
+        limited("queue", Fault::RedisUnreachable, queue::check(config)),
+        limited("reddit", Fault::RedditUnreachable, reddit::check(config)),
+        limited(
+            "archive",
+            Fault::ArchiveUnreachable,
+            reddit::archive(config)
+        ),
+        machine::port(config),
     );
     for found in [database, queue, reddit, archive, listen] {
         checks.extend(found);
     }
-    checks.extend(limited("disk", machine::disks(config)).await);
+    checks.extend(limited("disk", Fault::FileIoError, machine::disks(config)).await);
     checks
 }
 
-async fn limited(what: &'static str, check: impl Future<Output = Vec<Check>>) -> Vec<Check> {
+async fn limited(
+    what: &'static str,
+    silent: Fault,
+    check: impl Future<Output = Vec<Check>>,
+) -> Vec<Check> {
     timeout(LIMIT, check).await.unwrap_or_else(|_| {
         let found = format!("no answer within {} s", LIMIT.as_secs());
-        let remedy = "Is it running, and can this machine reach it? A firewall that drops packets looks like this.";
-        vec![Check::fail(what, found, remedy)]
+        vec![Check::fail(what, found, silent.remedy())]
     })
 }
 

@@ -3,7 +3,7 @@
 //! Real work is the evidence; a probe is made only where there has been none for [`IDLE`], or where
 //! something failed and the end of it is waited for.
 
-use crate::dependency::{Dependencies, Dependency, Evidence, Need, Service, State, Trouble};
+use crate::dependency::{Dependencies, Dependency, Evidence, Fault, Need, Service, State, Trouble};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::source::{ArcticShift, Budget, Reddit};
@@ -58,7 +58,8 @@ impl Probes {
         dependencies.watch(queue.dependency(), evidence);
         let budget = reddit.map(|reddit| reddit.budget().clone());
         if let Some(shared) = budget.as_ref().and_then(Budget::dependency) {
-            shared.announce();
+            // It is in the Redis of the queue.
+            shared.announce_with(queue.dependency());
             shared.worked(Evidence::Write);
             dependencies.watch(shared, Need::Evidence(Evidence::Write));
         }
@@ -82,9 +83,13 @@ impl Probes {
 
     async fn database(&self, said: &mut Said, now_ms: i64) {
         let dependency = self.store.dependency();
+        let silent = match self.store.engine() {
+            "sqlite" => Fault::FileSlow,
+            _ => Fault::PostgresUnreachable,
+        };
         if !self.writes {
             if is_due(dependency, Evidence::Read) {
-                bounded(dependency, self.store.probe(None, now_ms)).await;
+                bounded(dependency, silent, self.store.probe(None, now_ms)).await;
             }
             return;
         }
@@ -95,7 +100,7 @@ impl Probes {
             .collect();
         if is_due(dependency, Evidence::Write) || said.is_due(&failing) {
             let says = Some((self.process.as_str(), failing.as_slice()));
-            if bounded(dependency, self.store.probe(says, now_ms)).await {
+            if bounded(dependency, silent, self.store.probe(says, now_ms)).await {
                 *said = Said(failing, Some(Instant::now()));
             }
         }
@@ -103,9 +108,15 @@ impl Probes {
 
     async fn queue(&self) {
         let dependency = self.queue.dependency();
+        let silent = match self.queue.engine() {
+            "sqlite" => Fault::FileSlow,
+            _ => Fault::RedisUnreachable,
+        };
+        let other = self.budget.as_ref().and_then(Budget::dependency);
+        let other = other.is_some_and(Dependency::is_doubtful);
         if self.writes {
-            if is_due(dependency, Evidence::Write) {
-                bounded(dependency, self.queue.probe()).await;
+            if other || is_due(dependency, Evidence::Write) {
+                bounded(dependency, silent, self.queue.probe()).await;
             }
         } else if is_due(dependency, Evidence::Read) {
             let asked = async {
@@ -113,7 +124,7 @@ impl Probes {
                 dependency.proved(Evidence::Read);
                 Ok::<_, crate::queue::QueueError>(())
             };
-            bounded(dependency, asked).await;
+            bounded(dependency, silent, asked).await;
         }
     }
 
@@ -122,8 +133,10 @@ impl Probes {
         let Some(dependency) = budget.dependency() else {
             return;
         };
-        if is_due(dependency, Evidence::Write) {
-            bounded(dependency, budget.probe()).await;
+        // They are one server, so that what fails the one is looked for at the other.
+        let other = self.queue.dependency().is_doubtful();
+        if other || is_due(dependency, Evidence::Write) {
+            bounded(dependency, Fault::RedisUnreachable, budget.probe()).await;
         }
     }
 }
@@ -144,9 +157,10 @@ fn is_due(dependency: &Dependency, evidence: Evidence) -> bool {
     dependency.is_doubtful() || dependency.idle(evidence) >= IDLE
 }
 
-/// Whether it succeeded in time. Errors are noted where they arise.
+/// Whether it succeeded in time; `silent` is what is wrong where it did not. Errors are noted where they arise.
 async fn bounded<E: std::error::Error>(
     dependency: &Dependency,
+    silent: Fault,
     probe: impl Future<Output = Result<(), E>>,
 ) -> bool {
     match timeout(LIMIT, probe).await {
@@ -156,7 +170,7 @@ async fn bounded<E: std::error::Error>(
             false
         }
         Err(_) => {
-            dependency.failed(Trouble::timeout(LIMIT));
+            dependency.failed(Trouble::timeout(silent, LIMIT));
             false
         }
     }

@@ -4,14 +4,11 @@
 //! is lost. Each connection is therefore compared with the path before it is used. The file is never
 //! opened for that: closing it would drop the locks of all connections of this process.
 
-use super::{Class, Trouble, Validity};
+use super::{Class, Fault, Trouble, Validity};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-
-const RESTORE: &str = "Put the file back, or a backup of it together with its -wal file and without \
-     older -wal and -shm files; freshet opens it automatically and never makes an empty one in its place.";
 
 /// The file of a pool of connections.
 #[derive(Debug)]
@@ -54,28 +51,18 @@ impl DatabaseFile {
         self.validity.revoke();
     }
 
-    /// What an SQLite error means for this file; none where it passes or is the statement's own.
-    pub fn trouble(&self, code: i32, error: String) -> Option<Trouble> {
-        let class = match sqlite_class(code, &error)? {
+    /// A fault of this file, with its path.
+    pub fn suffers(&self, fault: Fault, error: &str) -> Trouble {
+        Trouble::new(fault, format!("{error} ({})", self.path.display()))
+    }
+
+    /// What an SQLite error means for the database's file; none where it is the statement's own.
+    pub fn trouble(&self, code: i32, error: &str) -> Option<Trouble> {
+        let class = match sqlite_class(code, error)? {
             Class::MissingFile if self.path.exists() => Class::NoPermission,
             class => class,
         };
-        let shown = self.path.display();
-        let remedy = match class {
-            Class::MissingFile => format!("There is no file {shown} any more. {RESTORE}"),
-            Class::Corrupt => {
-                format!("{shown} is damaged or something else than an SQLite database. {RESTORE}")
-            }
-            Class::MissingSchema => format!(
-                "{shown} lacks freshet's tables: it was emptied or replaced. {RESTORE} To begin with an \
-                 empty database, run `freshet migrate`."
-            ),
-            Class::Full => format!("Free space on the disk of {shown}."),
-            Class::IoError => format!("Check the disk of {shown}."),
-            Class::Locked => format!("Another program holds {shown} locked; end it."),
-            _ => format!("This user must be allowed to write to {shown} and its folder."),
-        };
-        Some(Trouble::new(class, error, remedy))
+        Some(self.suffers(Fault::of_database_file(class), error))
     }
 }
 

@@ -1,6 +1,6 @@
-//! What is depended on, in which ways it fails, and what to do about each.
+//! What is depended on, in which ways it fails, and one failure.
 
-use std::borrow::Cow;
+use super::Fault;
 use std::time::Duration;
 
 /// Of an error's text: a driver may repeat what it was sent.
@@ -108,22 +108,18 @@ pub struct Trouble {
     /// What the driver or the server said; holds no secret.
     pub error: String,
     /// What somebody can do about it.
-    pub remedy: Cow<'static, str>,
+    pub remedy: &'static str,
 }
 
 impl Trouble {
     /// Cuts the error to one line of bounded length.
-    pub fn new(
-        class: Class,
-        error: impl Into<String>,
-        remedy: impl Into<Cow<'static, str>>,
-    ) -> Trouble {
+    pub fn new(fault: Fault, error: impl Into<String>) -> Trouble {
         let error: String = error.into();
         let one_line = error.split_whitespace().collect::<Vec<_>>().join(" ");
         Trouble {
-            class,
+            class: fault.class(),
             error: one_line.chars().take(MAX_ERROR_CHARS).collect(),
-            remedy: remedy.into(),
+            remedy: fault.remedy(),
         }
     }
 
@@ -140,12 +136,8 @@ impl Trouble {
     }
 
     /// No answer within a time limit.
-    pub fn timeout(limit: Duration) -> Trouble {
-        Trouble::new(
-            Class::Unreachable,
-            format!("no answer within {} s", limit.as_secs()),
-            "Is the server running, and can this machine reach it? freshet reconnects automatically.",
-        )
+    pub fn timeout(fault: Fault, limit: Duration) -> Trouble {
+        Trouble::new(fault, format!("no answer within {} s", limit.as_secs()))
     }
 }
 
@@ -156,7 +148,7 @@ mod tests {
     #[test]
     fn an_error_is_one_line_of_bounded_length() {
         let long = format!("first\n\tsecond {}", "x".repeat(1_000));
-        let trouble = Trouble::new(Class::Full, long, "");
+        let trouble = Trouble::new(Fault::RedisFull, long);
         assert!(trouble.error.starts_with("first second x"));
         assert_eq!(trouble.error.chars().count(), MAX_ERROR_CHARS);
     }

@@ -47,7 +47,7 @@ impl From<State> for DependencyStatus {
             since: Some(state.since),
             class: trouble.as_ref().map(|it| it.class.as_str().to_owned()),
             error: trouble.as_ref().map(|it| it.error.clone()),
-            remedy: trouble.map(|it| it.remedy.into_owned()),
+            remedy: trouble.map(|it| it.remedy.to_owned()),
             process: None,
         }
     }

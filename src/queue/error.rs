@@ -6,8 +6,8 @@ use std::error::Error;
 
 use apalis::prelude::WorkerError;
 
-use crate::dependency::{Class, Service, sqlite_class};
-use crate::redis_link::{redis_code, redis_trouble};
+use crate::dependency::{Class, Fault, sqlite_class};
+use crate::redis_link::{redis_code, redis_fault};
 
 /// Any error underneath.
 type Source = Box<dyn Error + Send + Sync>;
@@ -36,32 +36,14 @@ pub enum QueueError {
 }
 
 impl QueueError {
-    /// What somebody can do about it who only knows the address.
+    /// What somebody can do about it.
     pub fn advice(&self) -> Option<&'static str> {
-        let (QueueError::Unavailable { source } | QueueError::Failed { source }) = self else {
-            return None;
+        let redis = self.engine().and_then(|it| it.downcast_ref());
+        let fault = match redis {
+            Some(error) => redis_fault(error),
+            None => self.sqlite().map(|(class, _)| Fault::of_queue_file(class)),
         };
-        if let Some(error) = source.downcast_ref::<redis::RedisError>() {
-            let denied = matches!(error.kind(), redis::ErrorKind::AuthenticationFailed)
-                || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
-            return Some(if denied {
-                "Check the user and the password in the address."
-            } else {
-                "Is Redis running, and can this machine reach it?"
-            });
-        }
-        let code = source
-            .downcast_ref::<sqlx::Error>()?
-            .as_database_error()?
-            .code()?;
-        Some(match code.parse::<i32>().ok()? & 0xff {
-            5 | 6 => "Another program holds the file locked.",
-            8 => "This user must be allowed to write to the file and its folder.",
-            13 => "The disk is full.",
-            14 => "Does its folder exist, and may this user write there?",
-            26 => "The file is something other than an SQLite database.",
-            _ => return None,
-        })
+        fault.map(Fault::remedy)
     }
 
     fn engine(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
@@ -90,7 +72,7 @@ impl QueueError {
     /// Whether the engine, rather than what was asked of it, is the cause: the same succeeds once that
     /// is mended, by itself or by somebody.
     pub fn is_outage(&self) -> bool {
-        let redis = |error: &redis::RedisError| redis_trouble(Service::Queue, error).is_some();
+        let redis = |error: &redis::RedisError| redis_fault(error).is_some();
         let error = self.engine().and_then(|it| it.downcast_ref());
         self.is_unavailable() || error.is_some_and(redis) || self.sqlite().is_some()
     }

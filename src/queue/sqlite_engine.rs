@@ -18,7 +18,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, Row, SqlitePool};
 
 use super::{Depth, HEARTBEAT, MISSED_BEATS, QueueError, SILENCE_SECONDS};
-use crate::dependency::{Class, DatabaseFile, Dependency, Evidence, Trouble};
+use crate::dependency::{Class, DatabaseFile, Dependency, Evidence, Fault};
 
 /// How long a statement waits for a foreign lock before the worker starts anew.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(12);
@@ -130,23 +130,8 @@ impl SqliteEngine {
         if !matches!(class, Class::Locked | Class::Unreachable | Class::Full) {
             self.file.distrust();
         }
-        let remedy = match class {
-            Class::MissingSchema => {
-                "The queue's file was deleted or emptied. freshet makes a new one, and enqueues its jobs \
-                 again from the database."
-            }
-            Class::Corrupt => {
-                "The file of queue.url is damaged or something else than an SQLite database: move it away. \
-                 freshet makes a new one, and enqueues its jobs again from the database."
-            }
-            Class::Full => "Free space on the disk of the file of queue.url.",
-            Class::IoError => "Check the disk of the file of queue.url.",
-            Class::Locked | Class::Unreachable => {
-                "Another program holds the file of queue.url locked; end it."
-            }
-            _ => "This user must be allowed to write to the file of queue.url and its folder.",
-        };
-        self.dependency.failed(Trouble::new(class, error, remedy));
+        let fault = Fault::of_queue_file(class);
+        self.dependency.failed(self.file.suffers(fault, &error));
     }
 
     /// Whether a job can be stored and taken. Makes the tables where the file was lost: the jobs are in

@@ -37,7 +37,6 @@ const WORDS: Words = Words {
     no_access: "The archive Arctic Shift gives no access; check arctic_shift.url. It is asked again \
                 until it does",
     back: "The archive Arctic Shift answers again",
-    remedy: "Check arctic_shift.url.",
 };
 
 /// How often one page is asked for while that is too much for the archive.

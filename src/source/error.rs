@@ -1,6 +1,7 @@
 //! Why there is no answer, as a decision of what to do next.
 
 use super::budget::BudgetError;
+use crate::dependency::{Fault, Service};
 use crate::submission::SubredditName;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -66,6 +67,23 @@ pub enum WaitCause {
     Budget,
     /// The answer is large, and there is no place for another: see [`crate::network::LargeAnswers`].
     Crowded,
+}
+
+impl WaitCause {
+    /// What it says of whoever was asked.
+    pub fn fault(self, asked: Service) -> Fault {
+        let archive = asked == Service::Archive;
+        match self {
+            WaitCause::Authentication if archive => Fault::ArchiveCredentials,
+            WaitCause::Blocked if archive => Fault::ArchiveBlocked,
+            WaitCause::RateLimited if archive => Fault::ArchiveRateLimited,
+            _ if archive => Fault::ArchiveUnreachable,
+            WaitCause::Authentication => Fault::RedditCredentials,
+            WaitCause::Blocked => Fault::RedditBlocked,
+            WaitCause::RateLimited => Fault::RedditRateLimited,
+            _ => Fault::RedditUnreachable,
+        }
+    }
 }
 
 /// Why a subreddit's listing is not given out.

@@ -4,7 +4,7 @@
 //! and the others wait for how it fares. Knows no requests, only how they ended.
 
 use super::error::{SourceError, WaitCause};
-use crate::dependency::{Class, Dependency, Service, Trouble};
+use crate::dependency::{Dependency, Service, Trouble};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -29,8 +29,6 @@ pub(super) struct Words {
     pub(super) no_access: &'static str,
     /// The end of either.
     pub(super) back: &'static str,
-    /// What to do where access is refused.
-    pub(super) remedy: &'static str,
 }
 
 #[derive(Debug)]
@@ -202,7 +200,8 @@ impl Pass<'_> {
                     state.epoch += 1;
                     state.phase = Phase::Shut { until: now + pause };
                     if state.failures >= TOLD_FROM {
-                        let trouble = trouble(&self.gate.words, error, *cause);
+                        let fault = cause.fault(self.gate.dependency.service());
+                        let trouble = Trouble::new(fault, error.to_string());
                         self.gate.dependency.fails(trouble);
                         // Once an outage, but somebody has to act where access is refused.
                         let refused = WaitCause::Authentication;
@@ -210,7 +209,7 @@ impl Pass<'_> {
                         if state.told.is_none() || news {
                             state.told = Some(*cause);
                             state.since.get_or_insert(now);
-                            tell(&self.gate.words, error, *cause);
+                            tell(&self.gate.words, error, *cause, fault.remedy());
                         }
                     }
                 } else if let Phase::Shut { until } = &mut state.phase {
@@ -253,22 +252,12 @@ impl Drop for Pass<'_> {
     }
 }
 
-fn trouble(words: &Words, error: &SourceError, cause: WaitCause) -> Trouble {
-    let retries = "It is asked again automatically; no job spends an attempt meanwhile.";
-    let (class, remedy) = match cause {
-        WaitCause::Authentication => (Class::CredentialsRejected, words.remedy),
-        WaitCause::Blocked => (Class::NoPermission, words.remedy),
-        WaitCause::RateLimited => (Class::RateLimited, retries),
-        _ => (Class::Unreachable, retries),
-    };
-    Trouble::new(class, error.to_string(), remedy)
-}
-
-fn tell(words: &Words, error: &SourceError, cause: WaitCause) {
+/// One line that says what, why, and what to do.
+fn tell(words: &Words, error: &SourceError, cause: WaitCause, remedy: &str) {
     if cause == WaitCause::Authentication {
-        tracing::error!(%error, "{}", words.no_access);
+        tracing::error!(%error, remedy, "{}", words.no_access);
     } else {
-        tracing::warn!(%error, "{}", words.out);
+        tracing::warn!(%error, remedy, "{}", words.out);
     }
 }
 
@@ -303,7 +292,6 @@ mod tests {
                 out: "out",
                 no_access: "no access",
                 back: "back",
-                remedy: "",
             },
             Service::Reddit,
         );
@@ -328,7 +316,6 @@ mod tests {
                 out: "out",
                 no_access: "no access",
                 back: "back",
-                remedy: "",
             },
             Service::Reddit,
         );

@@ -38,12 +38,9 @@ const SOURCE: &str = "reddit";
 
 const WORDS: Words = Words {
     out: "Reddit is out; it is asked again until it answers, and no job spends an attempt",
-    no_access: "Reddit gives no access; check reddit.client_id and reddit.client_secret, and \
-                reddit.username and reddit.password where they are set. It is asked again until \
-                it does",
+    no_access: "Reddit gives no access; check reddit.client_id and what belongs to it. It is asked \
+                again until it does",
     back: "Reddit answers again",
-    remedy: "Check reddit.client_id and reddit.client_secret, and reddit.username and reddit.password where \
-             they are used, at https://www.reddit.com/prefs/apps.",
 };
 
 /// The `endpoint` label.

@@ -1,5 +1,6 @@
 //! What went wrong, as what to do about it.
 
+use crate::dependency::Fault;
 use std::time::Duration;
 
 /// A call to the store that did not succeed; nothing of it was stored, unless the answer to the
@@ -33,6 +34,10 @@ pub enum StoreError {
     #[error("the database could not be migrated")]
     Migration(#[source] sqlx::migrate::MigrateError),
 }
+
+/// What to do where the database's encoding cannot hold every text.
+pub const ENCODING_REMEDY: &str =
+    "Make a database with UTF8 (createdb -E UTF8 -T template0 NAME), and name it in database.url.";
 
 impl StoreError {
     /// Whether waiting and doing the same again is what helps.
@@ -70,9 +75,7 @@ impl StoreError {
                 sqlx::migrate::MigrateError::Execute(source)
                 | sqlx::migrate::MigrateError::ExecuteMigration(source, _),
             ) => advice(source),
-            StoreError::Encoding(_) => Some(
-                "Make a database with createdb -E UTF8 -T template0 NAME, and name it in database.url.",
-            ),
+            StoreError::Encoding(_) => Some(ENCODING_REMEDY),
             StoreError::Url(_) | StoreError::Unreadable(_) | StoreError::Migration(_) => None,
         }
     }
@@ -141,32 +144,7 @@ fn passes(error: &sqlx::Error) -> bool {
 }
 
 fn advice(error: &sqlx::Error) -> Option<&'static str> {
-    let sqlx::Error::Database(database) = error else {
-        return passes(error).then_some("Is the server running, and can this machine reach it?");
-    };
-    let code = database.code().unwrap_or_default();
-    let postgres = database
-        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-        .is_some();
-    if postgres {
-        return Some(match (code.get(..2)?, code.as_ref()) {
-            ("28", _) => "Check the user and the password in the address.",
-            (_, "3D000") => "Make the database first, for example with createdb.",
-            (_, "42501") => "Its user must be allowed to create tables there.",
-            (_, "55P03") => "Another program holds it locked; one that migrates it, perhaps.",
-            (_, "53100") => "The server's disk is full.",
-            (_, "53300") => "The server's max_connections is reached.",
-            _ => return None,
-        });
-    }
-    Some(match code.parse::<i32>().ok()? & 0xff {
-        5 | 6 | 15 => "Another program holds the file locked.",
-        8 => "This user must be allowed to write to the file and its folder.",
-        13 => "The disk is full.",
-        14 => "Does its folder exist, and may this user write there?",
-        26 => "The file is something other than an SQLite database.",
-        _ => return None,
-    })
+    super::trouble::fault_now(error).map(Fault::remedy)
 }
 
 /// SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>: connection (08),

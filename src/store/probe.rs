@@ -2,7 +2,7 @@
 
 use super::statement::{Dialects, in_transaction, on_engine};
 use super::{Store, StoreError};
-use crate::dependency::{Class, Evidence, Service, State, Trouble};
+use crate::dependency::{Evidence, Fault, Service, State, Trouble};
 
 /// What was not said again for so long is forgotten.
 const KEPT_MS: i64 = 86_400_000;
@@ -63,11 +63,12 @@ impl Store {
             Ok::<_, StoreError>(sqlx::query_scalar(sql).fetch_optional(pool).await?)
         })?;
         if version.is_none() {
-            self.dependency().failed(Trouble::new(
-                Class::MissingSchema,
-                "the table of migrations is empty",
-                "The database was emptied: restore a backup, or run `freshet migrate` on an empty one.",
-            ));
+            let fault = match self {
+                Store::Postgres(_) => Fault::PostgresTablesMissing,
+                Store::Sqlite(_) => Fault::DatabaseFileEmpty,
+            };
+            let said = "the table of migrations is empty";
+            self.dependency().failed(Trouble::new(fault, said));
             return Err(StoreError::Failed {
                 source: sqlx::Error::RowNotFound,
             });
@@ -100,7 +101,7 @@ impl Store {
                     .bind(service.as_str())
                     .bind(trouble.map(|it| it.class.as_str()))
                     .bind(trouble.map_or("", |it| it.error.as_str()))
-                    .bind(trouble.map_or("", |it| &*it.remedy))
+                    .bind(trouble.map_or("", |it| it.remedy))
                     .bind(since)
                     .bind(now_ms);
                 query.execute(connection).await.map(drop)

@@ -1,14 +1,14 @@
 //! What an error says of the database as a whole.
 
 use super::{Store, StoreError};
-use crate::dependency::{Class, Trouble, sqlite_class};
+use crate::dependency::{Class, Fault, Trouble, sqlite_class};
 use sqlx::postgres::PgDatabaseError;
 
 impl StoreError {
     /// Whether the database, rather than what was asked of it, is the cause: the same call succeeds
     /// once that is mended, by itself or by somebody.
     pub fn is_outage(&self) -> bool {
-        self.is_unavailable() || self.driver().is_some_and(|error| class(error).is_some())
+        self.is_unavailable() || self.driver().is_some_and(|error| fault(error).is_some())
     }
 
     fn driver(&self) -> Option<&sqlx::Error> {
@@ -24,23 +24,26 @@ impl Store {
     /// may fare better.
     pub(super) fn note(&self, error: &StoreError) {
         let Some(error) = error.driver() else { return };
-        let Some(class) = class(error) else { return };
+        let Some(fault) = fault(error) else { return };
         let trouble = match self {
             Store::Postgres(engine) => {
-                if matches!(class, Class::ReadOnly | Class::MissingSchema) {
+                if matches!(fault.class(), Class::ReadOnly | Class::MissingSchema) {
                     engine.validity.revoke();
                 }
-                Trouble::new(class, error.to_string(), postgres_remedy(class, error))
+                Trouble::new(fault, error.to_string())
             }
             Store::Sqlite(engine) => {
-                if !matches!(class, Class::Locked | Class::Unreachable | Class::Full) {
+                let said = error.to_string();
+                let known = engine.file.trouble(code(error), &said);
+                let trouble = known.unwrap_or_else(|| engine.file.suffers(Fault::FileSlow, &said));
+                let stays = matches!(
+                    trouble.class,
+                    Class::Locked | Class::Unreachable | Class::Full
+                );
+                if !stays {
                     engine.file.distrust();
                 }
-                let known = engine.file.trouble(code(error), error.to_string());
-                known.unwrap_or_else(|| {
-                    let remedy = "Another process may hold the file locked for long; see its log.";
-                    Trouble::new(class, error.to_string(), remedy)
-                })
+                trouble
             }
         };
         self.dependency().failed(trouble);
@@ -53,70 +56,51 @@ fn code(error: &sqlx::Error) -> i32 {
     code.and_then(|code| code.parse().ok()).unwrap_or(0)
 }
 
-fn class(error: &sqlx::Error) -> Option<Class> {
+/// What is wrong with the database; none for what passes, and for the faults of a statement.
+fn fault(error: &sqlx::Error) -> Option<Fault> {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::WorkerCrashed => Some(Class::Unreachable),
+        | sqlx::Error::PoolTimedOut => Some(Fault::PostgresUnreachable),
+        sqlx::Error::WorkerCrashed => Some(Fault::FileSlow),
         sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
-            Some(error) => postgres_class(error.code()),
-            None => sqlite_class(code(error), database.message()),
+            Some(error) => postgres_fault(error.code()),
+            None => sqlite_class(code(error), database.message()).map(Fault::of_database_file),
         },
         _ => None,
     }
 }
 
+/// The fault that keeps a call from succeeding now: as above, or a lock that was not granted.
+pub(super) fn fault_now(error: &sqlx::Error) -> Option<Fault> {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code.as_deref() {
+        Some("55P03") => Some(Fault::PostgresLocked),
+        _ => fault(error),
+    }
+}
+
 /// By SQLSTATE; none for the faults of a statement, and for transactions that met one another.
-fn postgres_class(code: &str) -> Option<Class> {
+fn postgres_fault(code: &str) -> Option<Fault> {
     Some(match (code.get(..2)?, code) {
         // Ended by a time limit or an operator, which says nothing of the server.
         (_, "57014") => return None,
-        (_, "25006") => Class::ReadOnly,
-        (_, "53100" | "53200") => Class::Full,
-        (_, "57P03") => Class::NotServing,
-        ("08" | "53" | "57", _) => Class::Unreachable,
-        ("58", _) => Class::IoError,
-        (_, "XX001" | "XX002") => Class::Corrupt,
+        (_, "25006") => Fault::PostgresReadOnly,
+        (_, "53100") => Fault::PostgresFull,
+        (_, "53200") => Fault::PostgresMemory,
+        (_, "53300") => Fault::PostgresConnections,
+        (_, "57P03") => Fault::PostgresNotServing,
+        ("08" | "53" | "57", _) => Fault::PostgresUnreachable,
+        ("58", _) => Fault::PostgresIoError,
+        (_, "XX001" | "XX002") => Fault::PostgresCorrupt,
+        (_, "3D000") => Fault::PostgresDatabaseMissing,
         // A table, a column or a schema that is not there.
-        (_, "42P01" | "42703" | "3F000" | "3D000") => Class::MissingSchema,
-        (_, "42501") => Class::NoPermission,
-        ("28", _) => Class::CredentialsRejected,
+        (_, "42P01" | "42703" | "3F000") => Fault::PostgresTablesMissing,
+        (_, "42501") => Fault::PostgresPermission,
+        ("28", _) => Fault::PostgresCredentials,
         _ => return None,
     })
-}
-
-fn postgres_remedy(class: Class, error: &sqlx::Error) -> &'static str {
-    let code = error.as_database_error().and_then(|error| error.code());
-    match class {
-        Class::ReadOnly => {
-            "The server takes no writes: it is a standby after a failover, default_transaction_read_only \
-             is on, or a quota is exceeded. Point database.url at the primary or lift the restriction; \
-             freshet reconnects automatically."
-        }
-        Class::MissingSchema => {
-            "The tables are gone: the database was emptied or another one was put in its place. Restore \
-             a backup, or run `freshet migrate` to begin with an empty one."
-        }
-        Class::NoPermission => {
-            "Grant the user of database.url its rights on freshet's tables again."
-        }
-        Class::CredentialsRejected => "Check the user and the password in database.url.",
-        Class::Full if code.as_deref() == Some("53200") => "The server is out of memory.",
-        Class::Full => "Free space on the server's disk.",
-        Class::Corrupt => "The server reports damaged data; restore a backup.",
-        Class::IoError => "Check the server's disk and its log.",
-        Class::NotServing => {
-            "The server starts up or shuts down; freshet reconnects automatically."
-        }
-        _ if code.as_deref() == Some("53300") => {
-            "The server's max_connections is reached: raise it, or run fewer processes."
-        }
-        _ => {
-            "Is the server running, and can this machine reach it? freshet reconnects automatically."
-        }
-    }
 }
 
 #[cfg(test)]
@@ -145,7 +129,7 @@ mod tests {
             ("22P02", None),
             ("", None),
         ] {
-            assert_eq!(postgres_class(code), class, "{code}");
+            assert_eq!(postgres_fault(code).map(Fault::class), class, "{code}");
         }
     }
 }

@@ -319,3 +319,87 @@ async fn a_redis_that_fails_over_behind_its_address_is_followed() {
     run.until_status("it goes on", |it| it["fetched"] == 6)
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_the_redis_that_holds_queue_and_budget_is_logged_once() {
+    let mut redis = server(RedisServer::start).await;
+    let world = World::with(5).await;
+    let home = world.home();
+    let database = format!("sqlite://{}", home.path().join("store.db").display());
+    let run = start(&home, &database, &redis.url()).await;
+    run.until_status("it works", |it| it["fetched"] == 5).await;
+    let cases = [
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+        ("CONFIG SET requirepass new", "CONFIG SET requirepass \"\""),
+        (
+            "ACL SETUSER default -evalsha -eval",
+            "ACL SETUSER default +@all",
+        ),
+        ("killed", "restarted"),
+        ("frozen", "thawed"),
+    ];
+    for (number, (fault, mend)) in cases.into_iter().enumerate() {
+        let mut operator = operator(&redis).await;
+        match fault {
+            "killed" => redis.kill(),
+            "frozen" => redis.freeze(),
+            // Those that are connected stay so.
+            "CONFIG SET requirepass new" => {
+                ask(&mut operator, fault).await;
+                ask(&mut operator, "CLIENT KILL TYPE normal SKIPME yes").await;
+            }
+            fault => ask(&mut operator, fault).await,
+        }
+        let shown = run
+            .until_status("both fail", |status| {
+                let mut both = both(status);
+                both.all(|it| it["works"] == false)
+            })
+            .await;
+        let remedies: Vec<&Value> = both(&shown).map(|it| &it["remedy"]).collect();
+        assert_eq!(remedies.len(), 2);
+        assert_eq!(remedies[0], remedies[1], "{fault}: {shown:#}");
+        match mend {
+            "restarted" => redis.restart(),
+            "thawed" => redis.thaw(),
+            "CONFIG SET requirepass \"\"" => {
+                let mut clear = redis::cmd("CONFIG");
+                clear.arg("SET").arg("requirepass").arg("");
+                let _: redis::Value = clear.query_async(&mut operator).await.unwrap();
+            }
+            mend => ask(&mut operator, mend).await,
+        }
+        run.until_code("/readyz", 200).await;
+        until("its end is logged", PATIENCE, async || {
+            count(&run, "Dependency recovered") == number + 1
+        })
+        .await;
+        assert_eq!(count(&run, "Dependency is failing"), number + 1, "{fault}");
+        world.publish("rust", None);
+    }
+    run.until_status("everything is stored", |it| it["fetched"] == 11)
+        .await;
+    assert_eq!(count(&run, "Dependency is failing"), cases.len());
+    assert_eq!(count(&run, "Dependency recovered"), cases.len());
+    let mut warned = run.log();
+    let simulated = |it: &Value| it["message"].as_str().unwrap().starts_with("SIMULATED");
+    warned.retain(|it| it["level"] == "WARN" && it["remedy"].is_null() && !simulated(it));
+    assert_eq!(warned, Vec::<Value>::new());
+}
+
+/// Lines of this message, whatever they are about.
+fn count(run: &Process, message: &str) -> usize {
+    let log = run.log();
+    let told = |it: &&Value| it["message"].as_str().unwrap().starts_with(message);
+    log.iter().filter(told).count()
+}
+
+/// What the process itself shows of the two dependencies that are one Redis.
+fn both(status: &Value) -> impl Iterator<Item = &Value> {
+    let shown = status["dependencies"].as_array().unwrap();
+    shown
+        .iter()
+        .filter(|it| it["process"].is_null())
+        .filter(|it| it["name"] == "queue" || it["name"] == "budget")
+}

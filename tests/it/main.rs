@@ -86,6 +86,7 @@ mod reddit_capture;
 mod reddit_decisions;
 mod reddit_pages;
 mod reddit_secrets;
+mod remedies;
 mod rights;
 mod simulator;
 mod stack;

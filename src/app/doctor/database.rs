@@ -3,12 +3,22 @@
 use super::{Check, clock, told};
 use crate::app::now_ms;
 use crate::config::{Config, display_url};
+use crate::dependency::Fault;
 use crate::network::Address;
-use crate::store::{Inspection, Schema, Store, StoreError};
+use crate::store::{ENCODING_REMEDY, Inspection, Schema, Store, StoreError};
 use secrecy::ExposeSecret;
 
 /// The oldest server that the statements are written for.
 const OLDEST: i32 = 12;
+
+/// What is wrong where it does not answer.
+pub(super) fn silent(config: &Config) -> Fault {
+    if config.database.url.expose_secret().starts_with("sqlite:") {
+        Fault::FileSlow
+    } else {
+        Fault::PostgresUnreachable
+    }
+}
 
 pub(super) async fn check(config: &Config) -> Vec<Check> {
     let url = config.database.url.expose_secret();
@@ -104,25 +114,25 @@ fn server(inspection: &Inspection) -> Vec<Check> {
         "SQL_ASCII" => Check::warn(
             "database.encoding",
             "SQL_ASCII: the server does not know what its texts are",
-            "It works. For a new database: createdb --encoding=UTF8 --template=template0 NAME",
+            "It works; a new database should have UTF8: createdb -E UTF8 -T template0 NAME",
         ),
         other => Check::fail(
             "database.encoding",
             format!("{other} cannot hold every text of Reddit"),
-            "Make a database with UTF8 (createdb --encoding=UTF8 --template=template0 NAME) and name it in database.url.",
+            ENCODING_REMEDY,
         ),
     });
     checks.push(if inspection.replica {
         Check::fail(
             "database.mode",
-            "the server is a replica, which takes no writes",
-            "Name the primary in database.url. export, status and coverage work on a replica, too.",
+            "the server is a replica, which takes no writes; export, status and coverage work there, too",
+            Fault::PostgresReadOnly.remedy(),
         )
     } else if inspection.read_only {
         Check::fail(
             "database.mode",
             "sessions are read-only (default_transaction_read_only, or a quota that is reached)",
-            "As its owner: ALTER DATABASE … RESET default_transaction_read_only, and the same for the role; or free space.",
+            Fault::PostgresReadOnly.remedy(),
         )
     } else {
         Check::ok("database.mode", "takes writes")
@@ -165,8 +175,7 @@ fn may_make_tables(inspection: &Inspection) -> Check {
     if inspection.migrates {
         Check::ok(NAME, "may make the tables")
     } else {
-        let remedy =
-            "GRANT CREATE ON SCHEMA public TO this user, or run `freshet migrate` as another.";
+        let remedy = Fault::PostgresPermission.remedy();
         Check::fail(NAME, "this user may not make tables", remedy)
     }
 }
@@ -185,7 +194,7 @@ fn rights(inspection: &Inspection, written: Result<(), StoreError>) -> Check {
                 "this user may not read and write {}",
                 inspection.lacking.join(", ")
             ),
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO this user (docs/operations.md, \"Rights\").",
+            Fault::PostgresPermission.remedy(),
         ),
         Ok(()) if inspection.migrates => Check::ok(NAME, "reads, writes and migrates"),
         Ok(()) => Check::ok(

@@ -4,6 +4,7 @@ use super::{Check, clock, told};
 use crate::app::open::QUEUE_NAME;
 use crate::app::{backfills, now_ms};
 use crate::config::{Config, display_url};
+use crate::dependency::Fault;
 use crate::queue::{Queue, QueueError, RedisInspection};
 use secrecy::ExposeSecret;
 
@@ -51,7 +52,7 @@ fn role(found: &RedisInspection) -> Check {
         Some(_) => Check::fail(
             NAME,
             "a replica, which takes no writes",
-            "Name the primary in queue.url, or promote this one: REPLICAOF NO ONE",
+            Fault::RedisReplica.remedy(),
         ),
     }
 }
@@ -102,8 +103,7 @@ fn memory(found: &RedisInspection) -> Vec<Check> {
     }
     if let (Some(used), Some(limit)) = (found.used, found.limit) {
         let found = format!("{} of {} MB used", used / 1_000_000, limit / 1_000_000);
-        let remedy =
-            "Raise maxmemory (CONFIG SET maxmemory 256mb), or move other programs' data elsewhere.";
+        let remedy = Fault::RedisFull.remedy();
         checks.push(match used {
             _ if used >= limit => Check::fail("queue.memory", format!("full: {found}"), remedy),
             _ if used.saturating_mul(10) >= limit.saturating_mul(9) => {
@@ -124,7 +124,7 @@ fn persistence(found: &RedisInspection) -> Check {
         _ if found.cannot_save => Check::fail(
             NAME,
             "Redis could not write to its disk when it last tried",
-            "Free space on Redis' disk, and let it write to its folder; its log says what failed.",
+            Fault::RedisDisk.remedy(),
         ),
         Some(true) => Check::ok(NAME, "appendonly: jobs outlive a restart"),
         Some(false) => Check::warn(

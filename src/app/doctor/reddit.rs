@@ -3,6 +3,7 @@
 use super::{Check, clock, told};
 use crate::app::{connect_archive, connect_reddit, now_ms};
 use crate::config::Config;
+use crate::dependency::{Fault, Service};
 use crate::metrics::Metrics;
 use crate::source::{Order, Priority, SourceError, WaitCause};
 use crate::submission::SubredditName;
@@ -81,35 +82,22 @@ pub(super) async fn check(config: &Config) -> Vec<Check> {
 fn failed(error: &SourceError, host: &str) -> Check {
     let found = told(error);
     match error {
-        SourceError::Wait { cause, .. } => match cause {
-            WaitCause::Authentication => Check::fail(
-                "reddit.credentials",
-                format!("rejected: {found}"),
-                "Compare reddit.client_id and reddit.client_secret (and reddit.username and reddit.password) with \
-                 https://www.reddit.com/prefs/apps. An account with two-factor login cannot be used.",
-            ),
-            WaitCause::Blocked => Check::fail(
-                "reddit",
-                found,
-                "Reddit's edge blocks this machine's address or reddit.user_agent. Use a user agent that names you, \
-                 and no address of a VPN.",
-            ),
-            WaitCause::RateLimited => Check::warn(
-                "reddit",
-                found,
-                "Wait a minute. Does something else use this client id? Lower reddit.requests_per_minute then.",
-            ),
-            WaitCause::Budget | WaitCause::Crowded => Check::warn(
-                "reddit",
-                format!("not asked: {found}"),
-                "The processes that run use up the rate budget, or its Redis cannot be reached (see queue).",
-            ),
-            _ => Check::fail(
-                "reddit",
-                format!("{host}: {found}"),
-                "Can this machine reach it? Behind a proxy set proxy.url; behind an authority of your own, tls.ca_file.",
-            ),
-        },
+        SourceError::Wait { cause, .. } => {
+            let remedy = cause.fault(Service::Reddit).remedy();
+            match cause {
+                WaitCause::Authentication => {
+                    Check::fail("reddit.credentials", format!("rejected: {found}"), remedy)
+                }
+                WaitCause::Budget | WaitCause::Crowded => Check::warn(
+                    "reddit",
+                    format!("not asked: {found}"),
+                    "The processes that run use up the rate budget, or its Redis cannot be reached (see queue).",
+                ),
+                WaitCause::RateLimited => Check::warn("reddit", found, remedy),
+                WaitCause::Blocked => Check::fail("reddit", found, remedy),
+                _ => Check::fail("reddit", format!("{host}: {found}"), remedy),
+            }
+        }
         SourceError::Unavailable { .. } => Check::ok("reddit", found),
         SourceError::Refused { .. } => Check::fail(
             "reddit.scopes",
@@ -137,16 +125,18 @@ pub(super) async fn archive(config: &Config) -> Vec<Check> {
     let page = archive.page(&name, until - 86_400, until, Order::OldestFirst, 1);
     let Ok(page) = timeout(PATIENCE, page).await else {
         let found = format!("{host} was not heard of within {} s", PATIENCE.as_secs());
-        let remedy = "Only backfills and repairs need it, and they wait. Can this machine reach it (proxy.url)?";
-        return vec![Check::warn(NAME, found, remedy)];
+        return vec![Check::warn(NAME, found, Fault::ArchiveUnreachable.remedy())];
     };
     // Backfills alone need it, and they wait for it.
     vec![match page {
         Ok(_) => Check::ok(NAME, format!("{host} answers")),
-        Err(error) => Check::warn(
-            NAME,
-            format!("{host}: {}", told(&error)),
-            "Only backfills and repairs need it, and they wait. Can this machine reach it (proxy.url)?",
-        ),
+        Err(error) => {
+            let found = format!("{host}: {}", told(&error));
+            let fault = match error {
+                SourceError::Wait { cause, .. } => cause.fault(Service::Archive),
+                _ => Fault::ArchiveUnreachable,
+            };
+            Check::warn(NAME, found, fault.remedy())
+        }
     }]
 }
