@@ -11,11 +11,13 @@ mod probes;
 mod secrets;
 mod signals;
 mod stages;
+mod unmixed;
 
 pub use backfills::{connect_archive, read_backfill, run_backfill};
 pub use doctor::{Check, State, examine};
 pub use open::{open_existing_store, open_queue, open_store, open_store_to_read, try_queue};
 pub use stages::Role;
+pub use unmixed::Unmixed;
 
 use crate::config::Config;
 use crate::liveness::{Ending, Limits, Liveness, Stuck, Watch};
@@ -124,12 +126,22 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
     let open = async {
         opening.waits_for("database");
         let store = open_store(&config).await?;
+        let sources: &[_] = match asking {
+            0 => &[],
+            _ => &[
+                ("reddit.api_url", &config.reddit.api_url),
+                ("reddit.auth_url", &config.reddit.auth_url),
+                ("arctic_shift.url", &config.arctic_shift.url),
+            ],
+        };
+        // Before anything is written.
+        let unmixed = Unmixed::check(&config, &store, sources).await?;
         watch(&store, &subreddits, &roles).await?;
         opening.waits_for("queue");
-        anyhow::Ok((store, open_queue(&config).await?))
+        anyhow::Ok((store, unmixed, open_queue(&config).await?))
     };
     // A server that is not there yet is waited for, which a signal ends.
-    let (store, queue) = tokio::select! {
+    let (store, unmixed, queue) = tokio::select! {
         opened = open => opened?,
         () = signals.next() => {
             tracing::info!("Stopped before anything ran");
@@ -146,6 +158,7 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
         Some(_) => Some(connect_archive(&config, &metrics)?),
         None => None,
     };
+    unmixed.guard(reddit.as_ref(), archive.as_ref());
     let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     let probes = probes::Probes::new(
         &store,
@@ -219,6 +232,7 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
         () = signals.next() => None,
         () = stop.cancelled() => None,
         failure = stages.first_failure() => Some(failure),
+        refused = unmixed.clone().refused() => Some(refused),
         // The watchdog outlives this.
         Ok(stuck) = &mut hung => Some(anyhow!("{stuck}")),
         ended = &mut serve => Some(anyhow!("the HTTP server ended by itself: {ended:?}")),

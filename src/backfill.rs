@@ -19,7 +19,6 @@
 //! | `handler` | a slice's claim, its attempts, its end |
 //! | `parts` | what of a page the database refuses |
 //! | `repair` | open gaps as backfills |
-//! | `unmixed` | what is made up apart from what is real |
 //! | `unstored` | since when the database takes nothing |
 
 mod archive;
@@ -33,7 +32,6 @@ mod listing;
 mod parts;
 mod plan;
 mod repair;
-mod unmixed;
 mod unstored;
 mod walk;
 
@@ -43,7 +41,6 @@ pub use files::{FileLoad, Load, Loading, Rejects};
 pub use handler::SliceHandler;
 pub use plan::{Estimate, Plan, PlanError, plan, uncovered};
 pub use repair::{repair, repair_gaps, repairs_under_way};
-pub use unmixed::{Source, before_any_request};
 pub use unstored::Unstored;
 
 use crate::discover::Discover;

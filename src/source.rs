@@ -11,6 +11,7 @@ mod error;
 mod gate;
 mod moved;
 mod options;
+mod origin;
 pub mod reddit;
 mod transport;
 
@@ -20,4 +21,5 @@ pub use clock::Moment;
 pub use dump::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection, Survey};
 pub use error::{SourceError, UnavailableReason, WaitCause};
 pub use options::InvalidOptions;
+pub use origin::{Admission, Origin, is_simulated};
 pub use reddit::{InfoPage, ListingPage, Login, Received, Reddit, RedditOptions};

@@ -4,6 +4,7 @@ use super::open::unusable;
 use super::probes::{self, Probes};
 use super::signals::Stop;
 use super::stages::Stages;
+use super::unmixed::Unmixed;
 use super::{connect_reddit, now_ms};
 use crate::backfill::{self, Backfiller, PATIENCE, SliceHandler, Unstored};
 use crate::config::{Config, display_url};
@@ -189,6 +190,7 @@ pub async fn run_backfill(
     config: &Config,
     store: &Store,
     archive: ArcticShift,
+    unmixed: &Unmixed,
     metrics: &Arc<Metrics>,
     id: i64,
     mut told: impl FnMut(&Backfill),
@@ -207,6 +209,7 @@ pub async fn run_backfill(
         Some(_) => Some(connect_reddit(config, metrics).await?),
         None => None,
     };
+    unmixed.guard(reddit.as_ref(), Some(&archive));
     let queue = &parts.queue;
     let probes = Probes::new(
         store,
@@ -236,6 +239,7 @@ pub async fn run_backfill(
         over = until_over(store, id, &unstored, &mut told) => over.map(Some),
         () = signals.next() => Ok(None),
         failure = stages.first_failure() => Err(failure),
+        refused = unmixed.clone().refused() => Err(refused),
     };
     stop.cancel();
     tokio::select! {

@@ -2,7 +2,6 @@
 
 use super::evidence::{around_missing, far_below, is_scattered, not_stored, silences, without};
 use super::handler::{Broken, Step};
-use super::unmixed::{self, Source};
 use super::walk::{Answer, Ended, Walk};
 use super::{Backfiller, LEASE_MS};
 use crate::liveness::CALL;
@@ -26,11 +25,6 @@ pub(super) async fn bring_in(
         end: claim.slice_end,
     };
     let progress = &backfiller.progress;
-    let unmixed = unmixed::before_any_request(&backfiller.store, backfiller.archive.url());
-    progress
-        .during(CALL, unmixed)
-        .await?
-        .map_err(Broken::ElsewhereOnly)?;
     let waiting = progress.clone();
     let archive = backfiller.archive.telling(move || waiting.made());
     // Before any page: what the archive takes in meanwhile may come behind them.
@@ -45,7 +39,6 @@ pub(super) async fn bring_in(
     progress.made();
     let mut walk = Walk::new(range, horizon);
     let mut refused = HashSet::new();
-    let mut checked = false;
     let mut read = Read {
         believed: horizon,
         found: claim.listed,
@@ -81,15 +74,6 @@ pub(super) async fn bring_in(
         let page = archive.page(&subreddit, start, end, ask.order, ask.at_least);
         let page = progress.during(CALL, page).await.map_err(Broken::Page)?;
         progress.made();
-        if !std::mem::replace(&mut checked, true) {
-            // Before anything of it is stored.
-            let source = Source::of_archive(&archive);
-            let unmixed = source.mark(&backfiller.store);
-            progress
-                .during(CALL, unmixed)
-                .await?
-                .map_err(Broken::ElsewhereOnly)?;
-        }
         let items: Vec<(SubmissionId, i64)> = page
             .items
             .iter()

@@ -2,12 +2,10 @@
 
 use super::evidence::far_below;
 use super::handler::{Broken, Step};
-use super::unmixed::Source;
 use super::{Backfiller, LEASE_MS};
 use crate::discover::{Past, PastEnd, past};
 use crate::store::{Interval, SliceClaim, SliceEnd, SliceStep, Store};
 use crate::submission::Observation;
-use std::sync::atomic::Ordering;
 
 const NO_KEY: &str = "this process has no key for Reddit (reddit.client_id)";
 
@@ -30,17 +28,6 @@ pub(super) async fn bring_in(
         proven,
         end,
     } = walked;
-    if !matches!(end, PastEnd::Stopped | PastEnd::Refused(_)) {
-        // Before anything of it is stored.
-        let source = if discover.reddit.simulated().load(Ordering::Relaxed) {
-            Source::Simulated
-        } else {
-            Source::Real
-        };
-        if pages > 0 {
-            source.mark(store).await?.map_err(Broken::ElsewhereOnly)?;
-        }
-    }
     match &end {
         PastEnd::Stopped => return Err(Broken::Stopped),
         PastEnd::Refused(reason) => return Err(Broken::Refused(reason.clone())),

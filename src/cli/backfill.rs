@@ -9,8 +9,8 @@ use super::Usage;
 use super::arguments::{BackfillAction, BackfillArguments};
 use super::report::{print_json, warn_if_simulated};
 use crate::app::{
-    connect_archive, now_ms, open_existing_store, open_store, open_store_to_read, read_backfill,
-    run_backfill,
+    Unmixed, connect_archive, now_ms, open_existing_store, open_store, open_store_to_read,
+    read_backfill, run_backfill,
 };
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -53,7 +53,16 @@ async fn bring_in(
     arguments: &BackfillArguments,
     request: &Request,
 ) -> anyhow::Result<()> {
-    let begun = begin::begin(config, store, &archive, arguments, request).await?;
+    let sources = request.asks(config, arguments.detach);
+    let unmixed = Unmixed::check(config, store, &sources).await?;
+    if !request.files.is_empty() && !arguments.dry_run {
+        Unmixed::files(config, store).await?;
+    }
+    if !arguments.dry_run {
+        unmixed.guard(None, Some(&archive));
+    }
+    let begun = begin::begin(config, store, &archive, arguments, request);
+    let begun = unmixed.unless_refused(begun).await?;
     let id = match begun {
         Begun::Planned => return Ok(()),
         Begun::NothingMissing => {
@@ -85,7 +94,7 @@ async fn bring_in(
         "the same command"
     };
     if request.files.is_empty() {
-        return match watch(config, store, archive, metrics, id).await? {
+        return match watch(config, store, archive, &unmixed, metrics, id).await? {
             Some(backfill) => report(store, &[backfill], arguments.json).await,
             None => Err(interrupted(again)),
         };
@@ -103,12 +112,13 @@ pub(super) async fn watch(
     config: &Config,
     store: &Store,
     archive: ArcticShift,
+    unmixed: &Unmixed,
     metrics: &Arc<Metrics>,
     id: i64,
 ) -> anyhow::Result<Option<Backfill>> {
     let mut progress = SlicesProgress::new();
     let told = |backfill: &Backfill| progress.reached(backfill);
-    let end = run_backfill(config, store, archive, metrics, id, told).await;
+    let end = run_backfill(config, store, archive, unmixed, metrics, id, told).await;
     progress.end();
     end
 }

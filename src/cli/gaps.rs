@@ -5,7 +5,7 @@ use super::backfill::watch;
 use super::moment::rfc3339;
 use super::output::print_line;
 use super::report::{align_right, counted, print_json, span, table, warn_if_simulated};
-use crate::app::{connect_archive, now_ms, open_existing_store, open_store_to_read};
+use crate::app::{Unmixed, connect_archive, now_ms, open_existing_store, open_store_to_read};
 use crate::backfill::{repair_gaps, repairs_under_way};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -82,6 +82,11 @@ async fn repair(
     detach: bool,
     json: bool,
 ) -> anyhow::Result<()> {
+    let sources: &[_] = match detach {
+        true => &[],
+        false => &[("arctic_shift.url", &config.arctic_shift.url)],
+    };
+    let unmixed = Unmixed::check(config, store, sources).await?;
     let under_way = match detach {
         true => Vec::new(),
         false => repairs_under_way(store, subreddit, now_ms())
@@ -123,7 +128,7 @@ async fn repair(
     let mut ended = Vec::new();
     let under_way = under_way.into_iter().map(|backfill| backfill.id);
     for id in under_way.chain(begun.into_iter().map(|(_, id, _)| id)) {
-        match watch(config, store, archive.clone(), &metrics, id).await? {
+        match watch(config, store, archive.clone(), &unmixed, &metrics, id).await? {
             Some(backfill) => ended.push(backfill),
             None => {
                 return Err(super::backfill::interrupted("freshet gaps repair"));

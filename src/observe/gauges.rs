@@ -31,7 +31,7 @@ pub struct Gauges {
     pub store: Store,
     /// Waiting and running jobs.
     pub queue: Queue,
-    /// Whether the source is the simulated Reddit: the database is told.
+    /// Whether the source is the simulated Reddit.
     pub live: Arc<Live>,
     /// Whose free space is measured.
     pub folders: Vec<PathBuf>,
@@ -50,7 +50,6 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut turn: u32 = 0;
-    let mut marked = false;
     let mut clock = Clock::default();
     let mut disks = Disks::new(gauges.folders.clone());
     let mut summary = Summary::new(gauges.summary_every);
@@ -59,13 +58,6 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
             tokio::select! { () = stop.cancelled() => true, _ = tick.tick() => false }
         };
         let stopping = gauges.progress.during(HOWEVER_LONG, waits).await;
-        if gauges.live.simulated() && !marked {
-            let mark = gauges.store.mark_simulated();
-            marked = gauges.progress.during(CALL, mark).await.is_ok();
-            if marked {
-                tracing::warn!("SIMULATED: what is stored is made up by a simulated Reddit");
-            }
-        }
         if stopping {
             return;
         }

@@ -14,6 +14,7 @@ use super::error::{SourceError, WaitCause};
 use super::gate::{Gate, Pass, Words};
 use super::moved::Moved;
 use super::options::InvalidOptions;
+use super::origin::Admission;
 use super::transport::{Answer, Transport, TransportOptions, below, now_ms};
 use crate::dependency::{Dependency, Service};
 use crate::metrics::Metrics;
@@ -129,6 +130,11 @@ impl ArcticShift {
     /// Where it is.
     pub fn url(&self) -> &Url {
         &self.0.url
+    }
+
+    /// Has the origin of every answer admitted before anything of it is read; once.
+    pub fn admitted_by(&self, admission: Arc<dyn Admission>) {
+        self.0.transport.admitted_by(admission);
     }
 
     /// Whether an answer so far said of itself that it comes from a simulation.

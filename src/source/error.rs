@@ -67,6 +67,8 @@ pub enum WaitCause {
     Budget,
     /// The answer is large, and there is no place for another: see [`crate::network::LargeAnswers`].
     Crowded,
+    /// Made up where what is real is stored, or the other way round.
+    OtherOrigin,
 }
 
 impl WaitCause {
@@ -138,6 +140,7 @@ impl fmt::Display for WaitCause {
             WaitCause::Authentication => formatter.write_str("no access token"),
             WaitCause::Budget => formatter.write_str("no rate budget"),
             WaitCause::Crowded => formatter.write_str("no place for a large answer"),
+            WaitCause::OtherOrigin => formatter.write_str("not used"),
         }
     }
 }
@@ -154,7 +157,8 @@ impl WaitCause {
             | WaitCause::Blocked
             | WaitCause::Authentication
             | WaitCause::Budget
-            | WaitCause::Crowded => false,
+            | WaitCause::Crowded
+            | WaitCause::OtherOrigin => false,
         }
     }
 }

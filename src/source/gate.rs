@@ -270,7 +270,8 @@ fn pause(failures: u32, cause: WaitCause) -> Duration {
         | WaitCause::Network
         | WaitCause::BrokenBody
         | WaitCause::Budget
-        | WaitCause::Crowded => LONGEST_OUTAGE,
+        | WaitCause::Crowded
+        | WaitCause::OtherOrigin => LONGEST_OUTAGE,
     };
     let exponential = FIRST.saturating_mul(2_u32.saturating_pow(failures));
     exponential

@@ -21,6 +21,7 @@ use super::error::{SourceError, WaitCause};
 use super::gate::{self, Gate, Words};
 use super::moved::Moved;
 use super::options::InvalidOptions;
+use super::origin::Admission;
 use super::transport::{self, Answer, Transport, TransportOptions};
 use crate::dependency::{Dependency, Service};
 use crate::metrics::Metrics;
@@ -234,6 +235,11 @@ impl Reddit {
     /// As [`Reddit::hold_much`], where nobody has that place.
     pub fn try_hold_much(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.inner.deep).try_acquire_owned().ok()
+    }
+
+    /// Has the origin of every answer admitted before anything of it is read; once.
+    pub fn admitted_by(&self, admission: Arc<dyn Admission>) {
+        self.inner.transport.admitted_by(admission);
     }
 
     /// Whether an answer so far said of itself that it comes from the simulated Reddit.

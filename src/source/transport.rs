@@ -6,13 +6,14 @@ use super::budget::{Budget, Grant, Quota};
 use super::clock::date;
 use super::error::{SourceError, WaitCause};
 use super::options::InvalidOptions;
+use super::origin::{Admission, Origin};
 use crate::metrics::Metrics;
 use crate::network::{Large, LargeAnswers, Network};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect, retry};
 use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Reddit sends about forty.
@@ -21,9 +22,6 @@ const MAX_HEADER_BYTES: u32 = 64 * 1024;
 
 /// Beyond this an answer is read and understood alone, since it takes several times its size meanwhile.
 const LARGE: usize = 1 << 20;
-
-/// On every answer of the simulated Reddit.
-const SIMULATED: &str = "x-simulated";
 
 /// Whom to ask, as whom, and within what limits.
 pub(super) struct TransportOptions<'a> {
@@ -52,6 +50,7 @@ pub(super) struct Transport {
     /// See [`LARGE`].
     large: LargeAnswers,
     simulated: Arc<AtomicBool>,
+    admission: OnceLock<Arc<dyn Admission>>,
 }
 
 /// A whole answer.
@@ -76,34 +75,7 @@ impl Transport {
         options: &TransportOptions<'_>,
         metrics: Arc<Metrics>,
     ) -> Result<Transport, InvalidOptions> {
-        let invalid = |option, problem: String| InvalidOptions { option, problem };
-        let agent = HeaderValue::from_str(options.user_agent)
-            .map_err(|error| invalid("user_agent", error.to_string()))?;
-        let mut client = Client::builder()
-            .default_headers(HeaderMap::from_iter([(USER_AGENT, agent)]))
-            // A redirect is an answer: that of a subreddit which does not exist leads to an empty
-            // success. And the token goes to the configured host alone.
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            // A proxy is configuration: none is taken from the environment unasked.
-            .no_proxy()
-            // Every request has its own grant; a hidden repetition would have none.
-            .retry(retry::never())
-            .gzip(true)
-            .timeout(options.request_timeout)
-            .connect_timeout(options.connect_timeout)
-            .http1_max_headers(MAX_HEADERS)
-            .http2_max_header_list_size(MAX_HEADER_BYTES);
-        let unusable =
-            |error: reqwest::Error| invalid("the HTTP client", error.without_url().to_string());
-        if let Some(own) = options.network.trust.own() {
-            let own = reqwest::Certificate::from_pem_bundle(own.as_bytes()).map_err(unusable)?;
-            client = client.tls_certs_merge(own);
-        }
-        if let Some(proxy) = &options.network.proxy {
-            client = proxy.apply(client).map_err(unusable)?;
-        }
-        let client = client.build().map_err(unusable)?;
+        let client = client(options)?;
         let transport = Transport {
             source: options.source,
             client,
@@ -112,6 +84,7 @@ impl Transport {
             request_timeout: options.request_timeout,
             large: options.network.large.clone(),
             simulated: Arc::default(),
+            admission: OnceLock::new(),
         };
         transport.start_at_zero(options.endpoints);
         Ok(transport)
@@ -125,6 +98,12 @@ impl Transport {
             .budget_limit
             .with_label_values(&[self.source]);
         limit.set(f64::from(budget.requests_per_minute().get()));
+    }
+
+    /// Has the origin of every answer admitted from now on.
+    pub(super) fn admitted_by(&self, admission: Arc<dyn Admission>) {
+        // Whoever was asked first decides.
+        let _ = self.admission.set(admission);
     }
 
     /// Set once an answer said of itself that it is made up.
@@ -190,7 +169,12 @@ impl Transport {
     async fn whole(&self, request: RequestBuilder) -> Result<Answer, SourceError> {
         let (asked_ms, started) = (now_ms(), Instant::now());
         let mut response = request.send().await.map_err(failed)?;
-        let simulated = response.headers().contains_key(SIMULATED);
+        let origin = Origin::of(response.headers());
+        // What stands in between may answer with an error of its own.
+        if origin == Origin::Simulated || response.status().is_success() {
+            self.admit(origin).await?;
+        }
+        let simulated = origin == Origin::Simulated;
         self.simulated.fetch_or(simulated, Ordering::Relaxed);
         let served_at = date(response.headers()).unwrap_or(asked_ms.div_euclid(1_000));
         let (body, large) = self.body(&mut response).await?;
@@ -204,6 +188,14 @@ impl Transport {
             served_at,
             seconds: started.elapsed().as_secs_f64(),
         })
+    }
+
+    async fn admit(&self, origin: Origin) -> Result<(), SourceError> {
+        let Some(admission) = self.admission.get() else {
+            return Ok(());
+        };
+        let admitted = admission.admit(origin).await;
+        admitted.map_err(|why| SourceError::wait(WaitCause::OtherOrigin, why))
     }
 
     async fn body(&self, response: &mut Response) -> Result<(String, Option<Large>), SourceError> {
@@ -259,6 +251,38 @@ impl Transport {
         let reset = api.budget_reset.with_label_values(&[self.source]);
         reset.set(ends.unwrap_or(0.0));
     }
+}
+
+/// The HTTP client of a source.
+pub(super) fn client(options: &TransportOptions<'_>) -> Result<Client, InvalidOptions> {
+    let invalid = |option, problem: String| InvalidOptions { option, problem };
+    let agent = HeaderValue::from_str(options.user_agent)
+        .map_err(|error| invalid("user_agent", error.to_string()))?;
+    let mut client = Client::builder()
+        .default_headers(HeaderMap::from_iter([(USER_AGENT, agent)]))
+        // A redirect is an answer: that of a subreddit which does not exist leads to an empty
+        // success. And the token goes to the configured host alone.
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        // A proxy is configuration: none is taken from the environment unasked.
+        .no_proxy()
+        // Every request has its own grant; a hidden repetition would have none.
+        .retry(retry::never())
+        .gzip(true)
+        .timeout(options.request_timeout)
+        .connect_timeout(options.connect_timeout)
+        .http1_max_headers(MAX_HEADERS)
+        .http2_max_header_list_size(MAX_HEADER_BYTES);
+    let unusable =
+        |error: reqwest::Error| invalid("the HTTP client", error.without_url().to_string());
+    if let Some(own) = options.network.trust.own() {
+        let own = reqwest::Certificate::from_pem_bundle(own.as_bytes()).map_err(unusable)?;
+        client = client.tls_certs_merge(own);
+    }
+    if let Some(proxy) = &options.network.proxy {
+        client = proxy.apply(client).map_err(unusable)?;
+    }
+    client.build().map_err(unusable)
 }
 
 /// Counts a request at its end, however it ends: one that nobody waits for any more cost quota too.

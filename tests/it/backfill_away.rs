@@ -135,11 +135,16 @@ async fn a_quiet_subreddit_is_proven_as_far_as_a_busy_one_has_come() {
 async fn an_archive_that_lacks_what_is_stored_is_believed_up_to_its_own_newest_alone() {
     let past = Past::start(quiet(), On::Sqlite).await;
     let late = past.now() - 1_860;
-    let file = past.home.path().join("late.ndjson");
     let line = json!({ "id": "late", "subreddit": NAME, "created_utc": late });
-    std::fs::write(&file, format!("{line}\n")).unwrap();
-    past.run(&["backfill", NAME, "--source", file.to_str().unwrap()])
-        .await;
+    let line = serde_json::value::to_raw_value(&line).unwrap();
+    let late = freshet::submission::decode_archived(line, past.control().now_ms()).unwrap();
+    let record = freshet::store::ArchiveRecord {
+        observations: &[late],
+        undecodable: &[],
+        refresh: false,
+        now_ms: past.control().now_ms(),
+    };
+    past.store().await.record_archived(&record).await.unwrap();
     let (proven, silent) = proven_of_two_days(&past).await;
     assert!(silent > 900, "{silent}: it is quiet");
     assert_eq!(proven, 2 * DAY - silent - 900);

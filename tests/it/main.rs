@@ -93,3 +93,4 @@ mod stack;
 mod store;
 mod support;
 mod tls;
+mod unmixed;

@@ -2,9 +2,7 @@
 
 use super::shown;
 use crate::app::now_ms;
-use crate::backfill::{
-    Estimate, Plan, PlannedSource, Source, before_any_request, best_source, plan, uncovered,
-};
+use crate::backfill::{Estimate, Plan, PlannedSource, best_source, plan, uncovered};
 use crate::cli::arguments::{BackfillArguments, BackfillOrder, Reprocess};
 use crate::cli::moment::{in_order, rfc3339};
 use crate::config::Config;
@@ -13,6 +11,7 @@ use crate::store::{BackfillFilter, BackfillState, Interval, NewBackfill, NewSlic
 use crate::submission::SubredditName;
 use anyhow::Context;
 use std::path::Path;
+use url::Url;
 
 /// Everything, in files.
 pub(super) const ALL: &str = "all";
@@ -109,6 +108,28 @@ impl Request {
             files,
             words,
         })
+    }
+}
+
+impl Request {
+    /// The sources that this process may ask for it.
+    pub(super) fn asks<'a>(
+        &self,
+        config: &'a Config,
+        detach: bool,
+    ) -> Vec<(&'static str, &'a Url)> {
+        let archive = ("arctic_shift.url", &config.arctic_shift.url);
+        let reddit = ("reddit.api_url", &config.reddit.api_url);
+        let has_key = config.reddit.client.is_some();
+        match self.source {
+            Some(PlannedSource::Files) => Vec::new(),
+            Some(PlannedSource::ArcticShift) => vec![archive],
+            // Whoever walks a listing instead of this process asks his own.
+            Some(PlannedSource::Reddit) if detach => Vec::new(),
+            Some(PlannedSource::Reddit) => vec![reddit],
+            None if has_key && !detach => vec![archive, reddit],
+            None => vec![archive],
+        }
     }
 }
 
@@ -281,16 +302,6 @@ pub(super) async fn begin(
             (source, Some(why))
         }
     };
-    let url = match source {
-        PlannedSource::ArcticShift => Some(&config.arctic_shift.url),
-        // Whoever walks a listing instead of this process asks his own.
-        PlannedSource::Reddit => (!arguments.detach).then_some(&config.reddit.api_url),
-        PlannedSource::Files => None,
-    };
-    if let Some(url) = url {
-        let unmixed = before_any_request(store, url).await?;
-        unmixed.map_err(anyhow::Error::msg)?;
-    }
     let planned = planned(config, archive, arguments, request, source, &missing).await?;
     if arguments.dry_run {
         shown::plan(
@@ -310,10 +321,6 @@ pub(super) async fn begin(
         for line in shown::expectation(&planned) {
             eprintln!("{line}");
         }
-    }
-    if source == PlannedSource::ArcticShift {
-        let unmixed = Source::of_archive(archive).mark(store).await?;
-        unmixed.map_err(anyhow::Error::msg)?;
     }
     let new = NewBackfill {
         subreddit: request.subreddit.clone(),
