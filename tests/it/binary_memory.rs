@@ -3,6 +3,7 @@
 use super::support::binary::{Home, PATIENCE, Process};
 use super::support::canned::{Answer, Asked, Server};
 use sqlx::{Connection, SqliteConnection};
+use std::io::{BufReader, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,10 +24,16 @@ const UNREAD: usize = 300;
 
 /// The greatest amount of memory so far.
 fn peak_kb(run: &Process) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", run.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.unwrap().trim().trim_end_matches(" kB");
-    peak.parse().unwrap()
+    peak_kb_of(run.pid()).unwrap()
+}
+
+/// None of a process that has ended.
+fn peak_kb_of(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// Pages that never end and are as expensive as pages can be.
@@ -163,4 +170,57 @@ async fn everything_that_others_can_make_it_hold_at_once_fits_into_its_container
     assert!(peak < LIMIT_KB, "{peak} kB");
     clients.abort_all();
     run.until_code("/healthz", 200).await;
+}
+
+/// A frame of so many bytes, of a pattern that repeats.
+fn frame(bytes: u64, pattern: &'static [u8]) -> Vec<u8> {
+    struct Repeated(&'static [u8], usize);
+    impl Read for Repeated {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            for byte in into.iter_mut() {
+                *byte = self.0[self.1];
+                self.1 = (self.1 + 1) % self.0.len();
+            }
+            Ok(into.len())
+        }
+    }
+    let source = BufReader::new(Repeated(pattern, 0).take(bytes));
+    zstd::stream::encode_all(source, 1).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_small_file_unfolds_to_is_read_within_the_same_limit() {
+    const LARGE: u64 = 48 << 20;
+    let files = [
+        ("brackets", frame(LARGE, b"[\n")),
+        ("one line", frame(LARGE, b"x")),
+        ("one text", frame(LARGE, b"\"x")),
+        ("empty lines", frame(LARGE, b"\n")),
+        ("no objects", frame(LARGE / 4, b"{}\n")),
+        (
+            "odd objects",
+            frame(LARGE / 4, b"{\"id\":[],\"created_utc\":1}\n"),
+        ),
+        ("a list", frame(LARGE, b"[[[[[[[[1],")),
+        ("nested", frame(LARGE, b"{\"a\":")),
+    ];
+    for (name, bytes) in files {
+        let home = Home::new();
+        std::fs::write(home.path().join("file.zst"), &bytes).unwrap();
+        let mut read = home.start(&["backfill", "rust", "--source", "file.zst"]);
+        let (begun, mut peak) = (Instant::now(), 0);
+        while !read.has_ended() {
+            peak = peak.max(peak_kb_of(read.pid()).unwrap_or(0));
+            assert!(peak < LIMIT_KB, "{name}: {peak} kB");
+            assert!(begun.elapsed() < PATIENCE * 3, "{name}: not in time");
+            sleep(Duration::from_millis(20)).await;
+        }
+        let written: u64 = std::fs::read_dir(home.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .sum();
+        println!("{name}: {peak} kB, {written} bytes in the folder");
+        assert!(peak > 0 && written < LARGE / 2, "{name}: {written} bytes");
+    }
 }
