@@ -11,6 +11,7 @@ use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How lines look.
@@ -75,6 +76,7 @@ impl<'a> MakeWriter<'a> for RecentLines {
 pub fn start(format: LogFormat, filter: &str, into: Option<RecentLines>) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| anyhow::anyhow!("--log: {filter:?} is no level (error, warn, info, debug, trace) or list of them: {error}"))?;
+    let filter = quieted(filter)?;
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
         LogFormat::Json => true,
@@ -109,6 +111,16 @@ pub fn start(format: LogFormat, filter: &str, into: Option<RecentLines>) -> anyh
     stderr().shape(if json { Shape::Json } else { Shape::Text });
     std::panic::set_hook(Box::new(move |panic| log_panic(view.as_ref(), panic)));
     Ok(())
+}
+
+/// Without the warnings of the queue's library about each heartbeat that fails in an outage, which is
+/// logged once for all: its errors only, unless the filter names the library.
+fn quieted(filter: EnvFilter) -> anyhow::Result<EnvFilter> {
+    let silent = filter.max_level_hint() == Some(LevelFilter::OFF);
+    if silent || filter.to_string().contains("apalis") {
+        return Ok(filter);
+    }
+    Ok(filter.add_directive("apalis_core::backend::persistence=error".parse()?))
 }
 
 /// Where lines are kept for a view, this one is, too: standard error would be drawn across it.
