@@ -126,12 +126,12 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
     let open = async {
         opening.waits_for("database");
         let store = open_store(&config).await?;
+        // The archive is asked for backfills alone, and admitted by its answers.
         let sources: &[_] = match asking {
             0 => &[],
             _ => &[
                 ("reddit.api_url", &config.reddit.api_url),
                 ("reddit.auth_url", &config.reddit.auth_url),
-                ("arctic_shift.url", &config.arctic_shift.url),
             ],
         };
         // Before anything is written.
