@@ -64,7 +64,7 @@ pub use fetches::{FetchRecord, FetchStored};
 pub use gaps::{Gap, GapRecord};
 pub use heartbeats::Heartbeat;
 pub use inspect::Inspection;
-pub use intervals::Interval;
+pub use intervals::{Interval, without};
 pub use marks::Mark;
 pub use polls::{MemberRecord, PollRecord, PollStored, SubredditUpdate};
 pub use postgres::Postgres;

@@ -1,6 +1,6 @@
 //! Keeps what is made up apart from what is real: a database that holds one is never filled with the other.
 //!
-//! Every source that a process asks is admitted by its answers, before anything of them is read or stored:
+//! Every source that a process asks is admitted by its answers, before anything of them is stored:
 //! the first one marks the database, and one of the other kind is refused and ends the process. What an
 //! address alone tells is checked before any request.
 

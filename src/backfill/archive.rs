@@ -1,11 +1,11 @@
 //! One slice out of the archive, page by page.
 
-use super::evidence::{around_missing, far_below, is_scattered, not_stored, silences, without};
+use super::evidence::{around_missing, far_below, is_scattered, not_stored, silences};
 use super::handler::{Broken, Step};
 use super::walk::{Answer, Ended, Walk};
 use super::{Backfiller, LEASE_MS};
 use crate::liveness::CALL;
-use crate::store::{Interval, SliceClaim, SliceEnd, SliceStep};
+use crate::store::{Interval, SliceClaim, SliceEnd, SliceStep, Store, without};
 use crate::submission::SubmissionId;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -56,6 +56,7 @@ pub(super) async fn bring_in(
                 let judged = judge(backfiller, claim, &walk, &ended, &read);
                 let (proven, reason) = progress.during(CALL, judged).await?;
                 let last = SliceStep {
+                    unseen: &[],
                     claim,
                     reached: claim.slice_end,
                     listed,
@@ -85,17 +86,21 @@ pub(super) async fn bring_in(
             asked_for: page.asked_for,
         });
         read.believed = read.believed.min(page.served_at);
-        read.unreadable
-            .extend(page.unreadable.iter().map(|it| Interval {
-                start: it.start,
-                end: it.end,
-            }));
+        let unreadable = page.unreadable.iter().map(|it| Interval {
+            start: it.start,
+            end: it.end,
+        });
+        // Whoever goes on behind this does not see them again.
+        let mut unseen: Vec<Interval> = unreadable.collect();
+        read.unreadable.extend(&unseen);
+        unseen.extend(walk.unseen());
         // Pages overlap.
         let refused_before = refused.len();
         refused.extend(page.undecodable.iter().map(|it| hashed(it.raw.get())));
         let listed = walk.counted();
         read.found = read.found.saturating_add_unsigned(listed);
         let stepped = SliceStep {
+            unseen: &unseen,
             claim,
             reached: walk.reached().min(claim.slice_end),
             listed,
@@ -165,19 +170,7 @@ async fn judge(
         start: claim.reached,
         ..whole
     };
-    let mut stored: Vec<(i64, String)> = Vec::new();
-    loop {
-        let after = stored.last().cloned();
-        let after = after.unwrap_or_else(|| (now.start, String::new()));
-        let more = store
-            .submissions_between(&claim.subreddit, &after, now.end, COMPARED)
-            .await?;
-        let last = more.len() < COMPARED as usize;
-        stored.extend(more);
-        if last {
-            break;
-        }
-    }
+    let stored = stored_between(store, &claim.subreddit, now).await?;
     let around = around_missing(now, walk.seen(), &stored);
     let fresh = usize::try_from(read.fresh).unwrap_or(usize::MAX);
     let known = stored
@@ -192,7 +185,10 @@ async fn judge(
     missing.extend(around);
     let times = walk.seen().iter();
     let times = times.flat_map(|(at, ids)| std::iter::repeat_n(*at, ids.len()));
-    let times: Vec<i64> = times.collect();
+    // What an earlier attempt saw is stored.
+    let earlier = stored_between(store, &claim.subreddit, before).await?;
+    let earlier = earlier.into_iter().map(|(at, _)| at);
+    let times: Vec<i64> = earlier.chain(times).collect();
     let silent = silences(&times);
     let lost = not_stored(walk.seen(), &stored);
     let left = without(&proven, &missing);
@@ -213,6 +209,26 @@ async fn judge(
     };
     let left = without(&without(&left, &lost), &silent);
     Ok((without(&left, &read.unreadable), reason))
+}
+
+/// Times and ids of what is stored of a subreddit and a time, in order.
+async fn stored_between(
+    store: &Store,
+    subreddit: &str,
+    range: Interval,
+) -> Result<Vec<(i64, String)>, Broken> {
+    let mut stored: Vec<(i64, String)> = Vec::new();
+    loop {
+        let after = stored.last().cloned();
+        let after = after.unwrap_or_else(|| (range.start, String::new()));
+        let more = store.submissions_between(subreddit, &after, range.end, COMPARED);
+        let more = more.await?;
+        let last = more.len() < COMPARED as usize;
+        stored.extend(more);
+        if last {
+            return Ok(stored);
+        }
+    }
 }
 
 fn hashed(text: &str) -> u64 {

@@ -6,9 +6,9 @@
 //! no submission; between two files nothing is proven, and nothing in an hour of which the database holds
 //! what they do not, nor around it as far as they show nothing, nor in a silence amid many submissions.
 
-use super::evidence::{is_scattered, silences, without};
+use super::evidence::{is_scattered, silences};
 use crate::source::Survey;
-use crate::store::{BackfillFilter, Interval, Store, StoreError};
+use crate::store::{BackfillFilter, Interval, Store, StoreError, without};
 use crate::submission::SubredditName;
 use chrono::{DateTime, SecondsFormat};
 use std::collections::BTreeSet;

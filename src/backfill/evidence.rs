@@ -102,29 +102,6 @@ pub(super) fn not_stored(
     lost.map(second).collect()
 }
 
-/// What is left of some intervals without the holes.
-pub(super) fn without(proven: &[Interval], holes: &[Interval]) -> Vec<Interval> {
-    let mut left = proven.to_vec();
-    for hole in holes.iter().filter(|hole| !hole.is_empty()) {
-        left = left
-            .into_iter()
-            .flat_map(|it| {
-                let before = Interval {
-                    start: it.start,
-                    end: it.end.min(hole.start),
-                };
-                let after = Interval {
-                    start: it.start.max(hole.end),
-                    end: it.end,
-                };
-                [before, after]
-            })
-            .filter(|it| !it.is_empty())
-            .collect();
-    }
-    left
-}
-
 /// Whether so little was found that the source cannot have shown everything.
 pub(super) fn far_below(found: i64, expected: Option<i64>) -> bool {
     let expected = expected.filter(|expected| *expected >= ENOUGH);
@@ -134,6 +111,7 @@ pub(super) fn far_below(found: i64, expected: Option<i64>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::without;
     use proptest::prelude::*;
 
     fn interval(start: i64, end: i64) -> Interval {

@@ -345,6 +345,7 @@ impl Load {
         loop {
             let now_ms = (self.now_ms)();
             let step = SliceStep {
+                unseen: &[],
                 claim,
                 reached: i64::try_from(batch.progress.lines)
                     .unwrap_or(i64::MAX)

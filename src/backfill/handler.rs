@@ -201,9 +201,11 @@ impl Step<'_> {
             now_ms: now_ms(),
         };
         let stored = progress.during(CALL, store.record_slice_after(&step, &record, recent));
-        if stored.await?.is_none() {
+        let Some(stored) = stored.await? else {
             return Err(Broken::Lost);
-        }
+        };
+        self.fresh
+            .fetch_add(stored.archived.fresh, Ordering::Relaxed);
         self.reached.store(step.reached, Ordering::Relaxed);
         Ok(())
     }

@@ -56,6 +56,7 @@ pub(super) async fn bring_in(
     });
     let ends = end != PastEnd::Unanswered;
     let stepped = SliceStep {
+        unseen: &[],
         claim,
         reached: if ends {
             claim.slice_end

@@ -81,6 +81,7 @@ async fn write(
     now_ms: i64,
 ) -> Result<Option<u64>, StoreError> {
     let step = SliceStep {
+        unseen: &[],
         claim,
         reached,
         listed: 0,

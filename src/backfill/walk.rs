@@ -168,6 +168,11 @@ impl Walk {
         self.range.start + (self.range.end - self.range.start) / 2
     }
 
+    /// Seconds of which more was there than any page shows.
+    pub(super) fn unseen(&self) -> &[Interval] {
+        &self.unseen
+    }
+
     /// What this walk was shown of a time, by its second.
     pub(super) fn seen(&self) -> &BTreeMap<i64, Vec<SubmissionId>> {
         &self.seen_at

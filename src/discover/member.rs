@@ -44,7 +44,8 @@ pub(super) fn member(
     // Out of order by seconds is usual, and so is one late here and there, within the overlap too.
     let settled = settled.map(|covered| covered.saturating_sub(seconds(short_overlap(config))));
     let doubts = walked.doubts(settled);
-    let doubted = silenced(claimed, walk) || walked.contradicted;
+    // What contradicts a shared listing may be another member's.
+    let doubted = silenced(claimed, walk) || (alone && walked.contradicted);
     let proof = match end {
         WalkEnd::Ended(_) if let Some(name) = new_name(walk, &claimed.claim.subreddit, alone) => {
             return Some(unavailable(

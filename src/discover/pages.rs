@@ -19,7 +19,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Bytes that each walk may hold; beyond that only one walk at a time may.
 const SHALLOW: usize = 4 << 20;
-/// How long a walk waits to be that one; then it ends, and what it did not reach is a gap.
+/// How long a walk waits to be that one; then it fails.
 const DEEP_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long an outage has kept a walk from its answer. A wait for the budget is none.
@@ -207,8 +207,9 @@ pub(super) async fn walk_with(
                     () = stop.cancelled() => break WalkEnd::Stopped,
                     place = place => place.ok().flatten(),
                 };
+                // Its window stays open, and the next poll comes back to it.
                 if deep.is_none() {
-                    walk.give_up();
+                    break WalkEnd::OutOfPatience;
                 }
             }
             Err(error)

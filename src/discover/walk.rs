@@ -179,7 +179,7 @@ impl Walk {
     }
 
     /// Ends here, since no more can be held; what was taken stays.
-    pub fn give_up(&mut self) {
+    fn give_up(&mut self) {
         self.state = State::Done(Ended::PageLimit);
     }
 

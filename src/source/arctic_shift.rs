@@ -132,7 +132,7 @@ impl ArcticShift {
         &self.0.url
     }
 
-    /// Has the origin of every answer admitted before anything of it is read; once.
+    /// Has the origin of every answer that gives out submissions admitted before it is used; once.
     pub fn admitted_by(&self, admission: Arc<dyn Admission>) {
         self.0.transport.admitted_by(admission);
     }
@@ -206,7 +206,16 @@ impl ArcticShift {
                 ..*wanted
             };
             let answer = match self.attempt(url, asked.rows, pass).await? {
-                Ok(answer) => reply::read(answer, host, &sized),
+                Ok(answer) => {
+                    let origin = answer.origin;
+                    match reply::read(answer, host, &sized) {
+                        Ok(page) if !page.items.is_empty() => {
+                            let admitted = inner.transport.admit(origin).await;
+                            admitted.map(|()| page).map_err(Failure::Other)
+                        }
+                        other => other,
+                    }
+                }
                 Err(error) if is_timeout(&error) => Err(Failure::Slow(error)),
                 Err(error) => Err(Failure::Other(error)),
             };

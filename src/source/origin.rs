@@ -1,7 +1,7 @@
 //! Whose submissions a source gives out: real ones, or those that a simulated Reddit makes up.
 //!
 //! The simulated Reddit says so on every answer, wherever it runs and whatever it is called. Whoever uses a
-//! source may have each answer admitted by its origin before anything of it is read.
+//! source may have each answer that gives out submissions admitted by its origin before anything of it is used.
 
 use super::InvalidOptions;
 use super::transport::{TransportOptions, client};
@@ -31,7 +31,7 @@ pub enum Origin {
     Real,
 }
 
-/// Decides whether answers of an origin may be used.
+/// Decides whether submissions of an origin may be used.
 pub trait Admission: Debug + Send + Sync {
     /// Why not, in the words of an operator's error.
     fn admit(&self, origin: Origin) -> BoxFuture<'_, Result<(), String>>;

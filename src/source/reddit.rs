@@ -237,7 +237,7 @@ impl Reddit {
         Arc::clone(&self.inner.deep).try_acquire_owned().ok()
     }
 
-    /// Has the origin of every answer admitted before anything of it is read; once.
+    /// Has the origin of every answer that gives out submissions admitted before it is used; once.
     pub fn admitted_by(&self, admission: Arc<dyn Admission>) {
         self.inner.transport.admitted_by(admission);
     }
@@ -277,7 +277,7 @@ impl Reddit {
         self.inner.gate.shut().await;
     }
 
-    async fn ask<T>(
+    async fn ask<T: GivesOut>(
         &self,
         endpoint: Endpoint,
         url: Url,
@@ -291,7 +291,16 @@ impl Reddit {
             match attempt.await {
                 Err(Held::Shut) => pass = turn(deadline, self.inner.gate.pass()).await?,
                 Err(Held::Failed(error)) => break Err(error),
-                Ok((answer, sent)) => break read(answer, sent),
+                Ok((answer, sent)) => {
+                    let origin = answer.origin;
+                    break match read(answer, sent) {
+                        Ok(page) if page.gives_out() => {
+                            let admitted = self.inner.transport.admit(origin).await;
+                            admitted.map(|()| page)
+                        }
+                        other => other,
+                    };
+                }
             }
         };
         if self.doubtful {
@@ -357,6 +366,23 @@ impl Reddit {
             decisions::decide(endpoint, url.path(), &answer)?;
             return Ok((answer, sent));
         }
+    }
+}
+
+/// An answer that may hold submissions.
+trait GivesOut {
+    fn gives_out(&self) -> bool;
+}
+
+impl GivesOut for ListingPage {
+    fn gives_out(&self) -> bool {
+        !self.items.is_empty()
+    }
+}
+
+impl GivesOut for InfoPage {
+    fn gives_out(&self) -> bool {
+        !self.items.is_empty()
     }
 }
 

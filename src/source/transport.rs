@@ -22,6 +22,8 @@ const MAX_HEADER_BYTES: u32 = 64 * 1024;
 
 /// Beyond this an answer is read and understood alone, since it takes several times its size meanwhile.
 const LARGE: usize = 1 << 20;
+/// A wait for that place that may be why an answer was not read in time.
+const LONG: Duration = Duration::from_secs(1);
 
 /// Whom to ask, as whom, and within what limits.
 pub(super) struct TransportOptions<'a> {
@@ -56,6 +58,7 @@ pub(super) struct Transport {
 /// A whole answer.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    pub(super) origin: Origin,
     pub(super) headers: HeaderMap,
     /// Decompressed, and made text by [`text`].
     pub(super) body: String,
@@ -170,8 +173,8 @@ impl Transport {
         let (asked_ms, started) = (now_ms(), Instant::now());
         let mut response = request.send().await.map_err(failed)?;
         let origin = Origin::of(response.headers());
-        // What stands in between may answer with an error of its own.
-        if origin == Origin::Simulated || response.status().is_success() {
+        // What says nothing of it may come from what stands in between, as long as it gives out nothing.
+        if origin == Origin::Simulated {
             self.admit(origin).await?;
         }
         let simulated = origin == Origin::Simulated;
@@ -180,6 +183,7 @@ impl Transport {
         let (body, large) = self.body(&mut response).await?;
         Ok(Answer {
             status: response.status(),
+            origin,
             headers: std::mem::take(response.headers_mut()),
             body,
             large,
@@ -190,7 +194,8 @@ impl Transport {
         })
     }
 
-    async fn admit(&self, origin: Origin) -> Result<(), SourceError> {
+    /// Whether submissions of this origin may be used.
+    pub(super) async fn admit(&self, origin: Origin) -> Result<(), SourceError> {
         let Some(admission) = self.admission.get() else {
             return Ok(());
         };
@@ -201,19 +206,29 @@ impl Transport {
     async fn body(&self, response: &mut Response) -> Result<(String, Option<Large>), SourceError> {
         let mut bytes = Vec::new();
         let mut large = None;
+        let mut waited = Duration::ZERO;
         let too_long = || {
             SourceError::wait(
                 WaitCause::BrokenBody,
                 format!("the body is longer than {} bytes", self.max_body_bytes),
             )
         };
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                // It had to wait for its place, and the request's time ran out meanwhile.
+                Err(error) if waited >= LONG && error.is_timeout() => return Err(crowded()),
+                Err(error) => return Err(failed(error)),
+            };
             let length = bytes.len() + chunk.len();
             if length > self.max_body_bytes {
                 return Err(too_long());
             }
             if length > LARGE && large.is_none() {
+                let begun = Instant::now();
                 large = Some(self.place_for_large().await?);
+                waited = begun.elapsed();
             }
             // Grows by doubling, but never beyond what a body may have.
             if length > bytes.capacity() {
@@ -230,10 +245,7 @@ impl Transport {
 
     async fn place_for_large(&self) -> Result<Large, SourceError> {
         let place = self.large.place(self.request_timeout).await;
-        place.ok_or_else(|| {
-            let detail = "other large answers took all the time there was";
-            SourceError::wait(WaitCause::Crowded, detail)
-        })
+        place.ok_or_else(crowded)
     }
 
     /// Tells budget and gauges what the headers of an API answer say. Those of a token endpoint
@@ -387,6 +399,11 @@ fn failed(error: reqwest::Error) -> SourceError {
         detail,
         source: Some(Arc::new(error.without_url())),
     }
+}
+
+fn crowded() -> SourceError {
+    let detail = "other large answers took all the time there was";
+    SourceError::wait(WaitCause::Crowded, detail)
 }
 
 /// As hyper says it, whose error type is not reqwest's to show.

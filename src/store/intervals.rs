@@ -30,6 +30,29 @@ impl Interval {
     }
 }
 
+/// What is left of some intervals without the holes.
+pub fn without(proven: &[Interval], holes: &[Interval]) -> Vec<Interval> {
+    let mut left = proven.to_vec();
+    for hole in holes.iter().filter(|hole| !hole.is_empty()) {
+        left = left
+            .into_iter()
+            .flat_map(|it| {
+                let before = Interval {
+                    start: it.start,
+                    end: it.end.min(hole.start),
+                };
+                let after = Interval {
+                    start: it.start.max(hole.end),
+                    end: it.end,
+                };
+                [before, after]
+            })
+            .filter(|it| !it.is_empty())
+            .collect();
+    }
+    left
+}
+
 /// What a newly proven interval makes of the stored ones.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CoverageChange {

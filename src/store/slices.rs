@@ -56,6 +56,8 @@ pub struct SliceStep<'a> {
     pub claim: &'a SliceClaim,
     /// Up to which second, or line of the file, it is stored with this.
     pub reached: i64,
+    /// Of which times it is known that not everything was shown, or could be read.
+    pub unseen: &'a [Interval],
     /// Submissions of the slice that were found and are counted for the first time.
     pub listed: u64,
     /// What was found and is no submission.
@@ -322,6 +324,9 @@ impl Store {
             transaction.step(step, &archived).await?;
             transaction
                 .note_unstored(step.claim.backfill, record, &batch)
+                .await?;
+            transaction
+                .note_unseen(step.claim.backfill, step.unseen)
                 .await?;
             let gaps_repaired = match step.end {
                 Some(end) => {

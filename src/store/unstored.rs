@@ -3,7 +3,7 @@
 use super::content::Batch;
 use super::statement::{Dialects, Transaction, in_transaction};
 use super::submissions::json;
-use super::{ArchiveRecord, Interval, StoreError};
+use super::{ArchiveRecord, Interval, StoreError, without};
 use crate::submission::decode;
 
 const NOTE: Dialects = Dialects {
@@ -18,6 +18,21 @@ const WITHIN: Dialects = Dialects::same(
     "SELECT created_utc FROM unstored
      WHERE backfill = $1 AND created_utc >= $2 AND created_utc < $3 ORDER BY created_utc",
 );
+
+const NOTE_UNSEEN: Dialects = Dialects {
+    postgres: "INSERT INTO unseen (backfill, interval_start, interval_end)
+     SELECT $1, (value->>0)::bigint, (value->>1)::bigint FROM json_array_elements($2::text::json)
+     ON CONFLICT DO NOTHING",
+    sqlite: "INSERT INTO unseen (backfill, interval_start, interval_end)
+     SELECT $1, json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each($2) WHERE true
+     ON CONFLICT DO NOTHING",
+};
+const UNSEEN: Dialects = Dialects::same(
+    "SELECT interval_start, interval_end FROM unseen
+     WHERE backfill = $1 AND interval_end > $2 AND interval_start < $3",
+);
+/// Of one page; more are noted as one that holds them all.
+const MOST_UNSEEN: usize = 64;
 
 impl Transaction {
     /// Notes what of a record is a submission and not stored as one: nested too deep, or refused by the
@@ -51,7 +66,30 @@ impl Transaction {
         Ok(())
     }
 
-    /// What is left of what a backfill proves without the seconds that were noted.
+    /// Notes times of which a backfill was not shown everything, or could not read it.
+    pub(super) async fn note_unseen(
+        &mut self,
+        backfill: i64,
+        unseen: &[Interval],
+    ) -> Result<(), StoreError> {
+        let Some(all) = unseen.iter().copied().reduce(Interval::hull) else {
+            return Ok(());
+        };
+        let unseen = if unseen.len() > MOST_UNSEEN {
+            &[all]
+        } else {
+            unseen
+        };
+        let pairs: Vec<[i64; 2]> = unseen.iter().map(|it| [it.start, it.end]).collect();
+        let pairs = json(&pairs)?;
+        in_transaction!(self, NOTE_UNSEEN, |sql, connection| {
+            let query = sqlx::query(sql).bind(backfill).bind(pairs);
+            query.execute(connection).await?;
+        });
+        Ok(())
+    }
+
+    /// What is left of what a backfill proves without the seconds and times that were noted.
     pub(super) async fn without_unstored(
         &mut self,
         backfill: i64,
@@ -75,6 +113,19 @@ impl Transaction {
             left.push(Interval { start, end });
         }
         left.retain(|it| !it.is_empty());
-        Ok(left)
+        let Some(all) = left.iter().copied().reduce(Interval::hull) else {
+            return Ok(left);
+        };
+        let unseen: Vec<(i64, i64)> = in_transaction!(self, UNSEEN, |sql, connection| {
+            let query = sqlx::query_as(sql)
+                .bind(backfill)
+                .bind(all.start)
+                .bind(all.end);
+            query.fetch_all(connection).await?
+        });
+        let unseen = unseen
+            .into_iter()
+            .map(|(start, end)| Interval { start, end });
+        Ok(without(&left, &unseen.collect::<Vec<_>>()))
     }
 }

@@ -209,7 +209,11 @@ async fn a_source_that_turns_out_to_be_of_the_other_kind_ends_a_process_that_run
     let simulated = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let turning = std::sync::Arc::clone(&simulated);
     let server = Server::start(move |_| {
-        let answer = listing(&[], None);
+        let at = chrono::Utc::now().timestamp() - 600;
+        let item = format!(
+            r#"{{"kind":"t3","data":{{"id":"r1","subreddit":"{NAME}","created_utc":{at}}}}}"#
+        );
+        let answer = listing(&[item], None);
         match turning.load(std::sync::atomic::Ordering::SeqCst) {
             true => answer.with("x-simulated", "true"),
             false => answer,

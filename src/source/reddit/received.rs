@@ -4,6 +4,7 @@ use super::decisions::decide;
 use super::{Endpoint, InfoPage, ListingPage, auth, listing};
 use crate::source::clock::date;
 use crate::source::error::SourceError;
+use crate::source::origin::Origin;
 use crate::source::transport::{Answer, now_ms, text};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
@@ -53,6 +54,7 @@ impl Received {
         let now_ms = now_ms();
         Answer {
             status: self.status,
+            origin: Origin::of(&self.headers),
             served_at: date(&self.headers).unwrap_or(now_ms.div_euclid(1_000)),
             headers: self.headers,
             body: text(self.body),

@@ -154,6 +154,7 @@ async fn a_run_that_pages_cut_into_pieces_is_seen_as_a_whole(world: World) {
             .map(|at| item("rust", at, Copy::DayAndAHalf))
             .collect();
         let step = SliceStep {
+            unseen: &[],
             claim: &claim,
             reached: page,
             listed: 3,
@@ -234,6 +235,7 @@ async fn what_the_same_slice_proves_in_the_end_is_proven_again(world: World) {
         }),
     ] {
         let step = SliceStep {
+            unseen: &[],
             claim: &claim,
             reached: 600,
             listed: 600,

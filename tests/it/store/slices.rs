@@ -19,6 +19,7 @@ conformance!(
     resuming_while_slices_are_recorded_hinders_neither,
     what_fails_as_a_whole_is_split_until_it_is_one_second,
     the_seconds_of_what_is_not_stored_are_not_proven,
+    what_one_attempt_was_not_shown_no_later_one_proves,
 );
 
 const LEASE: i64 = 20_000;
@@ -55,6 +56,7 @@ async fn claim(world: &World, slice: i64, now_ms: i64) -> Option<SliceClaim> {
 async fn step(world: &World, claim: &SliceClaim, found: &str, ends: bool) -> Option<SliceStored> {
     let proven = [interval(claim.slice_start, claim.slice_end)];
     let step = SliceStep {
+        unseen: &[],
         claim,
         reached: if ends {
             claim.slice_end
@@ -398,6 +400,7 @@ async fn the_seconds_of_what_is_not_stored_are_not_proven(world: World) {
     // The end comes with another step than they did.
     for ends in [false, true] {
         let step = SliceStep {
+            unseen: &[],
             claim: &claim,
             reached: if ends { claim.slice_end } else { 9 },
             listed: 2,
@@ -424,5 +427,41 @@ async fn the_seconds_of_what_is_not_stored_are_not_proven(world: World) {
     }
     let covered = world.store.coverage(&name("rust")).await.unwrap();
     assert_eq!(covered, [(0, 4), (5, 7), (8, 10)]);
+    assert_eq!(state(&world, backfill).await.state, "done");
+}
+
+async fn what_one_attempt_was_not_shown_no_later_one_proves(world: World) {
+    let store = &world.store;
+    let backfill = begun(&world, 1, 1).await;
+    let slice = store.claim_slices(NOW, 9).await.unwrap()[0];
+    let first = claim(&world, slice, NOW).await.unwrap();
+    let unseen = [interval(1, 2), interval(3, 4)];
+    let went_on = SliceStep {
+        claim: &first,
+        reached: 6,
+        unseen: &unseen,
+        listed: 1,
+        refused: 0,
+        requests: 1,
+        claimed_until_ms: NOW + LEASE,
+        end: None,
+    };
+    let kept = [seen("a1", NOW)];
+    let stored = store.record_slice(&went_on, &record(&kept)).await;
+    stored.unwrap().unwrap();
+    // As a page that is repeated after a lost answer.
+    let stored = store.record_slice(&went_on, &record(&kept)).await;
+    stored.unwrap().unwrap();
+    let due = SliceDue::Again {
+        due_ms: NOW,
+        spent: false,
+    };
+    let back = store.give_slice_back(&first, None, due, NOW).await;
+    back.unwrap();
+    assert_eq!(store.claim_slices(NOW, 9).await.unwrap(), [slice]);
+    let second = claim(&world, slice, NOW).await.unwrap();
+    step(&world, &second, "a2", true).await.unwrap();
+    let covered = store.coverage(&name("rust")).await.unwrap();
+    assert_eq!(covered, [(0, 1), (2, 3), (4, 10)]);
     assert_eq!(state(&world, backfill).await.state, "done");
 }
