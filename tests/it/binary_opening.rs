@@ -69,7 +69,7 @@ async fn another_program_that_migrates_is_waited_for_and_then_named() {
     let ended = home.run(&["migrate", "--database-url", &url]).await;
     ended
         .ended_with(1)
-        .says(&["database.url", "Another program holds it locked"]);
+        .says(&["database.url", "Another program holds the tables locked"]);
     other.unlock().await.unwrap();
     home.run(&["migrate", "--database-url", &url])
         .await
