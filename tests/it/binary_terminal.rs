@@ -1,7 +1,7 @@
 //! A terminal that nobody reads, as one behind a connection that hangs: what runs on it goes on, and ends
 //! when it is told to.
 
-use super::support::binary::{Home, PATIENCE, finish};
+use super::support::binary::{Home, PATIENCE};
 use super::support::exposition::Exposition;
 use super::support::past::{DAY, NAME, On, Past, options, time};
 use super::support::pipeline::until;
@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 
 /// A command of the shell on a terminal that is full, and stays so.
 struct Unread {
-    script: Child,
+    _script: Child,
     _reader: PipeReader,
 }
 
@@ -44,7 +44,7 @@ impl Unread {
             .spawn()
             .unwrap();
         Unread {
-            script,
+            _script: script,
             _reader: reader,
         }
     }
@@ -135,21 +135,10 @@ async fn a_backfill_comes_to_its_end() {
         arguments.join(" ")
     );
     let folder = past.home.path();
-    let mut unread = Unread::start(folder, &line);
+    let unread = Unread::start(folder, &line);
     assert_eq!(content(folder, "ended").await, "0");
     let shown = std::fs::read_to_string(folder.join("shown")).unwrap();
     assert!(shown.contains(": done"), "{shown}");
     assert_eq!(past.stored().await, past.truth(start, end));
-    unread.script.kill().await.unwrap();
-    // Where it is read, its bar is seen.
-    let line = line.replace(&time(start), &time(start - DAY));
-    let mut read = Command::new("script");
-    read.args(["--quiet", "--return", "--command", &line, "/dev/null"])
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("TERM", "xterm-256color")
-        .current_dir(folder);
-    let read = finish(&mut read).await.ended_with(0);
-    assert!(read.stdout.contains(" slices"), "{read:#?}");
-    assert!(read.stdout.contains("\u{1b}[2K"), "{read:#?}");
+    drop(unread);
 }
