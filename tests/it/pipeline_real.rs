@@ -9,13 +9,41 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The latest observation of each id: by retrieval where all of them tell it, else by their order.
-struct Expected(BTreeMap<String, (String, Value)>);
+/// A line and the object that it is.
+type Observed = (String, Value);
+
+/// The latest observation of each id, by retrieval where all of them tell it, else by their order; and the
+/// earlier ones.
+struct Expected(BTreeMap<String, (Observed, Vec<Observed>)>);
+
+/// What of a submission is its author's, and stays once it is removed.
+const AUTHORED: [&str; 11] = [
+    "subreddit",
+    "created_utc",
+    "author",
+    "title",
+    "selftext",
+    "url",
+    "permalink",
+    "domain",
+    "is_self",
+    "edited",
+    "edited_at",
+];
+
+fn shows_a_removal(object: &Value) -> bool {
+    let placeholder = |name: &str| {
+        let text = object[name].as_str();
+        text.is_some_and(|text| matches!(text, "[deleted]" | "[removed]"))
+    };
+    let removed_by = text(&object["removed_by_category"]).or(text(&object["removed_by"]));
+    ["author", "title", "selftext"].into_iter().any(placeholder) || removed_by.is_some()
+}
 
 impl Expected {
     fn read() -> Option<Expected> {
         let files = recorded_submissions();
-        let mut observations: BTreeMap<String, Vec<(String, Value)>> = BTreeMap::new();
+        let mut observations: BTreeMap<String, Vec<Observed>> = BTreeMap::new();
         for file in &files {
             for line in lines_of(file)
                 .lines()
@@ -34,7 +62,7 @@ impl Expected {
             if seen.iter().all(|(_, value)| retrieved(value).is_some()) {
                 seen.sort_by_key(|(_, value)| retrieved(value));
             }
-            (id, seen.pop().unwrap())
+            (id, (seen.pop().unwrap(), seen))
         });
         (!files.is_empty()).then(|| Expected(latest.collect()))
     }
@@ -129,7 +157,11 @@ fn spoilt(expected: &Expected) -> Vec<String> {
         |object| drop(object.as_object_mut().unwrap().remove("id")),
         |object| drop(object.as_object_mut().unwrap().remove("created_utc")),
     ];
-    let objects = expected.0.values().step_by(500).map(|(_, object)| object);
+    let objects = expected
+        .0
+        .values()
+        .step_by(500)
+        .map(|((_, object), _)| object);
     let spoilt = objects.zip(spoil.iter().cycle()).map(|(object, spoil)| {
         let mut object = object.clone();
         spoil(&mut object);
@@ -178,7 +210,7 @@ async fn replay(engines: Engines) {
     pipeline
         .until(
             "everything is fetched",
-            Duration::from_secs(180),
+            Duration::from_secs(900),
             async |store| {
                 let totals = store.totals().await.unwrap();
                 let (fetched, kept) = (totals.fetched, totals.undecodable);
@@ -190,11 +222,25 @@ async fn replay(engines: Engines) {
 
     let totals = pipeline.store().totals().await.unwrap();
     assert_eq!(totals.submissions(), i64::try_from(all).unwrap());
-    for (id, (line, object)) in &expected.0 {
+    for (id, (newest, earlier)) in &expected.0 {
         let row = pipeline.store().submission(&id.parse().unwrap()).await;
         let row = row.unwrap().unwrap_or_else(|| panic!("{id} is not stored"));
         assert_eq!(row.status, Status::Fetched, "{id}");
-        assert_eq!(columns_stored(&row), columns_of(object), "{id}");
+        let mut columns = columns_of(&newest.1);
+        // What is removed later keeps its last complete copy.
+        let copy = earlier.iter().rfind(|(line, object)| {
+            *line == row.raw && shows_a_removal(&newest.1) && !shows_a_removal(object)
+        });
+        if let Some((_, copy)) = copy {
+            let copy = columns_of(copy);
+            for name in AUTHORED {
+                columns[name] = copy[name].clone();
+            }
+            let removal = row.removed_raw.as_deref();
+            assert_eq!(removal, Some(newest.0.as_str()), "{id}");
+        }
+        let (line, object) = copy.unwrap_or(newest);
+        assert_eq!(columns_stored(&row), columns, "{id}");
         let raw: Value = serde_json::from_str(&row.raw).unwrap();
         assert_eq!((&raw, row.raw.as_str()), (object, line.as_str()), "{id}");
     }
