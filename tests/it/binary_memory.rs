@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 /// As SECURITY.md says it.
-const LIMIT_KB: u64 = 300_000;
+const LIMIT_KB: u64 = 300 * 1024;
 const WATCHED: u32 = 100_000;
 /// Connections of clients that read nothing; as many as there may be.
 const CLIENTS: usize = 64;
