@@ -1,4 +1,4 @@
-//! One large answer at a time, whoever it comes from: its text, its objects and what a database takes of
+//! One large answer at a time, from whichever source: its text, its objects and what a database takes of
 //! them are several times its size.
 
 use std::sync::Arc;

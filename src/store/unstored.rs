@@ -32,7 +32,7 @@ const UNSEEN: Dialects = Dialects::same(
      WHERE backfill = $1 AND interval_end > $2 AND interval_start < $3",
 );
 /// Of one page; more are noted as one that holds them all.
-const MOST_UNSEEN: usize = 64;
+const MAX_UNSEEN: usize = 64;
 
 impl Transaction {
     /// Notes what of a record is a submission and not stored as one: nested too deep, or refused by the
@@ -75,7 +75,7 @@ impl Transaction {
         let Some(all) = unseen.iter().copied().reduce(Interval::hull) else {
             return Ok(());
         };
-        let unseen = if unseen.len() > MOST_UNSEEN {
+        let unseen = if unseen.len() > MAX_UNSEEN {
             &[all]
         } else {
             unseen
