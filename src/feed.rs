@@ -8,10 +8,13 @@
 //! after a while has been lost — the queue was wiped, or restored from an older state — and is fed
 //! again.
 
+mod background;
+
 use crate::liveness::{CALL, Progress};
 use crate::queue::{Queue, QueueError, SliceId, Work};
 use crate::store::{Store, StoreError};
 use crate::submission::SubmissionId;
+use background::Background;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -27,6 +30,8 @@ const LEASE_RENEWAL: Duration = Duration::from_secs(2);
 const IDLE_LOOK: Duration = Duration::from_millis(500);
 /// While work is waiting, the queue is topped up this often.
 const BUSY_LOOK: Duration = Duration::from_millis(25);
+/// While only work of lower priority is waiting, for jobs that wait or run to end.
+const FULL_LOOK: Duration = Duration::from_millis(50);
 /// How often jobs are looked for that the queue lost or the clock delays, and how long one must have
 /// been handed over.
 const RECONCILE_EVERY: Duration = Duration::from_secs(5);
@@ -44,11 +49,13 @@ pub trait Backlog: Send + Sync {
     /// The lease of the one process that feeds.
     const LEASE: &'static str;
 
-    /// Takes up to so many out that are due.
+    /// Takes up to `most` out that are due, those of the first priority before others, of which up to
+    /// `background`.
     fn claim(
         &self,
         now_ms: i64,
         most: u32,
+        background: u32,
     ) -> impl Future<Output = Result<Vec<Self::Work>, StoreError>> + Send;
 
     /// Puts back what the queue has lost; how many were fed.
@@ -77,8 +84,13 @@ impl Backlog for Fetches {
     type Work = SubmissionId;
     const LEASE: &'static str = "feed";
 
-    async fn claim(&self, now_ms: i64, most: u32) -> Result<Vec<SubmissionId>, StoreError> {
-        self.0.claim_fetches(now_ms, most).await
+    async fn claim(
+        &self,
+        now_ms: i64,
+        most: u32,
+        background: u32,
+    ) -> Result<Vec<SubmissionId>, StoreError> {
+        self.0.claim_live_first(now_ms, most, background).await
     }
 
     async fn unfeed(&self, ids: &[SubmissionId]) -> Result<u64, StoreError> {
@@ -102,7 +114,8 @@ impl Backlog for Slices {
     type Work = SliceId;
     const LEASE: &'static str = "feed_slices";
 
-    async fn claim(&self, now_ms: i64, most: u32) -> Result<Vec<SliceId>, StoreError> {
+    /// There are no others to wait behind them.
+    async fn claim(&self, now_ms: i64, most: u32, _: u32) -> Result<Vec<SliceId>, StoreError> {
         let slices = self.0.claim_slices(now_ms, most).await?;
         Ok(slices.into_iter().map(SliceId).collect())
     }
@@ -159,13 +172,19 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
     let mut failing = false;
     let mut look = tokio::time::interval(IDLE_LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut busy = false;
+    let mut backlog = Backlogged::Nothing;
+    let mut background = Background::new(Instant::now());
     loop {
         let wait = async {
-            if busy {
-                tokio::time::sleep(BUSY_LOOK).await;
-            } else {
-                tokio::select! { _ = look.tick() => {} () = feed.work.notified() => {} }
+            match backlog {
+                Backlogged::Work => tokio::time::sleep(BUSY_LOOK).await,
+                Backlogged::Background => {
+                    let full = tokio::time::sleep(FULL_LOOK);
+                    tokio::select! { () = full => {} () = feed.work.notified() => {} }
+                }
+                Backlogged::Nothing => {
+                    tokio::select! { _ = look.tick() => {} () = feed.work.notified() => {} }
+                }
             }
         };
         tokio::select! { biased; () = stop.cancelled() => break, () = wait => {} }
@@ -178,7 +197,7 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
             lease_renewed = renewed(&feed, lease_renewed, &now_ms).await?;
             step();
             if lease_renewed.is_none() {
-                return Ok(false);
+                return Ok(Backlogged::Nothing);
             }
             if reconciled.elapsed() >= RECONCILE_EVERY {
                 // Also where it fails: what hinders it is not to hinder what comes after it for ever.
@@ -198,20 +217,20 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
             // What came before may have taken its time.
             lease_renewed = renewed(&feed, lease_renewed, &now_ms).await?;
             if lease_renewed.is_none() {
-                return Ok(false);
+                return Ok(Backlogged::Nothing);
             }
-            top_up(&feed, now_ms()).await
+            top_up(&feed, &mut background, now_ms()).await
         };
         let turned = feed.progress.during(CALL, turn).await;
         // Also where it failed: what it needs is away.
         feed.progress.made();
         match turned {
-            Ok(more) => {
+            Ok(left) => {
                 // Whoever only sees another feed has learnt nothing.
                 if lease_renewed.is_some() && std::mem::take(&mut failing) {
                     tracing::info!("Feeding the queue works again");
                 }
-                busy = more;
+                backlog = left;
             }
             Err(error) => {
                 let error: FeedError = error;
@@ -231,7 +250,7 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
                     release(&feed).await;
                 }
                 lease_renewed = None;
-                busy = false;
+                backlog = Backlogged::Nothing;
             }
         }
     }
@@ -267,23 +286,50 @@ async fn release<B: Backlog>(feed: &Feed<B>) {
     }
 }
 
-/// Fills the queue up to its bound; says whether more is waiting in the database.
-async fn top_up<B: Backlog>(feed: &Feed<B>, now_ms: i64) -> Result<bool, FeedError> {
-    let waiting = u32::try_from(feed.queue.depth().await?.waiting).unwrap_or(u32::MAX);
+/// What may wait in the database after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Backlogged {
+    /// Nothing that is due.
+    Nothing,
+    /// Only what has lower priority.
+    Background,
+    /// Of any priority.
+    Work,
+}
+
+/// Fills the queue up to its bound, and up to what it may hold of lower priority.
+async fn top_up<B: Backlog>(
+    feed: &Feed<B>,
+    background: &mut Background,
+    now_ms: i64,
+) -> Result<Backlogged, FeedError> {
+    let jobs = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let depth = feed.queue.depth().await?;
+    let (waiting, running) = (jobs(depth.waiting), jobs(depth.running));
+    let below = background.room(waiting, running, Instant::now());
     let room = feed.max_waiting.saturating_sub(waiting);
     if room == 0 {
-        return Ok(true);
+        return Ok(Backlogged::Work);
     }
-    let works = feed.backlog.claim(now_ms, room).await?;
+    let works = feed.backlog.claim(now_ms, room, below).await?;
     if works.is_empty() {
-        return Ok(false);
+        return Ok(match below {
+            0 => Backlogged::Background,
+            _ => Backlogged::Nothing,
+        });
     }
     if let Err(error) = feed.queue.push(&works, now_ms).await {
         // Whatever part arrived runs all the same; a second copy of it finds its work done.
         feed.backlog.unfeed(&works).await?;
         return Err(error.into());
     }
-    Ok(u32::try_from(works.len()).is_ok_and(|fed| fed == room))
+    background.pushed(works.len());
+    let fed = jobs(works.len());
+    Ok(if fed >= room.min(below) {
+        Backlogged::Work
+    } else {
+        Backlogged::Nothing
+    })
 }
 
 /// Finds what was handed over and is no longer in the queue, and what a clock keeps waiting.

@@ -20,17 +20,41 @@ use crate::queue::{Fault, Handler, Outcome};
 use crate::source::Reddit;
 use crate::store::{Failure, FailureKind, Store};
 use crate::submission::{Kind, SubmissionId};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Ids in one request at most: Reddit's own limit.
 pub const MOST_IDS: usize = 100;
-/// How long the first job of a request waits for company.
+/// How long the first job of a request waits for others at least.
 pub const LINGER: Duration = Duration::from_millis(200);
+/// Of the budget, what requests that are not full use at most.
+const PART_OF_BUDGET: f64 = 0.2;
+/// A request that is not full follows the last one after so long at the latest.
+const LONGEST_BATCH_DELAY: Duration = Duration::from_secs(15);
+/// How long a request waits for its turn at most, however small the budget.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a job stays with one outage of Reddit or of the database before it is handed back, to
-/// be queued again when due: a job never blocks its worker for long. A request that was sent ends by
-/// its own time limit.
+/// be queued again when due: a job never blocks its worker for long; longer only where the budget is so
+/// small that its turn takes longer. A request that was sent ends by its own time limit.
 pub const PATIENCE: Duration = Duration::from_secs(15);
+/// How long after the last request one may follow that is not full: what a budget of so many requests a
+/// minute leaves to such requests.
+pub fn max_batch_delay(requests_per_minute: NonZeroU32) -> Duration {
+    let between = share_of(requests_per_minute);
+    between.clamp(LINGER, LONGEST_BATCH_DELAY)
+}
+
+/// How long a request waits for its turn: long enough for the smallest share of the budget to come round.
+fn patience(requests_per_minute: NonZeroU32) -> Duration {
+    let turns = share_of(requests_per_minute).saturating_mul(3);
+    turns.clamp(PATIENCE, LONGEST_PATIENCE)
+}
+
+fn share_of(requests_per_minute: NonZeroU32) -> Duration {
+    Duration::from_secs_f64(60.0 / (PART_OF_BUDGET * f64::from(requests_per_minute.get())))
+}
+
 /// When a job that was handed back is due again.
 pub const RETURN_AFTER_MS: i64 = 10_000;
 /// Waits between the tries of a submission that the answer leaves out, about ten minutes together;
@@ -122,6 +146,34 @@ impl Handler for FetchHandler {
         if let Err(error) = self.ingest.progress.during(CALL, noted).await {
             // The feeder finds out that the queue no longer holds it.
             tracing::warn!(%id, %error, "The failure could not be noted in the database");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smaller_the_budget_the_longer_a_request_waits_for_others_within_bounds() {
+        for (requests_per_minute, delay_ms, patience_s) in [
+            (1, 15_000, 120),
+            (10, 15_000, 90),
+            (30, 10_000, 30),
+            (60, 5_000, 15),
+            (100, 3_000, 15),
+            (1_000, 300, 15),
+            (1_500, 200, 15),
+            (10_000_000, 200, 15),
+        ] {
+            let requests = NonZeroU32::new(requests_per_minute).unwrap();
+            let delay = Duration::from_millis(delay_ms);
+            assert_eq!(max_batch_delay(requests), delay, "{requests}");
+            assert_eq!(
+                patience(requests),
+                Duration::from_secs(patience_s),
+                "{requests}"
+            );
         }
     }
 }

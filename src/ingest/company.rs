@@ -1,8 +1,11 @@
-//! Gathers the jobs in flight into requests: up to 100 at a time, or what came within a moment.
+//! Gathers the jobs in flight into requests of up to 100.
+//!
+//! A full request goes out at once. One that is not waits for a moment, and for as long after the last
+//! request as the budget makes worthwhile: with 100 requests a minute that is 3 s, with 1,500 a moment.
 
 use super::judge::End;
 use super::record::Fetching;
-use super::{Ingest, LINGER, MOST_IDS};
+use super::{Ingest, LINGER, MOST_IDS, max_batch_delay};
 use crate::liveness::{CALL, HOWEVER_LONG};
 use crate::queue::Outcome;
 use crate::submission::SubmissionId;
@@ -89,6 +92,8 @@ impl Gathering {
             hangs_after,
         } = self;
         let progress = ingest.progress.clone();
+        let delay = max_batch_delay(ingest.reddit.budget().requests_per_minute());
+        let stopping = draining.clone();
         let fetching = Fetching::new(ingest, draining, hangs_after, concurrency);
         // While all slots wait for the budget, seats gather: the tighter the budget, the fuller the
         // requests.
@@ -96,25 +101,34 @@ impl Gathering {
         let mut requests = JoinSet::new();
         let mut gathered: Vec<Seat> = Vec::new();
         let mut leave_at = Instant::now();
+        // Of the last request, after which others wait.
+        let mut follow_at = leave_at;
         let mut closed = false;
         while !(closed && gathered.is_empty()) {
             let full = gathered.len() >= MOST_IDS;
-            let ready = !gathered.is_empty() && (full || closed || Instant::now() >= leave_at);
+            // No other job can come before one of these has ended.
+            let all = gathered.len() >= concurrency;
+            // Whoever stops waits for no others.
+            let now = full || all || closed || stopping.is_cancelled();
+            let ready = !gathered.is_empty() && (now || Instant::now() >= leave_at);
             let room = MOST_IDS - gathered.len().min(MOST_IDS);
             tokio::select! {
                 biased;
                 slot = Arc::clone(&slots).acquire_owned(), if ready => {
                     let request = std::mem::take(&mut gathered);
+                    follow_at = Instant::now() + delay;
                     let fetching = fetching.for_a_request(slot.ok());
                     requests.spawn(async move { answer(&fetching, request).await });
                 }
                 came = seats.recv_many(&mut gathered, room), if !full && !closed => {
                     closed = came == 0;
                     if came == gathered.len() {
-                        leave_at = Instant::now() + LINGER;
+                        leave_at = follow_at.max(Instant::now() + LINGER);
                     }
                 }
-                () = tokio::time::sleep_until(leave_at), if !ready && !gathered.is_empty() => {}
+                () = progress.during(HOWEVER_LONG, tokio::time::sleep_until(leave_at)),
+                    if !ready && !gathered.is_empty() => {}
+                () = stopping.cancelled(), if !ready && !gathered.is_empty() => {}
                 Some(_) = requests.join_next(), if !requests.is_empty() => {}
                 // Each request is watched by itself. That all of them last long, such as while Reddit
                 // answers slowly, is no standstill of the worker that waits for them.

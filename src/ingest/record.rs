@@ -3,7 +3,9 @@
 use super::isolate::{Isolation, is_suspect, most_suspected, speaks_of};
 use super::judge::{End, Ends, Judged};
 use super::known::Known;
-use super::{ALONE_FROM_ATTEMPT, FAILED_RETRY_MS, Ingest, MOST_IDS, PATIENCE, RETURN_AFTER_MS};
+use super::{
+    ALONE_FROM_ATTEMPT, FAILED_RETRY_MS, Ingest, MOST_IDS, PATIENCE, RETURN_AFTER_MS, patience,
+};
 use crate::bisect::Bisection;
 use crate::liveness::CALL;
 use crate::queue::{Outcome, panic_text};
@@ -187,7 +189,8 @@ impl Fetching {
     }
 
     async fn fetch_together(&self, attempts: &[Attempt], ids: &[SubmissionId]) -> Ends {
-        let deadline = Instant::now() + PATIENCE;
+        let budget = self.ingest.reddit.budget().requests_per_minute();
+        let deadline = Instant::now() + patience(budget);
         // What was left out before is asked for together with what is not, so that an answer that leaves
         // it out again says something.
         let mut known = match attempts.iter().all(|attempt| attempt.omissions > 0) {

@@ -21,8 +21,11 @@ pub struct FetchCounts {
     pub dead: i64,
 }
 
-/// Lower is sooner; the table's check allows these alone. Live discoveries are 0.
-const PRIORITIES: [i16; 3] = [0, 1, 2];
+/// Lower is sooner; the table's check allows these alone: live submissions, older ones that polls and
+/// sweeps find, and those of backfills, which are stored already.
+const PRIORITIES: [i16; 3] = [LIVE, OLDER, 2];
+pub(super) const LIVE: i16 = 0;
+pub(super) const OLDER: i16 = 1;
 
 /// No fetch waits this long by design.
 const LONGEST_WAIT_MS: i64 = 15 * 60 * 1000;
@@ -91,6 +94,9 @@ const COUNTS: Dialects = Dialects::same(
 );
 
 impl Store {
+    /// A submission is live, and fetched first, that is no older than this when a poll finds it, seconds.
+    pub const LIVE_SECONDS: i64 = 30 * 60;
+
     /// Takes up to `limit` due fetches out of the backlog to be put into the queue: by priority, then
     /// those due longest. No two callers get the same one. Where the answer is lost,
     /// [`Store::fed_before`] finds them.
@@ -102,9 +108,26 @@ impl Store {
         now_ms: i64,
         limit: u32,
     ) -> Result<Vec<SubmissionId>, StoreError> {
-        let mut claimed = Vec::new();
+        self.claim_live_first(now_ms, limit, limit).await
+    }
+
+    /// The same, where no more than `background` of them may be of a lower priority than live
+    /// submissions.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn claim_live_first(
+        &self,
+        now_ms: i64,
+        limit: u32,
+        background: u32,
+    ) -> Result<Vec<SubmissionId>, StoreError> {
+        let (mut claimed, mut below) = (Vec::new(), i64::from(background));
         for priority in PRIORITIES {
-            let wanted = i64::from(limit) - claimed.len() as i64;
+            let mut wanted = i64::from(limit) - claimed.len() as i64;
+            if priority != LIVE {
+                wanted = wanted.min(below);
+            }
             if wanted <= 0 {
                 break;
             }
@@ -112,6 +135,9 @@ impl Store {
                 let query = sqlx::query_as(sql).bind(priority).bind(now_ms).bind(wanted);
                 Ok::<_, StoreError>(query.fetch_all(pool).await?)
             })?;
+            if priority != LIVE {
+                below -= rows.len() as i64;
+            }
             rows.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
             claimed.extend(rows.into_iter().map(|(id, _)| id));
         }

@@ -4,6 +4,7 @@ mod found;
 
 pub(super) use found::Found;
 
+use super::backlog::{LIVE, OLDER};
 use super::content::{Content, Deltas, prepare};
 use super::fetches::refused;
 use super::gaps::{GapChanges, GapsChanged};
@@ -345,14 +346,18 @@ impl Transaction {
             self.revive(known, deltas).await?
         };
 
-        let due: Vec<(&str, Option<String>)> = listed
-            .iter()
-            .filter(|row| fresh.contains(row.id()) || revived.contains(row.id()))
-            .map(|row| (row.id(), row.subreddit()))
-            .collect();
-        // What a sweep finds is old, and may be much.
-        let priority = if poll.sweep.is_some() { 1 } else { 0 };
-        deltas.fetches += self.add_fetches(&due, priority, now_ms).await?;
+        // What a sweep finds waits behind what polls find, however young it is.
+        let since = now_ms.div_euclid(1000) - Store::LIVE_SECONDS;
+        let live = |row: &Content<'_>| poll.sweep.is_none() && row.fields.created_utc >= since;
+        for (priority, wanted) in [(LIVE, true), (OLDER, false)] {
+            let due: Vec<(&str, Option<String>)> = listed
+                .iter()
+                .filter(|row| fresh.contains(row.id()) || revived.contains(row.id()))
+                .filter(|row| live(row) == wanted)
+                .map(|row| (row.id(), row.subreddit()))
+                .collect();
+            deltas.fetches += self.add_fetches(&due, priority, now_ms).await?;
+        }
         Ok(fresh)
     }
 

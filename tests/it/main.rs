@@ -60,6 +60,7 @@ mod monitoring_alerts;
 mod monitoring_live;
 mod odd_fields;
 mod pipeline_fetching;
+mod pipeline_freshness;
 mod pipeline_hostile;
 mod pipeline_panics;
 mod pipeline_poison;

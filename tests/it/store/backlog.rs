@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 conformance!(
     fetches_are_handed_out_by_priority_then_by_age,
+    live_fetches_are_handed_out_though_there_is_no_room_for_others,
     several_feeders_never_get_the_same_fetch,
     what_the_queue_has_lost_is_fed_again,
     a_clock_set_back_delays_no_fetch,
@@ -46,6 +47,22 @@ async fn fetches_are_handed_out_by_priority_then_by_age(world: World) {
     assert_eq!(claim(2).await.unwrap(), ids(&["d4", "c3"]));
     assert_eq!(claim(9).await.unwrap(), ids(&["b2", "a1", "e5"]));
     assert!(claim(9).await.unwrap().is_empty());
+}
+
+async fn live_fetches_are_handed_out_though_there_is_no_room_for_others(world: World) {
+    discover(&world, &["a1", "a2", "a3", "a4", "a5", "a6"]).await;
+    world
+        .run("UPDATE fetches SET priority = 1 WHERE id IN ('a1', 'a3')")
+        .await;
+    world
+        .run("UPDATE fetches SET priority = 2 WHERE id IN ('a2', 'a4')")
+        .await;
+    let claim = |limit, background| world.store.claim_live_first(NOW + 99, limit, background);
+    assert_eq!(claim(1, 0).await.unwrap(), ids(&["a5"]));
+    assert_eq!(claim(9, 0).await.unwrap(), ids(&["a6"]));
+    assert!(claim(9, 0).await.unwrap().is_empty());
+    assert_eq!(claim(9, 3).await.unwrap(), ids(&["a1", "a3", "a2"]));
+    assert_eq!(claim(9, 3).await.unwrap(), ids(&["a4"]));
 }
 
 async fn the_oldest_fetch_is_that_which_has_been_due_longest(world: World) {

@@ -3,12 +3,13 @@
 use super::conformance;
 use super::fixtures::{NOW, World, id, ids, member, name, raw, seen, seen_with};
 use freshet::store::{
-    FetchCounts, PollRecord, Status, SubredditState, Totals, WindowOutcome, WindowRecord,
+    FetchCounts, PollRecord, Status, Store, SubredditState, Totals, WindowOutcome, WindowRecord,
 };
-use freshet::submission::Undecodable;
+use freshet::submission::{Undecodable, decode};
 
 conformance!(
     what_is_new_is_stored_and_has_to_be_fetched,
+    what_is_young_is_fetched_before_what_a_first_window_finds,
     what_is_known_is_left_alone,
     what_had_become_unavailable_and_reappears_is_fetched_again,
     one_id_twice_in_a_batch_is_one_submission,
@@ -43,6 +44,30 @@ async fn what_is_new_is_stored_and_has_to_be_fetched(world: World) {
     let due = world.store.claim_fetches(NOW, 10).await.unwrap();
     assert_eq!(due, ids(&["a1", "a2"]));
     assert_eq!(world.store.submission(&id("zz")).await.unwrap(), None);
+}
+
+async fn what_is_young_is_fetched_before_what_a_first_window_finds(world: World) {
+    let now = NOW / 1000;
+    let seen_at = |id: &str, created: i64| {
+        let json = format!(r#"{{"id":"{id}","created_utc":{created}.0,"subreddit":"Rust"}}"#);
+        decode(raw(&json), NOW).unwrap()
+    };
+    // As a listing does not order them; a clock that is behind Reddit's makes nothing old.
+    world
+        .list(&[
+            seen_at("a1", now - 86_400),
+            seen_at("a2", now + 7_200),
+            seen_at("a3", now - Store::LIVE_SECONDS - 1),
+            seen_at("a4", now - Store::LIVE_SECONDS),
+            seen_at("a5", 0),
+            seen_at("a6", now),
+        ])
+        .await;
+    let live = world.store.claim_live_first(NOW, 9, 0).await.unwrap();
+    assert_eq!(live, ids(&["a2", "a4", "a6"]));
+    let others = world.store.claim_fetches(NOW, 9).await.unwrap();
+    assert_eq!(others, ids(&["a1", "a3", "a5"]));
+    assert_eq!(world.store.fetch_counts(NOW).await.unwrap().fed, 6);
 }
 
 async fn what_is_known_is_left_alone(world: World) {

@@ -138,6 +138,11 @@ impl World {
 
     /// A client of its own, with a token and a back-off of its own.
     pub fn client(&self, request_timeout: Duration) -> Reddit {
+        self.client_within(request_timeout, 10_000_000)
+    }
+
+    /// The same with a budget of so many requests a minute.
+    pub fn client_within(&self, request_timeout: Duration, requests_per_minute: u32) -> Reddit {
         let url = || self.simulator.url().parse().unwrap();
         let agent = "linux:freshet:test (by /u/test)".to_owned();
         let options = RedditOptions {
@@ -145,7 +150,7 @@ impl World {
             now_ms: our_clock,
             ..RedditOptions::new(url(), url(), "world".to_owned(), "secret".into(), agent)
         };
-        let budget = Budget::local(NonZeroU32::new(10_000_000).unwrap());
+        let budget = Budget::local(NonZeroU32::new(requests_per_minute).unwrap());
         Reddit::new(options, budget, Arc::clone(&self.metrics)).unwrap()
     }
 
