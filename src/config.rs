@@ -170,8 +170,15 @@ pub struct ArcticShiftConfig {
 /// `discover.…`
 #[derive(Debug, Clone)]
 pub struct DiscoverConfig {
-    /// How often a subreddit is polled.
+    /// The longest that a subreddit goes unpolled, while the budget allows.
     pub interval: Duration,
+    /// The shortest time between two polls of one subreddit.
+    pub fastest: Duration,
+    /// Names in one listing request at most.
+    pub names_per_listing: usize,
+    /// Between two proofs that nothing of a subreddit was missed: `interval`, or longer where the budget
+    /// takes longer for one round of them.
+    pub proof_period: Duration,
     /// How far the first poll of a new subreddit looks back.
     pub first_window: Duration,
     /// How far each window reaches back into the last.
@@ -306,6 +313,10 @@ impl Config {
             },
             discover: DiscoverConfig {
                 interval: settings.duration("discover.interval", Duration::from_millis(100))?,
+                fastest: settings.duration("discover.fastest", Duration::from_millis(50))?,
+                names_per_listing: settings.number("discover.names_per_listing", 1, 1_000)?
+                    as usize,
+                proof_period: settings.duration("discover.interval", Duration::from_millis(100))?,
                 first_window: settings.duration("discover.first_window", Duration::from_secs(1))?,
                 overlap: settings.duration("discover.overlap", Duration::ZERO)?,
                 sweep_interval: settings.duration("discover.sweep_interval", Duration::ZERO)?,

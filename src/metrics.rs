@@ -138,6 +138,16 @@ pub struct DiscoverMetrics {
     pub last_complete_poll: GaugeVec,
     /// Created → discovered.
     pub lag_seconds: Histogram,
+    /// 1 while no subreddit waits longer than the freshness objective by plan.
+    pub objective_met: IntGauge,
+    /// Seconds.
+    pub expected_wait: Gauge,
+    /// Seconds.
+    pub longest_interval: Gauge,
+    /// Requests a minute.
+    pub needed_budget: Gauge,
+    /// Seconds.
+    pub proof_period: Gauge,
     /// `state`: active, paused, unavailable.
     pub subreddits: IntGaugeVec,
     /// Items that hold no submission that could be named and dated.
@@ -253,6 +263,11 @@ impl Metrics {
                 open_gaps: r.int_gauges("freshet_open_gaps", "Recorded gaps that are still open.", &["subreddit"]),
                 last_complete_poll: r.gauges("freshet_last_complete_poll_timestamp_seconds", "End of the newest window that was proven complete.", &["subreddit"]),
                 lag_seconds: r.histogram("freshet_discovery_lag_seconds", "Seconds from a submission's creation to its discovery, for what was created since its subreddit is watched.", SECONDS_LAG),
+                objective_met: r.int_gauge("freshet_freshness_objective_met", "1 while the request budget allows each subreddit to be polled within discover.interval, 0 while it does not; 1 in processes that do not poll."),
+                expected_wait: r.gauge("freshet_expected_discovery_lag_seconds", "Mean time until a new submission is discovered, as the present plan of polls expects it; 0 in processes that do not poll."),
+                longest_interval: r.gauge("freshet_longest_poll_interval_seconds", "Longest time between two polls of a subreddit by the present plan; 0 in processes that do not poll."),
+                needed_budget: r.gauge("freshet_needed_requests_per_minute", "Requests a minute with which no subreddit would wait longer than discover.interval, other classes' guaranteed shares included; 0 in processes that do not poll."),
+                proof_period: r.gauge("freshet_proof_period_seconds", "Planned time between two proofs that nothing of a subreddit was missed; 0 in processes that prove nothing."),
                 subreddits: r.int_gauges("freshet_subreddits", "Watched subreddits by state.", &["state"]),
                 undecodable: r.counter("freshet_undecodable_items_total", "Listed or fetched items that are no submission with an id and a time; kept raw in the table undecodable."),
                 undecodable_dropped: r.counter("freshet_undecodable_dropped_total", "Items that the table undecodable had no room for: the oldest of them, or some of too many at once."),
@@ -294,6 +309,7 @@ impl Metrics {
 
     /// Series with known labels exist from the start, so that a rate over them has a first point.
     fn start_at_zero(&self) {
+        self.discover.objective_met.set(1);
         for outcome in ["complete", "truncated", "failed", "seen"] {
             self.discover.polls.with_label_values(&[outcome]).inc_by(0);
         }

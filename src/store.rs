@@ -74,7 +74,7 @@ pub use schema::Schema;
 pub use slices::{SliceClaim, SliceDue, SliceEnd, SliceStep, SliceStored};
 pub use split::Split;
 pub use sqlite::Sqlite;
-pub use subreddits::{Added, Subreddit};
+pub use subreddits::{Active, Added, Subreddit};
 pub use sweeps::{SweepDue, SweepRecord};
 pub use windows::{PollWindow, WindowRecord};
 pub use withdraw::{Doubts, Recent};

@@ -120,6 +120,11 @@ impl Stages {
                 discover::repair(repairer, stopping).await;
                 Ok(())
             });
+            let (live, stopping) = (watched("live"), stop.clone());
+            self.add("live", async move {
+                discover::live(live, stopping).await;
+                Ok(())
+            });
             let stopping = stop.clone();
             self.add("discover", async move {
                 discover::run(discover, stopping).await;

@@ -137,7 +137,17 @@ pub const KEYS: &[Key] = &[
     key(
         "discover.interval",
         "60s",
-        "How often a subreddit is polled",
+        "Freshness objective: the longest a subreddit goes unpolled while the budget allows",
+    ),
+    key(
+        "discover.fastest",
+        "1s",
+        "Shortest time between two polls of one subreddit, where the budget has room",
+    ),
+    key(
+        "discover.names_per_listing",
+        "100",
+        "Subreddits that share one listing request at most",
     ),
     key(
         "discover.first_window",

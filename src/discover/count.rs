@@ -13,18 +13,8 @@ pub(super) fn count(
     now_ms: i64,
 ) {
     let discover = &metrics.discover;
-    for item in count_walk(metrics, walked, stored, "poll") {
-        if metrics.watched.is_history(
-            item.submission.subreddit.as_deref().unwrap_or_default(),
-            item.submission.created_utc,
-        ) {
-            continue;
-        }
-        let created_ms = item.submission.created_utc.saturating_mul(1000);
-        #[expect(clippy::cast_precision_loss, reason = "a histogram counts in floats")]
-        let lag = now_ms.saturating_sub(created_ms) as f64 / 1000.0;
-        discover.lag_seconds.observe(lag);
-    }
+    let fresh = count_walk(metrics, walked, stored, "poll");
+    count_lag(metrics, fresh.into_iter(), now_ms);
     for member in members
         .iter()
         .filter(|member| !stored.lost.contains(&member.claim.subreddit))
@@ -65,11 +55,36 @@ pub(super) fn count_walk<'a>(
     let listed = walked.walk.listed();
     let fresh = stored.fresh.iter().filter_map(|index| listed.get(*index));
     let fresh: Vec<&Observation> = fresh.collect();
-    for item in &fresh {
+    count_found(metrics, fresh.iter().copied());
+    fresh
+}
+
+/// Submissions that were seen for the first time.
+pub(super) fn count_found<'a>(metrics: &Metrics, fresh: impl Iterator<Item = &'a Observation>) {
+    for item in fresh {
         let subreddit = item.submission.subreddit.as_deref().unwrap_or_default();
         metrics.watched.label(subreddit, |subreddit| {
-            discover.submissions.with_label_values(&[subreddit]).inc();
+            let found = &metrics.discover.submissions;
+            found.with_label_values(&[subreddit]).inc();
         });
     }
-    fresh
+}
+
+/// How long after their creation.
+pub(super) fn count_lag<'a>(
+    metrics: &Metrics,
+    fresh: impl Iterator<Item = &'a Observation>,
+    now_ms: i64,
+) {
+    for item in fresh {
+        let created = item.submission.created_utc;
+        let subreddit = item.submission.subreddit.as_deref().unwrap_or_default();
+        if metrics.watched.is_history(subreddit, created) {
+            continue;
+        }
+        let created_ms = created.saturating_mul(1000);
+        #[expect(clippy::cast_precision_loss, reason = "a histogram counts in floats")]
+        let lag = now_ms.saturating_sub(created_ms) as f64 / 1000.0;
+        metrics.discover.lag_seconds.observe(lag);
+    }
 }

@@ -3,15 +3,16 @@
 use crate::config::DiscoverConfig;
 use crate::store::Claimed;
 
-/// Names in one listing request at most: Reddit's own bound on a saved combination.
-const MOST_MEMBERS: usize = 100;
+/// Members of one proof walk at most. A page of 100 submissions shows each of so many that post alike, but for
+/// one in a hundred: with more, silent members would have to be listed alone.
+pub(super) const MOST_MEMBERS: usize = 20;
 /// Characters of all names and the `+` between them at most; longer requests end in 414.
-const MOST_CHARS: usize = 1_700;
+pub(super) const MOST_CHARS: usize = 1_700;
 /// Submissions that a shared page is planned to hold over the span that a walk lists. A page holds
 /// 100: the rest shows the older ground that proves the walk.
-const SHARED_PAGE: f64 = 60.0;
+pub(super) const SHARED_PAGE: f64 = 60.0;
 /// A subreddit that fills more of a page than this by itself is listed alone.
-const TOO_BUSY: f64 = 30.0;
+pub(super) const TOO_BUSY: f64 = 30.0;
 
 /// Whether a subreddit with this traffic shares its listing requests.
 pub fn is_quiet(posts_per_hour: f64, config: &DiscoverConfig) -> bool {
@@ -20,7 +21,7 @@ pub fn is_quiet(posts_per_hour: f64, config: &DiscoverConfig) -> bool {
 
 /// The time that a walk lists.
 fn span_hours(config: &DiscoverConfig) -> f64 {
-    (config.interval + config.overlap).as_secs_f64() / 3600.0
+    (config.proof_period + config.overlap).as_secs_f64() / 3600.0
 }
 
 /// Splits what is due into listing requests. `alone` tells which subreddits need a listing of their

@@ -2,6 +2,7 @@
 
 use super::group::is_quiet;
 use super::pages::{WalkEnd, Walked};
+use super::period::overflows_after;
 use super::prove::{
     ALONE_EVERY, Proof, as_of, belongs, judge, listed_since, new_name, posts_per_hour, seconds,
     short_overlap, window_start,
@@ -168,7 +169,7 @@ fn lasts(config: &DiscoverConfig, claimed: &Claimed, walked: &Walked, now_ms: i6
     let polls = silent_polls(claimed);
     if walked.contradicted {
         // Counted: the last proof may be older than the first doubt.
-        let half_an_hour = ALONE_EVERY / seconds(config.interval).max(1);
+        let half_an_hour = ALONE_EVERY / seconds(config.proof_period).max(1);
         return i64::from(polls) >= half_an_hour.max(i64::from(SILENT_POLLS));
     }
     let long = match claimed.covered_until {
@@ -280,9 +281,12 @@ fn unchanged(claimed: &Claimed) -> SubredditUpdate {
     }
 }
 
-/// One interval on. Quiet subreddits meet at the same instants, so that they find company.
+/// One proof period on. Quiet subreddits meet at the same instants, so that they find company.
 fn next_poll_ms(config: &DiscoverConfig, posts_per_hour: f64, now_ms: i64) -> i64 {
-    let interval = milliseconds(config.interval).max(1);
+    // A busy one before its listing may overflow.
+    let overflow = Duration::from_secs_f64(overflows_after(posts_per_hour / 3_600.0).min(86_400.0));
+    let period = config.proof_period.min(overflow.max(config.interval));
+    let interval = milliseconds(period).max(1);
     if !is_quiet(posts_per_hour, config) {
         return now_ms + interval;
     }
@@ -296,7 +300,7 @@ fn next_poll_ms(config: &DiscoverConfig, posts_per_hour: f64, now_ms: i64) -> i6
 
 /// Longer than any subreddit waits for its next poll, quiet or unavailable.
 pub(super) fn longest_wait_ms(config: &DiscoverConfig) -> i64 {
-    milliseconds(config.interval.max(RECHECK_LONGEST)).saturating_mul(2)
+    milliseconds(config.proof_period.max(RECHECK_LONGEST)).saturating_mul(2)
 }
 
 pub(super) fn milliseconds(duration: Duration) -> i64 {

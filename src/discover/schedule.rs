@@ -6,6 +6,7 @@ use super::claims::{Claims, LEASE_MS};
 use super::group::plan;
 use super::member::longest_wait_ms;
 use super::overlaps::Overlaps;
+use super::period::proof_period;
 use super::poll::poll;
 use super::prove::alone_every;
 use super::suspects::Answered;
@@ -15,11 +16,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Subreddits claimed at once: enough that quiet ones find company, few enough that another
 /// scheduler finds some left.
 const CLAIM_MOST: u32 = 1_000;
+/// How often the proof period is computed.
+const PERIOD_EVERY: Duration = Duration::from_secs(15);
 /// How often the database is asked for what is due.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -40,11 +44,15 @@ async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &Cancellation
     let overlaps = Arc::new(Overlaps::default());
     let answered = Arc::new(Answered::default());
     let mut ahead = Ahead::default();
+    let mut period = Period::default();
+    let mut discover = discover.clone();
     let mut planned: VecDeque<Vec<Claimed>> = VecDeque::new();
     let mut walks = JoinSet::new();
     let mut failing = false;
     while !stop.is_cancelled() {
         if planned.is_empty() {
+            period.update(&mut discover).await;
+            let discover = &discover;
             let claimed = discover
                 .progress
                 .during(CALL, claim(discover, &mut ahead))
@@ -101,6 +109,34 @@ fn told(ended: Result<(), JoinError>) {
     }
 }
 
+/// The proof period, and when it was computed.
+#[derive(Debug, Default)]
+struct Period(Option<Instant>);
+
+impl Period {
+    /// Computes it anew now and then; the last one stands where the watched list cannot be read.
+    async fn update(&mut self, discover: &mut Discover) {
+        if self.0.is_some_and(|at| at.elapsed() < PERIOD_EVERY) {
+            return;
+        }
+        let list = discover.store.active_subreddits();
+        let Ok(list) = discover.progress.during(CALL, list).await else {
+            return;
+        };
+        self.0 = Some(Instant::now());
+        let rates: Vec<f64> = list
+            .iter()
+            .map(|row| row.posts_per_hour / 3_600.0)
+            .collect();
+        let per_minute = discover.reddit.budget().requests_per_minute();
+        let budget = f64::from(per_minute.get()) / 60.0;
+        let period = proof_period(&rates, budget, &discover.config);
+        discover.config.proof_period = period;
+        let metrics = &discover.metrics.discover;
+        metrics.proof_period.set(period.as_secs_f64());
+    }
+}
+
 async fn claim(
     discover: &Discover,
     ahead: &mut Ahead,
@@ -116,11 +152,14 @@ async fn claim(
 fn requests(discover: &Discover, due: Vec<Claimed>) -> Vec<Vec<Claimed>> {
     plan(due, &discover.config, |claimed| {
         // Both by Reddit's clock: how long it has only been seen in company.
-        let unproven = claimed
-            .covered_until
-            .map(|covered| claimed.seen_until.unwrap_or(covered) - covered);
+        // One that nothing is known of yet was not shown in company.
+        let unproven = match (claimed.covered_until, claimed.seen_until) {
+            (Some(covered), seen) => seen.unwrap_or(covered) - covered,
+            (None, Some(_)) => i64::MAX,
+            (None, None) => 0,
+        };
         claimed.suspect
             || claimed.state != SubredditState::Active
-            || unproven.is_none_or(|seconds| seconds >= alone_every(&claimed.claim.subreddit))
+            || unproven >= alone_every(&claimed.claim.subreddit)
     })
 }

@@ -6,6 +6,7 @@
 
 use super::Discover;
 use super::count::count_walk;
+use super::lease::Lease;
 use super::member::milliseconds;
 use super::pages::{WalkEnd, Walked, walk};
 use super::prove::{listed_since, new_name, seconds};
@@ -17,14 +18,12 @@ use crate::store::{
     GapReason, Interval, PollRecord, PollStored, StoreError, SweepDue, SweepRecord, WindowOutcome,
 };
 use crate::submission::SubredditName;
-use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// A killed process's sweeps are taken over after this long.
-const LEASE_MS: i64 = 20_000;
-const LEASE_RENEWAL: Duration = Duration::from_secs(5);
+const LEASE: Duration = Duration::from_secs(20);
 /// How often the database is asked for what is due.
 const LOOK: Duration = Duration::from_millis(500);
 /// Until what an outage broke off is tried again.
@@ -74,7 +73,7 @@ pub async fn sweep(discover: Discover, stop: CancellationToken) {
 async fn turns(discover: &Discover, kind: Kind, stop: &CancellationToken) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut lease = Lease::new(discover, kind);
+    let mut lease = Lease::new(discover, kind.as_str(), LEASE);
     let mut paused_until: Option<Instant> = None;
     let mut failing = false;
     loop {
@@ -114,64 +113,6 @@ async fn turns(discover: &Discover, kind: Kind, stop: &CancellationToken) {
         }
     }
     lease.release().await;
-}
-
-/// The right to be the one process that does this.
-struct Lease<'a> {
-    discover: &'a Discover,
-    name: &'static str,
-    asked: Option<Instant>,
-    held: bool,
-}
-
-impl<'a> Lease<'a> {
-    fn new(discover: &'a Discover, kind: Kind) -> Lease<'a> {
-        Lease {
-            discover,
-            name: kind.as_str(),
-            asked: None,
-            held: false,
-        }
-    }
-
-    /// Whether it is held, as it was known lately.
-    async fn held(&mut self) -> Result<bool, StoreError> {
-        if self
-            .asked
-            .is_none_or(|asked| asked.elapsed() >= LEASE_RENEWAL)
-        {
-            self.held = false;
-            self.asked = Some(Instant::now());
-            let Discover { store, holder, .. } = self.discover;
-            let now_ms = (self.discover.now_ms)();
-            self.held = store
-                .acquire_lease(self.name, holder, now_ms, LEASE_MS)
-                .await?;
-        }
-        Ok(self.held)
-    }
-
-    /// Renews it while a walk waits for its turns. Where it is lost all the same, two walk the same
-    /// listing, which does no harm.
-    async fn keep(&mut self) -> Infallible {
-        loop {
-            tokio::time::sleep(LEASE_RENEWAL).await;
-            if let Err(error) = self.held().await {
-                tracing::debug!(%error, lease = self.name, "A lease could not be renewed");
-            }
-        }
-    }
-
-    /// Leaves it to others for a while.
-    async fn release(&mut self) {
-        if !std::mem::take(&mut self.held) {
-            return;
-        }
-        let Discover { store, holder, .. } = self.discover;
-        if let Err(error) = store.release_lease(self.name, holder).await {
-            tracing::debug!(%error, lease = self.name, "A lease was left to run out");
-        }
-    }
 }
 
 /// The listing that is to be walked now.

@@ -69,6 +69,8 @@ impl Endpoint {
 pub struct Reddit {
     inner: Arc<Inner>,
     moved: Moved,
+    /// Called when a request of its own got its grant.
+    granted: Moved,
     /// Whether its requests may fail for what they ask for.
     doubtful: bool,
     /// How long one of them may take, where that is less than usual.
@@ -123,6 +125,7 @@ impl Reddit {
         Ok(Reddit {
             inner: Arc::new(inner),
             moved: Moved::nobody(),
+            granted: Moved::nobody(),
             doubtful: false,
             limit: None,
         })
@@ -133,6 +136,14 @@ impl Reddit {
     pub fn telling(&self, moved: impl Fn() + Send + Sync + 'static) -> Reddit {
         Reddit {
             moved: Moved::new(moved),
+            ..self.clone()
+        }
+    }
+
+    /// The same client, which calls `granted` when a request of its own has its turn and is sent.
+    pub fn on_grant(&self, granted: impl Fn() + Send + Sync + 'static) -> Reddit {
+        Reddit {
+            granted: Moved::new(granted),
             ..self.clone()
         }
     }
@@ -350,6 +361,7 @@ impl Reddit {
                 Some(limit) => request.timeout(limit),
                 None => request,
             };
+            self.granted.tell()();
             let sent = inner.clock.sent();
             let answer = inner.transport.exchange(endpoint.as_str(), request).await?;
             inner.clock.hear(&answer.headers);

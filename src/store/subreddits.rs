@@ -54,6 +54,23 @@ pub struct Subreddit {
     pub suspect: bool,
 }
 
+/// An active subreddit, with what a plan of polls needs of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Active {
+    /// Lower case.
+    pub name: SubredditName,
+    /// Seconds.
+    pub added_at: i64,
+    /// Seconds; see [`Subreddit`].
+    pub covered_until: Option<i64>,
+    /// Submissions an hour; see [`Subreddit`].
+    pub posts_per_hour: f64,
+    /// Seconds; creation of the newest that was found.
+    pub last_submission_at: Option<i64>,
+    /// See [`Subreddit`].
+    pub suspect: bool,
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     name: String,
@@ -119,6 +136,10 @@ const LIST: Dialects = Dialects::same(
     "SELECT subreddits.*,
             (SELECT count(*) FROM gaps WHERE gaps.subreddit = subreddits.name AND gaps.state = 'open') AS open_gaps
      FROM subreddits ORDER BY name",
+);
+const ACTIVE: Dialects = Dialects::same(
+    "SELECT name, added_at, covered_until, posts_per_hour, last_submission_at, suspect
+     FROM subreddits WHERE state = 'active'",
 );
 const LIST_PART: Dialects = Dialects::same(
     "SELECT subreddits.*,
@@ -211,6 +232,30 @@ impl Store {
         })?;
         let rows: Result<Vec<_>, sqlx::Error> = rows.into_iter().map(Row::try_into).collect();
         Ok(rows?)
+    }
+
+    /// All that are active, in no order.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn active_subreddits(&self) -> Result<Vec<Active>, StoreError> {
+        type Row = (String, i64, Option<i64>, f64, Option<i64>, bool);
+        let rows: Vec<Row> = on_engine!(self, read, ACTIVE, |sql, pool| {
+            Ok::<_, StoreError>(sqlx::query_as(sql).fetch_all(pool).await?)
+        })?;
+        let rows = rows.into_iter().map(
+            |(name, added_at, covered_until, posts_per_hour, last_submission_at, suspect)| {
+                Ok(Active {
+                    name: name.parse().map_err(StoreError::unreadable)?,
+                    added_at,
+                    covered_until,
+                    posts_per_hour,
+                    last_submission_at,
+                    suspect,
+                })
+            },
+        );
+        rows.collect()
     }
 
     /// So many of the list, ordered by name, from behind a name on: a list may be too long to be held

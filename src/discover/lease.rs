@@ -1,0 +1,72 @@
+//! The right to be the one process that does something, kept while it does.
+
+use super::Discover;
+use super::member::milliseconds;
+use crate::store::StoreError;
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A lease in the database, renewed four times in its length.
+pub(super) struct Lease<'a> {
+    discover: &'a Discover,
+    name: &'static str,
+    length: Duration,
+    asked: Option<Instant>,
+    held: bool,
+}
+
+impl<'a> Lease<'a> {
+    pub(super) fn new(discover: &'a Discover, name: &'static str, length: Duration) -> Lease<'a> {
+        Lease {
+            discover,
+            name,
+            length,
+            asked: None,
+            held: false,
+        }
+    }
+
+    /// Whether it is held, as it was known lately.
+    pub(super) async fn held(&mut self) -> Result<bool, StoreError> {
+        if self
+            .asked
+            .is_none_or(|asked| asked.elapsed() >= self.renewal())
+        {
+            self.held = false;
+            self.asked = Some(Instant::now());
+            let Discover { store, holder, .. } = self.discover;
+            let now_ms = (self.discover.now_ms)();
+            self.held = store
+                .acquire_lease(self.name, holder, now_ms, milliseconds(self.length))
+                .await?;
+        }
+        Ok(self.held)
+    }
+
+    fn renewal(&self) -> Duration {
+        self.length / 4
+    }
+
+    /// Renews it while a walk waits for its turns. Where it is lost all the same, two processes walk the
+    /// same listing, which does no harm.
+    pub(super) async fn keep(&mut self) -> Infallible {
+        loop {
+            tokio::time::sleep(self.renewal()).await;
+            if let Err(error) = self.held().await {
+                tracing::debug!(%error, lease = self.name, "A lease could not be renewed");
+            }
+        }
+    }
+
+    /// Leaves it to others for a while.
+    pub(super) async fn release(&mut self) {
+        if !std::mem::take(&mut self.held) {
+            return;
+        }
+        let Discover { store, holder, .. } = self.discover;
+        if let Err(error) = store.release_lease(self.name, holder).await {
+            tracing::debug!(%error, lease = self.name, "A lease was left to run out");
+        }
+    }
+}

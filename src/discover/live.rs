@@ -1,0 +1,411 @@
+//! Finds new submissions as they appear: requests the tops of shared listings, as the plan says, and stores what
+//! is new at once. Proves nothing and moves no watermark: that is what proof walks do, in their own time.
+//!
+//! One process at a time polls (a lease in the database). Its memory of what it has seen tells which of a page's
+//! submissions are new, and whether the page joins the last one; where it does not, the pages below are
+//! requested too, newer submissions first.
+
+mod page;
+mod seen;
+mod share;
+
+use super::Discover;
+use super::lease::Lease;
+use super::planner::{Answer, Limits, Member, Next, Outlook, Planner, Poll};
+use crate::liveness::{CALL, HOWEVER_LONG};
+use crate::source::SourceError;
+use crate::store::{Active, StoreError};
+use crate::submission::SubredditName;
+use page::{Page, Paged};
+use seen::Seen;
+use share::Share;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// A killed process's polls are taken over after this long.
+const LEASE: Duration = Duration::from_secs(8);
+/// How often a process that does not poll looks whether it is to.
+const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the watched list is read, and a second more for each thousand subreddits in it.
+const REFRESH_EVERY: Duration = Duration::from_secs(1);
+/// How long a poll stays with an outage: then another is tried when the plan says.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the objective must be out of reach, or within it again, before that is logged.
+const OUTLOOK_HOLDS: Duration = Duration::from_secs(60);
+
+/// Why a poll came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failed {
+    /// Reddit, the network or the database; or what was asked for, where others are answered.
+    Unanswered,
+    /// It was answered that this is not to be had.
+    Refused,
+}
+
+/// A poll that has ended.
+struct Ended {
+    poll: Poll,
+    answer: Result<Answer, Failed>,
+    /// How many polls had been answered when it began.
+    answers_before: u64,
+    /// How long it waited for its turn, where it got one.
+    waited: Option<Duration>,
+}
+
+/// Polls until told to stop. A request that is under way then is dropped.
+pub async fn live(discover: Discover, stop: CancellationToken) {
+    let mut lease = Lease::new(&discover, "live", LEASE);
+    let mut failing = false;
+    while !stop.is_cancelled() {
+        let held = discover.progress.during(CALL, lease.held()).await;
+        discover.progress.made();
+        match held {
+            Ok(true) => {
+                failing = false;
+                lead(&discover, &mut lease, &stop).await;
+                continue;
+            }
+            Ok(false) => failing = false,
+            Err(error) if error.is_outage() => {
+                tracing::debug!(%error, "Cannot acquire the lease for polls: the database is unavailable");
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "Cannot acquire the lease for polls; retrying");
+                }
+            }
+        }
+        let wait = async {
+            tokio::select! { () = stop.cancelled() => {} () = sleep(STANDBY_INTERVAL) => {} }
+        };
+        discover.progress.during(HOWEVER_LONG, wait).await;
+    }
+    discover.progress.during(CALL, lease.release()).await;
+}
+
+/// What the one process that polls knows.
+struct Leader<'a> {
+    discover: &'a Discover,
+    planner: Planner,
+    /// The zero of the plan's clock.
+    start: Instant,
+    seen: Arc<Mutex<Seen>>,
+    share: Share,
+    active: HashMap<SubredditName, Active>,
+    /// Creation time (seconds) down to which each subreddit was known when polls began.
+    known_until: HashMap<SubredditName, i64>,
+    refreshed: Option<Instant>,
+    polls: JoinSet<Ended>,
+    /// The poll that waits for its turn, if any: the next is chosen when it is sent.
+    waiting: Arc<Mutex<Option<u64>>>,
+    sent: Arc<Notify>,
+    number: u64,
+    outlook: Option<(bool, Instant)>,
+    logged_met: bool,
+}
+
+/// Polls as long as the lease is held.
+async fn lead(discover: &Discover, lease: &mut Lease<'_>, stop: &CancellationToken) {
+    let config = &discover.config;
+    let limits = Limits {
+        max_names: config.names_per_listing,
+        max_chars: super::group::MOST_CHARS,
+        fastest: config.fastest,
+        objective: config.interval,
+    };
+    let per_minute = discover.reddit.budget().requests_per_minute();
+    let mut leader = Leader {
+        discover,
+        planner: Planner::new(limits),
+        start: Instant::now(),
+        seen: Arc::default(),
+        share: Share::new(f64::from(per_minute.get()) / 60.0),
+        active: HashMap::new(),
+        known_until: HashMap::new(),
+        refreshed: None,
+        polls: JoinSet::new(),
+        waiting: Arc::default(),
+        sent: Arc::default(),
+        number: 0,
+        outlook: None,
+        logged_met: true,
+    };
+    while !stop.is_cancelled() {
+        let held = async {
+            let held = lease.held().await?;
+            if held {
+                leader.refresh().await?;
+            }
+            Ok::<_, StoreError>(held)
+        };
+        match discover.progress.during(CALL, held).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                tracing::debug!(%error, "Cannot read the watched list; polls go on with the last one");
+            }
+        }
+        discover.progress.made();
+        let wake = leader.start_polls();
+        let next = async {
+            tokio::select! {
+                () = stop.cancelled() => None,
+                Some(ended) = leader.polls.join_next(), if !leader.polls.is_empty() => Some(ended),
+                () = leader.sent.notified() => None,
+                () = sleep_until(wake) => None,
+            }
+        };
+        match discover.progress.during(HOWEVER_LONG, next).await {
+            Some(Ok(ended)) => leader.ended(ended),
+            Some(Err(error)) => panicked(&error),
+            None => {}
+        }
+    }
+    leader.polls.abort_all();
+    while leader.polls.join_next().await.is_some() {}
+    discover.metrics.discover.objective_met.set(1);
+}
+
+/// The panic itself is logged by the panic hook.
+fn panicked(error: &JoinError) {
+    if error.is_panic() {
+        tracing::error!("A poll panicked; its listing is polled again");
+    }
+}
+
+impl Leader<'_> {
+    fn now(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    /// Reads the watched list where it is due.
+    async fn refresh(&mut self) -> Result<(), StoreError> {
+        let length = u32::try_from(self.active.len()).unwrap_or(u32::MAX);
+        let every = REFRESH_EVERY + Duration::from_millis(u64::from(length));
+        if self.refreshed.is_some_and(|at| at.elapsed() < every) {
+            return Ok(());
+        }
+        let rows = self.discover.store.active_subreddits().await?;
+        self.refreshed = Some(Instant::now());
+        let members: Vec<Member> = rows
+            .iter()
+            .map(|row| Member {
+                name: row.name.clone(),
+                rate: row.posts_per_hour / 3_600.0,
+                alone: row.suspect,
+            })
+            .collect();
+        for row in &rows {
+            if !self.active.contains_key(&row.name) {
+                let watched = &self.discover.metrics.watched;
+                watched.add(row.name.as_str(), row.added_at);
+                if let Some(newest) = row.last_submission_at {
+                    self.known_until.entry(row.name.clone()).or_insert(newest);
+                }
+            }
+        }
+        self.active = rows
+            .into_iter()
+            .map(|row| (row.name.clone(), row))
+            .collect();
+        let now = self.now();
+        self.planner.set_members(&members, now);
+        self.show_outlook();
+        Ok(())
+    }
+
+    /// Starts what is due; returns when to look again.
+    fn start_polls(&mut self) -> Instant {
+        let latest = Instant::now() + REFRESH_EVERY;
+        self.planner.set_budget(self.share.per_second());
+        while self.polls.len() < self.discover.config.concurrency && self.nobody_waits() {
+            let now = self.now();
+            match self.planner.next(now) {
+                Next::Poll(poll) => self.start_poll(poll),
+                Next::WaitUntil(at) => {
+                    let wait = Duration::try_from_secs_f64(at - now).unwrap_or_default();
+                    return latest.min(Instant::now() + wait.max(Duration::from_millis(1)));
+                }
+                Next::Idle => break,
+            }
+        }
+        latest
+    }
+
+    fn nobody_waits(&self) -> bool {
+        lock(&self.waiting).is_none()
+    }
+
+    fn start_poll(&mut self, poll: Poll) {
+        self.number += 1;
+        let number = self.number;
+        *lock(&self.waiting) = Some(number);
+        let asked = Instant::now();
+        let turn: Arc<Mutex<Option<Duration>>> = Arc::default();
+        let no_longer = Waiting {
+            number,
+            waiting: Arc::clone(&self.waiting),
+            sent: Arc::clone(&self.sent),
+        };
+        let no_longer = Arc::new(no_longer);
+        let discover = self.discover.for_a_walk();
+        let waiting = discover.progress.clone();
+        let (granted, turn_taken) = (Arc::clone(&no_longer), Arc::clone(&turn));
+        let reddit = discover
+            .reddit
+            .telling(move || waiting.made())
+            .on_grant(move || {
+                lock(&turn_taken).get_or_insert(asked.elapsed());
+                granted.end();
+            });
+        let reddit = if poll.doubtful {
+            reddit.doubtful()
+        } else {
+            reddit
+        };
+        let page = Page {
+            discover: Discover { reddit, ..discover },
+            seen: Arc::clone(&self.seen),
+            known_until: self.known_until(&poll),
+            settled_until: self.settled_until(&poll),
+        };
+        let answers_before = self.planner.answers();
+        self.polls.spawn(async move {
+            let answer = page.request(&poll).await;
+            drop(page);
+            no_longer.end();
+            let answer = match answer {
+                Ok(Paged::Stored(answer)) => Ok(answer),
+                Ok(Paged::Unanswered) => Err(Failed::Unanswered),
+                Err(error) => Err(failed(&poll, &error)),
+            };
+            let waited = *lock(&turn);
+            Ended {
+                poll,
+                answer,
+                answers_before,
+                waited,
+            }
+        });
+    }
+
+    /// Creation time (seconds) of the newest submission of these that was known when polls began.
+    fn known_until(&self, poll: &Poll) -> Option<i64> {
+        let known = poll
+            .names
+            .iter()
+            .filter_map(|name| self.known_until.get(name));
+        known.max().copied()
+    }
+
+    /// Until when (seconds) time is proven, by subreddit.
+    fn settled_until(&self, poll: &Poll) -> HashMap<String, i64> {
+        let rows = poll.names.iter().filter_map(|name| self.active.get(name));
+        rows.filter_map(|row| Some((row.name.to_string(), row.covered_until?)))
+            .collect()
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        if let Some(waited) = ended.waited {
+            self.share.waited(waited);
+        }
+        let now = self.now();
+        match &ended.answer {
+            Ok(answer) => self.planner.answered(&ended.poll, answer, now),
+            Err(failed) => {
+                let others =
+                    *failed == Failed::Refused || self.planner.answers() > ended.answers_before;
+                self.planner.failed(&ended.poll, others, now);
+            }
+        }
+    }
+
+    /// Says whether the objective is met, in metrics and, once it has lasted, in the log.
+    fn show_outlook(&mut self) {
+        let Outlook {
+            mean_wait,
+            longest,
+            needed,
+        } = self.planner.outlook();
+        let metrics = &self.discover.metrics.discover;
+        let objective = self.discover.config.interval.as_secs_f64();
+        let met = longest <= objective * 1.05;
+        // Polls may count on their guaranteed share only.
+        let needed = needed / share::GUARANTEED * 60.0;
+        metrics.objective_met.set(i64::from(met));
+        metrics.expected_wait.set(mean_wait);
+        metrics.longest_interval.set(longest);
+        metrics.needed_budget.set(needed.ceil());
+        let since = match self.outlook {
+            Some((before, since)) if before == met => since,
+            _ => Instant::now(),
+        };
+        self.outlook = Some((met, since));
+        if met == self.logged_met || since.elapsed() < OUTLOOK_HOLDS {
+            return;
+        }
+        self.logged_met = met;
+        let subreddits = self.active.len();
+        if met {
+            tracing::info!(subreddits, "The freshness objective is met again");
+        } else {
+            tracing::warn!(
+                subreddits,
+                objective_seconds = objective,
+                longest_interval_seconds = longest.ceil(),
+                needed_requests_per_minute = needed.ceil(),
+                "The request budget does not meet the freshness objective; raise \
+                 reddit.requests_per_minute if your key allows more, lengthen discover.interval, or \
+                 watch fewer subreddits"
+            );
+        }
+    }
+}
+
+/// Notes that a poll no longer waits for its turn, also where it is dropped.
+struct Waiting {
+    number: u64,
+    waiting: Arc<Mutex<Option<u64>>>,
+    sent: Arc<Notify>,
+}
+
+impl Waiting {
+    fn end(&self) {
+        let mut waiting = lock(&self.waiting);
+        if *waiting == Some(self.number) {
+            *waiting = None;
+            self.sent.notify_one();
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn failed(poll: &Poll, error: &SourceError) -> Failed {
+    let listing: Vec<&str> = poll
+        .names
+        .iter()
+        .take(5)
+        .map(SubredditName::as_str)
+        .collect();
+    tracing::debug!(%error, listing = listing.join("+"), names = poll.names.len(), "A poll failed");
+    match error {
+        SourceError::Wait { .. } => Failed::Unanswered,
+        SourceError::Unavailable { .. } | SourceError::Refused { .. } => Failed::Refused,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

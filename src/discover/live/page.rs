@@ -1,0 +1,183 @@
+//! One poll: a page of a listing, of which what is new is stored.
+
+use super::super::Discover;
+use super::super::count::{count_found, count_lag};
+use super::super::planner::{Answer, Poll};
+use super::super::record::write;
+use super::seen::Seen;
+use super::{PATIENCE, lock};
+use crate::liveness::CALL;
+use crate::source::{ListingPage, Priority, SourceError};
+use crate::store::PollRecord;
+use crate::submission::{Observation, SubmissionId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use tokio_util::sync::CancellationToken;
+
+/// The last submissions of a page, by which it joins what is known.
+const TAIL: usize = 10;
+/// So many of them must be known.
+const KNOWN: usize = 3;
+/// Submissions older than what was known when polls began, less this, are known, seconds: they are listed out
+/// of order by seconds.
+const ORDER_SLACK: i64 = 60;
+/// Submissions in proven time that no poll stored: so many contradict the proof, and are left to the next
+/// proof walk, which withdraws it.
+const CONTRADICTING: usize = 5;
+
+/// What a poll needs.
+pub(super) struct Page {
+    pub(super) discover: Discover,
+    pub(super) seen: Arc<Mutex<Seen>>,
+    /// Creation time (seconds) of the newest submission that was known when polls began.
+    pub(super) known_until: Option<i64>,
+    /// Until when (seconds) time is proven, by subreddit.
+    pub(super) settled_until: HashMap<String, i64>,
+}
+
+/// What became of a page.
+pub(super) enum Paged {
+    Stored(Answer),
+    /// An outage holds requests back, or what was answered could not be stored: it is new to the next poll.
+    Unanswered,
+}
+
+impl Page {
+    /// Requests a page and stores what is new.
+    pub(super) async fn request(&self, poll: &Poll) -> Result<Paged, SourceError> {
+        let Discover {
+            reddit, progress, ..
+        } = &self.discover;
+        let ask = reddit.new_page(&poll.names, poll.after.as_deref(), 100, Priority::Poll);
+        let mut page = tokio::select! {
+            answer = progress.during(CALL, ask) => answer?,
+            () = self.outage() => {
+                return Ok(Paged::Unanswered);
+            }
+        };
+        progress.made();
+        let large = page.take_large();
+        let stored = self.take(poll, page).await;
+        drop(large);
+        Ok(stored)
+    }
+
+    /// Returns once an outage has held requests back for long.
+    async fn outage(&self) {
+        loop {
+            self.discover.reddit.held_back().await;
+            tokio::time::sleep(PATIENCE).await;
+            if tokio::time::timeout(std::time::Duration::ZERO, self.discover.reddit.held_back())
+                .await
+                .is_ok()
+            {
+                return;
+            }
+        }
+    }
+
+    async fn take(&self, poll: &Poll, page: ListingPage) -> Paged {
+        let now_ms = (self.discover.now_ms)();
+        let now = now_ms.div_euclid(1_000);
+        let joined = self.joins(poll, &page);
+        let new = self.new_items(&page.items);
+        let span = page
+            .items
+            .iter()
+            .map(|item| item.submission.created_utc)
+            .min();
+        #[expect(clippy::cast_precision_loss, reason = "spans of days")]
+        let span = span.map_or(0.0, |oldest| now.saturating_sub(oldest).max(1) as f64);
+        let mut answer = Answer {
+            new: HashMap::new(),
+            joined,
+            after: page.after.clone(),
+            span,
+            listed: by_subreddit(page.items.iter()),
+        };
+        if new.is_empty() {
+            lock(&self.seen).add(ids(&page.items));
+            return Paged::Stored(answer);
+        }
+        let record = PollRecord {
+            listed: &new,
+            undecodable: &[],
+            members: &[],
+            sweep: None,
+            now_ms,
+        };
+        // A poll that is dropped when the process stops is made again by the next one.
+        let Some(stored) = write(&self.discover, &record, &CancellationToken::new()).await else {
+            return Paged::Unanswered;
+        };
+        if !stored.fresh.is_empty() {
+            self.discover.work.notify_one();
+        }
+        let fresh = stored.fresh.iter().filter_map(|index| new.get(*index));
+        let metrics = &self.discover.metrics;
+        count_found(metrics, fresh.clone());
+        count_lag(metrics, fresh, (self.discover.now_ms)());
+        // What is left to the next proof walk is not looked at again, either.
+        lock(&self.seen).add(ids(&page.items));
+        let first_page = poll.after.is_none();
+        answer.new = by_subreddit(new.iter());
+        if !first_page {
+            answer.listed.clear();
+        }
+        Paged::Stored(answer)
+    }
+
+    /// Whether the page shows what was known before, or there is nothing below it that may be new.
+    fn joins(&self, poll: &Poll, page: &ListingPage) -> bool {
+        // Of what was never polled and never found, all that lies below is its past, which proof walks list.
+        if page.items.is_empty() || (poll.first && self.known_until.is_none()) {
+            return true;
+        }
+        let known_until = self
+            .known_until
+            .map_or(i64::MIN, |until| until - ORDER_SLACK);
+        let seen = lock(&self.seen);
+        let tail = page.items.iter().rev().take(TAIL);
+        let known = tail.filter(|item| {
+            let submission = &item.submission;
+            submission.created_utc < known_until || seen.contains(&submission.id)
+        });
+        known.count() >= KNOWN.min(page.items.len())
+    }
+
+    /// What is not known to be stored, but for what contradicts proofs.
+    fn new_items(&self, items: &[Observation]) -> Vec<Observation> {
+        let seen = lock(&self.seen);
+        let new = items
+            .iter()
+            .filter(|item| !seen.contains(&item.submission.id));
+        let (settled, mut open): (Vec<&Observation>, Vec<&Observation>) =
+            new.partition(|item| self.is_settled(item));
+        if settled.len() < CONTRADICTING {
+            open.extend(settled);
+        }
+        open.into_iter().cloned().collect()
+    }
+
+    fn is_settled(&self, item: &Observation) -> bool {
+        let Some(subreddit) = item.submission.subreddit.as_deref() else {
+            return false;
+        };
+        let settled = self.settled_until.get(&subreddit.to_ascii_lowercase());
+        settled.is_some_and(|until| item.submission.created_utc < until - ORDER_SLACK)
+    }
+}
+
+fn ids(items: &[Observation]) -> impl Iterator<Item = &SubmissionId> {
+    items.iter().map(|item| &item.submission.id)
+}
+
+fn by_subreddit<'a>(items: impl Iterator<Item = &'a Observation>) -> HashMap<String, u32> {
+    let mut counts = HashMap::new();
+    for item in items {
+        if let Some(name) = item.submission.subreddit.as_deref() {
+            *counts.entry(name.to_ascii_lowercase()).or_insert(0) += 1;
+        }
+    }
+    counts
+}

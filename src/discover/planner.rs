@@ -1,0 +1,521 @@
+//! Which shared listing to request next: the plan that buys the most freshness from a request budget. Pure.
+//!
+//! With Poisson arrivals at rate Λ, a group that is polled every τ seconds makes its submissions wait τ/2 on
+//! average. Under a budget of B requests a second the sum Σ Λ·τ/2 is least at τ = √(2θ/Λ), with one θ
+//! for all groups such that Σ 1/τ = B. Each slot of the budget goes to the group of whose τ the largest part has
+//! passed, so no slot is lost and rates may change at any time. As the square root is concave, groups are filled in the order of their
+//! members' rates. Times are seconds of any monotonic clock, rates are submissions a second.
+
+mod group;
+mod rate;
+#[cfg(test)]
+mod tests;
+
+use group::Group;
+pub use group::GroupId;
+use rate::Rate;
+
+use crate::submission::SubredditName;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// New submissions that one page is expected to show at most; the rest of its 100 places shows that it joins
+/// the previous page.
+const PAGE_ROOM: f64 = 85.0;
+/// Members are sorted into groups again after so many rounds of polls, since their rates change.
+const REGROUP_ROUNDS: f64 = 15.0;
+const REGROUP_EVERY: f64 = 600.0;
+/// The first time soon after all were polled once: rates are unknown at the start.
+const FIRST_ROUNDS: f64 = 1.2;
+const FIRST_REGROUP: f64 = 30.0;
+/// Groups are only changed where that makes the sum of the roots of their rates smaller by this factor.
+const REGROUP_GAIN: f64 = 0.95;
+/// Failures in a row, while others are answered, after which a group is split.
+const SPLIT_AFTER: u32 = 2;
+/// Between two requests for a group that fails, doubled with each failure.
+const RETRY_DELAY: f64 = 1.0;
+const MAX_RETRY_DELAY: f64 = 300.0;
+
+/// What bounds a plan.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Names in one listing request at most.
+    pub max_names: usize,
+    /// Characters of all names and the `+` between them at most.
+    pub max_chars: usize,
+    /// Shortest time between two polls of one subreddit.
+    pub fastest: Duration,
+    /// Longest time, while the budget allows.
+    pub objective: Duration,
+}
+
+/// A subreddit to poll.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// Its name.
+    pub name: SubredditName,
+    /// Submissions a second as known so far; 0 where unknown.
+    pub rate: f64,
+    /// Its listing fails while others are answered: it shares none.
+    pub alone: bool,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// Request this listing.
+    Poll(Poll),
+    /// Nothing is due before then.
+    WaitUntil(f64),
+    /// There is nothing to poll, or all of it is being polled.
+    Idle,
+}
+
+/// One listing request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Poll {
+    /// To be named in the answer.
+    pub group: GroupId,
+    /// Whose listing.
+    pub names: Vec<SubredditName>,
+    /// The anchor of a follow-up; none for the top of the listing.
+    pub after: Option<String>,
+    /// Whether any of these was never polled.
+    pub first: bool,
+    /// Whether it may fail for what it asks for.
+    pub doubtful: bool,
+}
+
+/// One page, as far as the plan cares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// New submissions by subreddit (lower case).
+    pub new: HashMap<String, u32>,
+    /// Whether it shows what was known before, or ends the listing.
+    pub joined: bool,
+    /// The anchor of what lies below, where the listing goes on.
+    pub after: Option<String>,
+    /// Seconds between the creation of the oldest and now.
+    pub span: f64,
+    /// Submissions listed by subreddit, of a first page only.
+    pub listed: HashMap<String, u32>,
+}
+
+/// How well the budget serves the freshness objective.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outlook {
+    /// Mean wait of a submission until it is discovered, seconds.
+    pub mean_wait: f64,
+    /// The longest time between two polls of a group, seconds.
+    pub longest: f64,
+    /// Requests a second needed so that no subreddit waits longer than the objective.
+    pub needed: f64,
+}
+
+/// The plan.
+#[derive(Debug)]
+pub struct Planner {
+    limits: Limits,
+    members: HashMap<SubredditName, State>,
+    groups: Vec<Group>,
+    next_id: u64,
+    regroup_at: f64,
+    /// When the budget allows the next poll.
+    slot_at: f64,
+    /// A top page goes first once a follow-up went.
+    followed_last: bool,
+    /// Requests a second that polls may use.
+    budget: f64,
+    /// The common price; see the module.
+    theta: f64,
+    /// How much longer than planned every group waits, where the budget does not meet the objective.
+    stretch: f64,
+    /// How many polls were answered.
+    answered: u64,
+}
+
+/// What is known of a member.
+#[derive(Debug, Clone)]
+struct State {
+    rate: Rate,
+    alone: bool,
+    polled: Option<f64>,
+}
+
+impl Planner {
+    /// A plan for nobody.
+    pub fn new(limits: Limits) -> Planner {
+        Planner {
+            limits,
+            members: HashMap::new(),
+            groups: Vec::new(),
+            next_id: 0,
+            regroup_at: f64::INFINITY,
+            slot_at: f64::NEG_INFINITY,
+            followed_last: false,
+            budget: 1.0,
+            theta: 1.0,
+            stretch: 1.0,
+            answered: 0,
+        }
+    }
+
+    /// Requests a second that polls may use from now on.
+    pub fn set_budget(&mut self, per_second: f64) {
+        if (per_second - self.budget).abs() > self.budget * 0.01 {
+            self.budget = per_second.max(1e-6);
+            self.price();
+        }
+    }
+
+    /// Replaces the list of subreddits; whether anything changed.
+    pub fn set_members(&mut self, members: &[Member], now: f64) -> bool {
+        let listed: HashSet<&SubredditName> = members.iter().map(|member| &member.name).collect();
+        let before = self.members.len();
+        self.members.retain(|name, _| listed.contains(name));
+        let mut changed = self.members.len() != before;
+        for member in members {
+            match self.members.get_mut(&member.name) {
+                Some(state) => {
+                    changed |= state.alone != member.alone;
+                    state.alone = member.alone;
+                }
+                None => {
+                    changed = true;
+                    let state = State {
+                        rate: Rate::expected(member.rate),
+                        alone: member.alone,
+                        polled: None,
+                    };
+                    self.members.insert(member.name.clone(), state);
+                }
+            }
+        }
+        if changed {
+            self.regroup(now);
+            self.regroup_at = now + FIRST_REGROUP.max(FIRST_ROUNDS * self.round());
+        }
+        changed
+    }
+
+    /// What to request now. A poll that is handed out counts as under way until [`Planner::answered`] or
+    /// [`Planner::failed`] names its group.
+    pub fn next(&mut self, now: f64) -> Next {
+        if now >= self.regroup_at && self.groups.iter().all(|group| !group.busy) {
+            let sets = self.sets();
+            // Each change of a group costs some freshness by itself.
+            if self.roots(&sets) < REGROUP_GAIN * self.roots_now() {
+                self.form(sets, now);
+            }
+            self.regroup_at = now + REGROUP_EVERY.max(REGROUP_ROUNDS * self.round());
+        }
+        if now < self.slot_at {
+            return Next::WaitUntil(self.slot_at);
+        }
+        let follow_up = self.groups.iter().position(|group| {
+            !group.busy && !group.follow_ups.is_empty() && group.not_before <= now
+        });
+        let idle = self.groups.iter().enumerate();
+        let idle = idle.filter(|(_, group)| !group.busy);
+        let ready = |group: &Group| self.ready_at(group) <= now;
+        let most_urgent = idle
+            .clone()
+            .filter(|(_, group)| ready(group))
+            .max_by(|(_, left), (_, right)| {
+                self.urgency(left, now).total_cmp(&self.urgency(right, now))
+            })
+            .map(|(index, _)| index);
+        let (index, follows) = match (follow_up, most_urgent) {
+            (Some(index), None) => (index, true),
+            (Some(index), Some(_)) if !self.followed_last => (index, true),
+            (_, Some(index)) => (index, false),
+            (None, None) => {
+                let next = idle.map(|(_, group)| self.ready_at(group));
+                return next
+                    .min_by(f64::total_cmp)
+                    .map_or(Next::Idle, Next::WaitUntil);
+            }
+        };
+        let slot = 1.0 / self.budget;
+        self.slot_at = self.slot_at.max(now - slot) + slot;
+        self.followed_last = follows;
+        let group = &mut self.groups[index];
+        group.busy = true;
+        let after = group.follow_ups.last().filter(|_| follows);
+        let after = after.map(|it| it.after.clone());
+        Next::Poll(Poll {
+            group: group.id,
+            names: group.names.clone(),
+            after,
+            first: group.polled.is_none(),
+            doubtful: group.doubtful,
+        })
+    }
+
+    /// A poll was answered.
+    pub fn answered(&mut self, poll: &Poll, answer: &Answer, now: f64) {
+        self.answered += 1;
+        let Some(index) = self.find(poll.group) else {
+            return;
+        };
+        let follows = poll.after.is_some();
+        let group = &mut self.groups[index];
+        group.busy = false;
+        group.failures = 0;
+        group.doubtful = false;
+        group.not_before = now;
+        group.follow(follows, answer);
+        let since = group.polled;
+        if !follows {
+            group.polled = Some(now);
+        }
+        for name in &poll.names {
+            let Some(state) = self.members.get_mut(name) else {
+                continue;
+            };
+            let new = answer.new.get(name.as_str()).copied().unwrap_or(0);
+            if follows {
+                state.rate.add(f64::from(new));
+                continue;
+            }
+            match state.polled.replace(now) {
+                Some(before) => state.rate.observe(f64::from(new), now - before),
+                None => {
+                    let listed = answer.listed.get(name.as_str()).copied().unwrap_or(0);
+                    state.rate.learn(f64::from(listed), answer.span);
+                }
+            }
+        }
+        let new: u32 = answer.new.values().sum();
+        let expected = self.rate_of(&poll.names);
+        let group = &mut self.groups[index];
+        if follows {
+            group.burst.add(f64::from(new));
+        } else if let Some(since) = since {
+            group.burst.observe(f64::from(new), now - since, expected);
+        }
+        group.rate = expected;
+        self.price();
+    }
+
+    /// A poll failed. `others` is whether other listings were answered meanwhile: then it may fail for what it
+    /// asks for, and is split until the one that spoils it stands alone.
+    pub fn failed(&mut self, poll: &Poll, others: bool, now: f64) {
+        let Some(index) = self.find(poll.group) else {
+            return;
+        };
+        let group = &mut self.groups[index];
+        group.busy = false;
+        group.failures = group.failures.saturating_add(1);
+        let delay = RETRY_DELAY * f64::from(1_u32 << group.failures.min(10));
+        let alone = group.names.len() == 1;
+        let longest = if alone && others {
+            MAX_RETRY_DELAY
+        } else {
+            10.0
+        };
+        group.not_before = now + delay.min(longest);
+        if !others || group.failures < SPLIT_AFTER {
+            return;
+        }
+        group.doubtful = true;
+        if !alone {
+            self.split(index, now);
+        }
+    }
+
+    /// What was answered so far, to tell an outage from a listing that fails by itself.
+    pub fn answers(&self) -> u64 {
+        self.answered
+    }
+
+    /// How well the objective is met.
+    pub fn outlook(&self) -> Outlook {
+        let rates: f64 = self.groups.iter().map(Group::arrivals).sum();
+        let waits = self.groups.iter().map(|group| {
+            let interval = self.interval(group);
+            (group.arrivals() * interval / 2.0, interval)
+        });
+        let (waits, longest) = waits.fold(
+            (0.0, 0.0),
+            |(sum, longest): (f64, f64), (wait, interval)| (sum + wait, longest.max(interval)),
+        );
+        let objective = self.limits.objective.as_secs_f64();
+        Outlook {
+            mean_wait: if rates > 0.0 {
+                waits / rates
+            } else {
+                longest / 2.0
+            },
+            longest,
+            needed: self.cost(|_| objective),
+        }
+    }
+
+    /// How long it takes to poll each group once, seconds.
+    #[expect(clippy::cast_precision_loss, reason = "a count of groups is small")]
+    fn round(&self) -> f64 {
+        self.groups.len() as f64 / self.budget
+    }
+
+    fn find(&self, id: GroupId) -> Option<usize> {
+        self.groups.iter().position(|group| group.id == id)
+    }
+
+    /// When a group may be polled at the earliest.
+    fn ready_at(&self, group: &Group) -> f64 {
+        let fastest = self.limits.fastest.as_secs_f64();
+        let polled = group
+            .polled
+            .map_or(f64::NEG_INFINITY, |polled| polled + fastest);
+        polled.max(group.not_before)
+    }
+
+    /// How much of its interval has passed; what was never polled goes before all others.
+    fn urgency(&self, group: &Group, now: f64) -> f64 {
+        let polled = group.polled.filter(|_| group.failures == 0);
+        let since = polled.unwrap_or(if group.failures == 0 {
+            f64::NEG_INFINITY
+        } else {
+            group.not_before
+        });
+        (now - since) / self.interval(group)
+    }
+
+    /// Seconds between two polls of a group.
+    fn interval(&self, group: &Group) -> f64 {
+        self.planned(group, self.theta) * self.stretch
+    }
+
+    fn planned(&self, group: &Group, theta: f64) -> f64 {
+        let fastest = self.limits.fastest.as_secs_f64();
+        // A little less, since a poll waits for the next slot of the budget.
+        let objective = (self.limits.objective.as_secs_f64() * 0.9).max(fastest);
+        let arrivals = group.arrivals().max(1e-9);
+        // A listing of 1,000 must not overflow even in a burst of five times the rate.
+        let overflow = 905.0 / (5.0 * arrivals);
+        let least = (2.0 * theta / arrivals).sqrt();
+        least.clamp(fastest, objective).min(overflow.max(fastest))
+    }
+
+    /// Requests a second at these intervals.
+    fn cost(&self, interval: impl Fn(&Group) -> f64) -> f64 {
+        let groups = self.groups.iter().map(|group| {
+            let interval = interval(group);
+            (group.arrivals() * interval / PAGE_ROOM).max(1.0) / interval
+        });
+        groups.sum()
+    }
+
+    /// Finds the price at which the budget is just used.
+    fn price(&mut self) {
+        let (mut low, mut high) = (1e-9_f64, 1e12_f64);
+        for _ in 0..60 {
+            let theta = (low * high).sqrt();
+            if self.cost(|group| self.planned(group, theta)) > self.budget {
+                low = theta;
+            } else {
+                high = theta;
+            }
+        }
+        self.theta = high;
+        let cost = self.cost(|group| self.planned(group, high));
+        self.stretch = (cost / self.budget).max(1.0);
+    }
+
+    fn rate_of(&self, names: &[SubredditName]) -> f64 {
+        let rates = names.iter().filter_map(|name| self.members.get(name));
+        rates.map(|state| state.rate.mean()).sum()
+    }
+
+    /// The mean wait is proportional to the square of this sum.
+    fn roots(&self, sets: &[Vec<SubredditName>]) -> f64 {
+        sets.iter().map(|names| self.rate_of(names).sqrt()).sum()
+    }
+
+    fn roots_now(&self) -> f64 {
+        let rates = self.groups.iter().map(|group| self.rate_of(&group.names));
+        rates.map(f64::sqrt).sum()
+    }
+
+    fn regroup(&mut self, now: f64) {
+        let sets = self.sets();
+        self.form(sets, now);
+    }
+
+    /// The members in groups, sorted by their rates.
+    fn sets(&self) -> Vec<Vec<SubredditName>> {
+        let mut names: Vec<(&SubredditName, &State)> = self.members.iter().collect();
+        names.sort_by(|(left, a), (right, b)| {
+            b.rate
+                .mean()
+                .total_cmp(&a.rate.mean())
+                .then(left.cmp(right))
+        });
+        let (single, shared): (Vec<_>, Vec<_>) = names
+            .into_iter()
+            .partition(|(name, state)| state.alone || matches!(name.as_str(), "all" | "popular"));
+        let mut sets: Vec<Vec<SubredditName>> = single
+            .into_iter()
+            .map(|(name, _)| vec![name.clone()])
+            .collect();
+        let (mut set, mut chars) = (Vec::new(), 0);
+        for (name, _) in shared {
+            let more = name.as_str().len() + 1;
+            if set.len() >= self.limits.max_names || chars + more > self.limits.max_chars {
+                sets.push(std::mem::take(&mut set));
+                chars = 0;
+            }
+            chars += more;
+            set.push(name.clone());
+        }
+        if !set.is_empty() {
+            sets.push(set);
+        }
+        sets
+    }
+
+    fn form(&mut self, sets: Vec<Vec<SubredditName>>, now: f64) {
+        let before = std::mem::take(&mut self.groups);
+        for names in sets {
+            let mut group = self.group(names, now);
+            // What was to be followed below goes on where most of the listing is the same.
+            let same = before.iter().find(|old| old.names == group.names);
+            if let Some(old) = same {
+                group = Group {
+                    rate: group.rate,
+                    ..old.clone()
+                };
+            }
+            self.groups.push(group);
+        }
+        self.price();
+    }
+
+    fn group(&mut self, names: Vec<SubredditName>, now: f64) -> Group {
+        self.next_id += 1;
+        let polled = names.iter().map(|name| self.members.get(name)?.polled);
+        // In the mean; never, where any was never polled.
+        let polled = polled.collect::<Option<Vec<f64>>>();
+        #[expect(clippy::cast_precision_loss, reason = "at most a thousand names")]
+        let polled = polled.map(|polled| polled.iter().sum::<f64>() / polled.len() as f64);
+        let rate = self.rate_of(&names);
+        Group::new(GroupId(self.next_id), names, polled, rate, now)
+    }
+
+    fn split(&mut self, index: usize, now: f64) {
+        let group = self.groups.swap_remove(index);
+        let middle = group.names.len() / 2;
+        let (left, right) = group.names.split_at(middle);
+        for half in [left, right] {
+            let mut part = self.group(half.to_vec(), now);
+            part.polled = group.polled;
+            part.doubtful = true;
+            part.failures = SPLIT_AFTER - 1;
+            self.groups.push(part);
+        }
+        // Until the one that spoils it is known, nothing is sorted anew.
+        self.regroup_at = self.regroup_at.max(now + REGROUP_EVERY);
+        self.price();
+    }
+}

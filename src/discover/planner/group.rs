@@ -1,0 +1,89 @@
+//! One shared listing of a plan.
+
+use super::Answer;
+use super::rate::Burst;
+use crate::submission::SubredditName;
+
+/// Pages that are followed below one top page: as many as a listing of 1,000 has.
+const MAX_DEPTH: u32 = 10;
+
+/// Chains of pages at once: what is given up is left to the proof walks.
+const MAX_FOLLOW_UPS: usize = 4;
+
+/// Names a group of a plan; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GroupId(pub(super) u64);
+
+/// A page below one that did not join what was known.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct FollowUp {
+    pub(super) after: String,
+    depth: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) id: GroupId,
+    pub(super) names: Vec<SubredditName>,
+    /// When its top was last requested; `None` where any member's never was.
+    pub(super) polled: Option<f64>,
+    /// The sum of its members' rates.
+    pub(super) rate: f64,
+    pub(super) burst: Burst,
+    /// The last is next: newer submissions first.
+    pub(super) follow_ups: Vec<FollowUp>,
+    /// A request is under way.
+    pub(super) busy: bool,
+    /// Failures in a row.
+    pub(super) failures: u32,
+    /// Whether it may fail for what it asks for.
+    pub(super) doubtful: bool,
+    /// Not requested before then.
+    pub(super) not_before: f64,
+}
+
+impl Group {
+    pub(super) fn new(
+        id: GroupId,
+        names: Vec<SubredditName>,
+        polled: Option<f64>,
+        rate: f64,
+        now: f64,
+    ) -> Group {
+        Group {
+            id,
+            names,
+            polled,
+            rate,
+            burst: Burst::default(),
+            follow_ups: Vec::new(),
+            busy: false,
+            failures: 0,
+            doubtful: false,
+            not_before: now,
+        }
+    }
+
+    /// Submissions a second that are expected now.
+    pub(super) fn arrivals(&self) -> f64 {
+        self.rate + self.burst.extra()
+    }
+
+    /// Notes what is to be requested below, once this answer has come.
+    pub(super) fn follow(&mut self, follows: bool, answer: &Answer) {
+        let depth = if follows {
+            self.follow_ups.pop().map_or(1, |before| before.depth + 1)
+        } else {
+            1
+        };
+        let Some(after) = answer.after.clone().filter(|_| !answer.joined) else {
+            return;
+        };
+        if depth < MAX_DEPTH {
+            self.follow_ups.push(FollowUp { after, depth });
+            if self.follow_ups.len() > MAX_FOLLOW_UPS {
+                self.follow_ups.remove(0);
+            }
+        }
+    }
+}
