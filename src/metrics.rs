@@ -107,6 +107,10 @@ pub struct ApiMetrics {
     pub budget_limit: GaugeVec,
     /// `source`.
     pub budget_reset: GaugeVec,
+    /// `source`, `class`: poll, fetch, proof, repair, refresh, backfill.
+    pub budget_grants: IntCounterVec,
+    /// `source`, `class`.
+    pub budget_wait_seconds: HistogramVec,
     /// `source`: seconds.
     pub clock_skew: GaugeVec,
     /// `source`.
@@ -248,6 +252,8 @@ impl Metrics {
                 budget_remaining: r.gauges("freshet_rate_budget_remaining", "Requests left in the source's current window, by its own headers where it sends them.", &["source"]),
                 budget_limit: r.gauges("freshet_rate_budget_limit", "Requests a minute that all processes together may make.", &["source"]),
                 budget_reset: r.gauges("freshet_rate_budget_reset_timestamp_seconds", "When the source's current window of requests ends, by its own headers where it sends them, else as the processes that share the budget know it; 0 while unknown.", &["source"]),
+                budget_grants: r.counters("freshet_budget_grants_total", "Requests that the rate budget allowed, by what they are for: poll, fetch, proof, repair, refresh, backfill. Each class has a guaranteed share.", &["source", "class"]),
+                budget_wait_seconds: r.histograms("freshet_budget_wait_seconds", "Seconds that a request waited for the rate budget, by what it is for.", &["source", "class"], SECONDS_WAIT),
                 clock_skew: r.gauges("freshet_clock_skew_seconds", "How far the source's clock is ahead of this machine's, by the last answer; negative where it is behind. Nothing newer than the earlier of the two is reported as complete.", &["source"]),
                 token_issued: r.gauges("freshet_token_issued_timestamp_seconds", "When the access token in use was asked for; 0 without a token.", &["source"]),
                 token_expiry: r.gauges("freshet_token_expiry_timestamp_seconds", "When the access token in use expires; 0 without a token.", &["source"]),

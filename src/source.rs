@@ -16,7 +16,7 @@ pub mod reddit;
 mod transport;
 
 pub use arctic_shift::{ArchivePage, ArcticShift, ArcticShiftOptions, Order};
-pub use budget::{Budget, BudgetError, Priority};
+pub use budget::{Budget, BudgetError, RequestClass};
 pub use clock::Moment;
 pub use dump::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection, Survey};
 pub use error::{SourceError, UnavailableReason, WaitCause};

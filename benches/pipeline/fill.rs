@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use anyhow::Context;
-use freshet::source::{Priority, Reddit};
+use freshet::source::{Reddit, RequestClass};
 use freshet::store::{FetchRecord, PollRecord, Store};
 use freshet::submission::SubmissionId;
 use futures::{StreamExt, TryStreamExt};
@@ -65,7 +65,7 @@ async fn put(
 ) -> anyhow::Result<()> {
     let mut items = Vec::with_capacity(IN_ONE);
     for hundred in ids.chunks(100) {
-        let page = reddit.info(hundred, Priority::Fetch).await?;
+        let page = reddit.info(hundred, RequestClass::Fetch).await?;
         items.extend(page.items);
     }
     anyhow::ensure!(items.len() == ids.len(), "an id was not given out");

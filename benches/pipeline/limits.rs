@@ -1,7 +1,7 @@
 //! What the parts can do alone: nothing above them can be faster.
 
 use crate::world::World;
-use freshet::source::Priority;
+use freshet::source::RequestClass;
 use freshet::store::Store;
 use futures::StreamExt;
 use sqlx::{Connection, PgConnection, SqliteConnection};
@@ -75,7 +75,7 @@ pub(crate) async fn simulated_reddit(world: &World) -> anyhow::Result<Limit> {
     let asked = &world.past[..world.past.len().min(100_000)];
     let begun = Instant::now();
     let mut pages = futures::stream::iter(asked.chunks(100))
-        .map(|ids| reddit.info(ids, Priority::Fetch))
+        .map(|ids| reddit.info(ids, RequestClass::Fetch))
         .buffer_unordered(4);
     let mut came = 0;
     while let Some(page) = pages.next().await {

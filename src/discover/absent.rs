@@ -7,7 +7,7 @@ use super::Discover;
 use super::prove::listed_since;
 use super::walk::Walk;
 use crate::liveness::CALL;
-use crate::source::Priority;
+use crate::source::RequestClass;
 use crate::store::{StoreError, Visible};
 use crate::submission::SubredditName;
 use std::collections::HashSet;
@@ -33,12 +33,12 @@ pub(super) async fn contradicts(
     discover: &Discover,
     names: &[SubredditName],
     walk: &Walk,
-    priority: Priority,
+    class: RequestClass,
     served_at: i64,
     stop: &CancellationToken,
 ) -> bool {
-    let newest = match priority {
-        Priority::Poll => NEWEST,
+    let newest = match class {
+        RequestClass::Poll => NEWEST,
         _ => NEWEST_ONCE,
     };
     // What shows nothing at all has a rule of its own.

@@ -6,7 +6,7 @@ use super::suspects::Answered;
 use super::walk::{Ended, Page, Walk};
 use crate::liveness::CALL;
 use crate::network::Large;
-use crate::source::{ListingPage, Moment, Priority, SourceError, UnavailableReason};
+use crate::source::{ListingPage, Moment, RequestClass, SourceError, UnavailableReason};
 use crate::store::Doubts;
 use crate::submission::SubredditName;
 use std::time::Duration;
@@ -130,12 +130,12 @@ const SLOW: Duration = Duration::from_secs(5);
 pub(super) async fn walk(
     discover: &Discover,
     names: &[SubredditName],
-    priority: Priority,
+    class: RequestClass,
     reach: impl Fn(i64) -> i64,
     stop: &CancellationToken,
 ) -> Walked {
     let tries = Tries::Patient;
-    walk_with(discover, names, priority, tries, false, reach, stop).await
+    walk_with(discover, names, class, tries, false, reach, stop).await
 }
 
 /// The same, for a walk that may fail for what it asks for; where that is known (`doubtful`), its failures
@@ -143,7 +143,7 @@ pub(super) async fn walk(
 pub(super) async fn walk_with(
     discover: &Discover,
     names: &[SubredditName],
-    priority: Priority,
+    class: RequestClass,
     tries: Tries<'_>,
     mut doubtful: bool,
     reach: impl Fn(i64) -> i64,
@@ -173,7 +173,7 @@ pub(super) async fn walk_with(
             // The others of a group wait for the one that is never answered.
             (true, _) => reddit.doubtful().within(GROUP_LIMIT),
         };
-        let ask = reddit.new_page(names, request.after.as_deref(), request.limit, priority);
+        let ask = reddit.new_page(names, request.after.as_deref(), request.limit, class);
         let answer = tokio::select! {
             () = stop.cancelled() => break WalkEnd::Stopped,
             answer = progress.during(CALL, ask) => answer,
@@ -252,7 +252,7 @@ pub(super) async fn walk_with(
         .unwrap_or_else(|| discover.reddit.now());
     let contradicted = match &end {
         WalkEnd::Ended(_) => {
-            absent::contradicts(discover, names, &walk, priority, served_at, stop).await
+            absent::contradicts(discover, names, &walk, class, served_at, stop).await
         }
         _ => false,
     };

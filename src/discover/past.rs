@@ -3,7 +3,7 @@
 use super::Discover;
 use super::pages::{WalkEnd, walk};
 use super::sweep::ground;
-use crate::source::Priority;
+use crate::source::RequestClass;
 use crate::store::{GapReason, Interval};
 use crate::submission::{Observation, SubredditName, Undecodable};
 use tokio_util::sync::CancellationToken;
@@ -46,7 +46,7 @@ pub async fn past(
     stop: &CancellationToken,
 ) -> Past {
     let names = std::slice::from_ref(subreddit);
-    let walked = walk(discover, names, Priority::Backfill, |_| since, stop).await;
+    let walked = walk(discover, names, RequestClass::Backfill, |_| since, stop).await;
     let (ground, reason) = ground(&walked, subreddit);
     let end = match (&walked.end, reason) {
         (WalkEnd::Stopped, _) => PastEnd::Stopped,

@@ -9,7 +9,7 @@ use super::record::record;
 use super::suspects::Answered;
 use crate::bisect::Divide;
 use crate::liveness::CALL;
-use crate::source::Priority;
+use crate::source::RequestClass;
 use crate::store::Claimed;
 use crate::submission::SubredditName;
 use tokio::time::Instant;
@@ -93,7 +93,7 @@ pub(super) async fn poll(
         let walked = walk_with(
             discover,
             &names,
-            Priority::Poll,
+            RequestClass::Poll,
             tries,
             doubtful,
             reach,

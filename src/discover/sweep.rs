@@ -13,7 +13,7 @@ use super::prove::{listed_since, new_name, seconds};
 use super::record::write;
 use super::walk::Ended;
 use crate::liveness::{CALL, HOWEVER_LONG};
-use crate::source::Priority;
+use crate::source::RequestClass;
 use crate::store::{
     GapReason, Interval, PollRecord, PollStored, StoreError, SweepDue, SweepRecord, WindowOutcome,
 };
@@ -139,13 +139,13 @@ async fn turn(
     let Some(due) = due(discover, kind).await? else {
         return Ok(Turn::Done);
     };
-    let priority = match kind {
-        Kind::Repair => Priority::Fetch,
-        Kind::Sweep => Priority::Backfill,
+    let class = match kind {
+        Kind::Repair => RequestClass::Repair,
+        Kind::Sweep => RequestClass::Proof,
     };
     let names = std::slice::from_ref(&due.subreddit);
     let walked = tokio::select! {
-        walked = walk(discover, names, priority, |_| due.reach, stop) => walked,
+        walked = walk(discover, names, class, |_| due.reach, stop) => walked,
         never = lease.keep() => match never {},
     };
     if matches!(walked.end, WalkEnd::Stopped) {

@@ -9,7 +9,7 @@ use super::{
 use crate::bisect::Bisection;
 use crate::liveness::CALL;
 use crate::queue::{Outcome, panic_text};
-use crate::source::{InfoPage, Priority, Reddit, SourceError};
+use crate::source::{InfoPage, Reddit, RequestClass, SourceError};
 use crate::store::{Attempt, Failure, FailureKind, FetchStored, StoreError};
 use crate::submission::{Observation, SubmissionId};
 use futures::FutureExt;
@@ -264,7 +264,7 @@ impl Fetching {
     ) -> Option<Result<InfoPage, SourceError>> {
         let all = [ids, known].concat();
         let answer = tokio::select! {
-            answer = reddit.info_before(&all, Priority::Fetch, deadline) => answer,
+            answer = reddit.info_before(&all, RequestClass::Fetch, deadline) => answer,
             () = self.gives_up(outage) => return None,
         };
         self.ingest.progress.made();

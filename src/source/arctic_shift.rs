@@ -9,7 +9,7 @@ mod size;
 
 pub use options::ArcticShiftOptions;
 
-use super::budget::{Budget, Priority};
+use super::budget::{Budget, RequestClass};
 use super::error::{SourceError, WaitCause};
 use super::gate::{Gate, Pass, Words};
 use super::moved::Moved;
@@ -109,6 +109,7 @@ impl ArcticShift {
         let limits = TransportOptions {
             source: SOURCE,
             endpoints: &[POSTS_SEARCH],
+            classes: &[RequestClass::Backfill],
             user_agent: &options.user_agent,
             request_timeout: options.request_timeout,
             connect_timeout: options.connect_timeout,
@@ -250,7 +251,7 @@ impl ArcticShift {
         pass: &Pass<'_>,
     ) -> Option<Result<Answer, SourceError>> {
         let inner = &*self.0;
-        let turn = inner.budget.acquire(Priority::Backfill);
+        let turn = inner.transport.grant(&inner.budget, RequestClass::Backfill);
         let grant = match inner.budget.watched(self.1.tell(), turn).await {
             Ok(grant) => grant,
             Err(error) => return Some(Err(error.into())),

@@ -1,19 +1,24 @@
-//! One budget for every request: how many, how fast, and who first.
+//! One budget for every request: how many, how fast, and whose turn it is.
 //!
 //! Owns the promise that no minute holds more than `requests_per_minute` requests of one client id,
 //! in all processes together, and that the server's own count is never overdrawn. Knows nothing of
 //! what is asked for. A request needs a [`Grant`]; there is no other way to get one than
 //! [`Budget::acquire`].
 
+mod class;
+#[cfg(test)]
+mod fairness;
 mod pace;
 #[cfg(test)]
 mod promise;
 mod quota;
 mod shared;
+mod shares;
 mod state;
 mod stock;
 mod turns;
 
+pub use class::RequestClass;
 pub use pace::Pace;
 pub use quota::Quota;
 pub use state::{BudgetState, Decision};
@@ -39,21 +44,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// No single wait is longer, so that a change of the shared state is noticed.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_millis(shares::LONGEST_WAIT_MS.unsigned_abs());
 
 /// How often one that waits looks whether the budget moves.
 const MOVES_LOOK: Duration = Duration::from_millis(500);
-
-/// Who goes first when there is not enough for all; in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Priority {
-    /// Live polling: a late poll may lose what scrolls out of the listing.
-    Poll,
-    /// Fetching what is known, and walking open gaps again.
-    Fetch,
-    /// The past, which does not run away: sweeps.
-    Backfill,
-}
 
 /// The right to make one request, now.
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +108,8 @@ enum Storage {
     },
     Shared {
         state: Box<Shared>,
-        stock: Stock,
+        /// For each class.
+        stock: Box<[Stock; RequestClass::COUNT]>,
     },
 }
 
@@ -142,7 +137,7 @@ impl Budget {
             .map_err(|error| BudgetError::Address(Arc::new(error)))?;
         let storage = Storage::Shared {
             state: Box::new(state),
-            stock: Stock::default(),
+            stock: Default::default(),
         };
         Ok(Budget::with(requests_per_minute, storage))
     }
@@ -190,19 +185,18 @@ impl Budget {
     /// # Errors
     /// [`BudgetError::Unreachable`] when the shared state cannot be reached and ten seconds have
     /// gone since the call.
-    pub async fn acquire(&self, priority: Priority) -> Result<Grant, BudgetError> {
+    pub async fn acquire(&self, class: RequestClass) -> Result<Grant, BudgetError> {
         let inner = &*self.0;
         let deadline = Instant::now() + PATIENCE;
         // Nobody waits and there is enough: the usual case when the rate is high.
-        if inner.turns.free(priority)
-            && let Some(grant) = inner.storage.at_hand(&inner.pace, priority)
+        if inner.turns.free(class)
+            && let Some(grant) = inner.storage.at_hand(&inner.pace, class)
         {
             return Ok(grant);
         }
-        let place = inner.turns.join(priority).await;
+        let _head = inner.turns.join(class).await;
         loop {
-            place.nobody_ahead().await;
-            let taken = inner.storage.take(&inner.pace, priority, deadline).await;
+            let taken = inner.storage.take(&inner.pace, class, deadline).await;
             inner.moves.fetch_add(1, Ordering::Relaxed);
             match taken? {
                 Ok(grant) => return Ok(grant),
@@ -246,10 +240,10 @@ impl Budget {
 
 impl Storage {
     /// A grant that needs no waiting of any kind.
-    fn at_hand(&self, pace: &Pace, priority: Priority) -> Option<Grant> {
+    fn at_hand(&self, pace: &Pace, class: RequestClass) -> Option<Grant> {
         match self {
-            Storage::Local { state, start } => take_locally(state, *start, pace, priority).ok(),
-            Storage::Shared { stock, .. } => stock.take(),
+            Storage::Local { state, start } => take_locally(state, *start, pace, class).ok(),
+            Storage::Shared { stock, .. } => stock[class as usize].take(),
         }
     }
 
@@ -258,14 +252,14 @@ impl Storage {
     async fn take(
         &self,
         pace: &Pace,
-        priority: Priority,
+        class: RequestClass,
         deadline: Instant,
     ) -> Result<Result<Grant, Duration>, BudgetError> {
         let (state, stock) = match self {
             Storage::Local { state, start } => {
-                return Ok(take_locally(state, *start, pace, priority));
+                return Ok(take_locally(state, *start, pace, class));
             }
-            Storage::Shared { state, stock } => (state, stock),
+            Storage::Shared { state, stock } => (state, &stock[class as usize]),
         };
         if let Some(grant) = stock.take() {
             return Ok(Ok(grant));
@@ -273,7 +267,7 @@ impl Storage {
         let mut pause = FIRST_PAUSE;
         loop {
             let asked = Instant::now();
-            let error = match state.take(pace, priority, stock::block(pace)).await {
+            let error = match state.take(pace, class, pace.block()).await {
                 Ok(outcome) => return Ok(granted(&outcome, stock, asked)),
                 Err(error) => error,
             };
@@ -291,11 +285,11 @@ fn take_locally(
     state: &Mutex<BudgetState>,
     start: Instant,
     pace: &Pace,
-    priority: Priority,
+    class: RequestClass,
 ) -> Result<Grant, Duration> {
     let mut state = lock(state);
     let now_ms = elapsed_ms(start);
-    match state.take(pace, now_ms, priority, 1) {
+    match state.take(pace, now_ms, class, 1) {
         Decision::Granted { first, .. } => Ok(Grant {
             sequence: first,
             remaining: state.remaining(),

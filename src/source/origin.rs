@@ -72,6 +72,7 @@ pub async fn is_simulated(
     let client = client(&TransportOptions {
         source: "probe",
         endpoints: &[],
+        classes: &[],
         user_agent,
         request_timeout: patience,
         connect_timeout: patience,

@@ -15,7 +15,7 @@ pub use listing::ListingPage;
 pub use options::{Login, RedditOptions};
 pub use received::Received;
 
-use super::budget::{Budget, Priority, Quota};
+use super::budget::{Budget, Quota, RequestClass};
 use super::clock::{Dated, EvidenceClock, Sent};
 use super::error::{SourceError, WaitCause};
 use super::gate::{self, Gate, Words};
@@ -103,6 +103,7 @@ impl Reddit {
         let limits = TransportOptions {
             source: SOURCE,
             endpoints: &Endpoint::ALL.map(Endpoint::as_str),
+            classes: &RequestClass::ALL,
             user_agent: &options.user_agent,
             request_timeout: options.request_timeout,
             connect_timeout: options.connect_timeout,
@@ -177,10 +178,10 @@ impl Reddit {
         names: &[SubredditName],
         after: Option<&str>,
         limit: u32,
-        priority: Priority,
+        class: RequestClass,
     ) -> Result<ListingPage, SourceError> {
         let url = listing::new_url(&self.inner.api_url, names, after, limit)?;
-        self.ask(Endpoint::New, url, priority, None, |answer, sent| {
+        self.ask(Endpoint::New, url, class, None, |answer, sent| {
             let dated = Dated::read(&answer.headers);
             let mut page = listing::read(answer)?;
             let items = page.items.iter().map(|item| {
@@ -201,9 +202,9 @@ impl Reddit {
     pub async fn info(
         &self,
         ids: &[SubmissionId],
-        priority: Priority,
+        class: RequestClass,
     ) -> Result<InfoPage, SourceError> {
-        self.info_until(ids, priority, None).await
+        self.info_until(ids, class, None).await
     }
 
     /// [`Reddit::info`] for callers that wait for their turn until `deadline` at most. A request
@@ -215,23 +216,23 @@ impl Reddit {
     pub async fn info_before(
         &self,
         ids: &[SubmissionId],
-        priority: Priority,
+        class: RequestClass,
         deadline: Instant,
     ) -> Result<InfoPage, SourceError> {
-        self.info_until(ids, priority, Some(deadline)).await
+        self.info_until(ids, class, Some(deadline)).await
     }
 
     async fn info_until(
         &self,
         ids: &[SubmissionId],
-        priority: Priority,
+        class: RequestClass,
         deadline: Option<Instant>,
     ) -> Result<InfoPage, SourceError> {
         if ids.is_empty() {
             return Ok(InfoPage::nothing(transport::now_ms()));
         }
         let url = info::info_url(&self.inner.api_url, ids)?;
-        self.ask(Endpoint::Info, url, priority, deadline, |answer, _| {
+        self.ask(Endpoint::Info, url, class, deadline, |answer, _| {
             listing::read(answer).map(InfoPage::from)
         })
         .await
@@ -292,13 +293,13 @@ impl Reddit {
         &self,
         endpoint: Endpoint,
         url: Url,
-        priority: Priority,
+        class: RequestClass,
         deadline: Option<Instant>,
         read: impl Fn(Answer, Sent) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
         let mut pass = turn(deadline, self.inner.gate.pass()).await?;
         let result = loop {
-            let attempt = self.attempt(endpoint, &url, priority, deadline, &pass);
+            let attempt = self.attempt(endpoint, &url, class, deadline, &pass);
             match attempt.await {
                 Err(Held::Shut) => pass = turn(deadline, self.inner.gate.pass()).await?,
                 Err(Held::Failed(error)) => break Err(error),
@@ -326,23 +327,23 @@ impl Reddit {
         &self,
         endpoint: Endpoint,
         url: &Url,
-        priority: Priority,
+        class: RequestClass,
         deadline: Option<Instant>,
         pass: &gate::Pass<'_>,
     ) -> Result<(Answer, Sent), Held> {
         let inner = &*self.inner;
         let mut renewed = false;
-        // All the others wait for a probe, the most urgent among them.
-        let priority = if pass.probes() {
-            Priority::Poll
+        // All the others wait for a probe, those of the largest share among them.
+        let class = if pass.probes() {
+            RequestClass::Poll
         } else {
-            priority
+            class
         };
         loop {
             let wait = async {
                 let token = inner.auth.token(&inner.transport, &inner.budget, deadline);
                 let token = token.await?;
-                let grant = turn(deadline, inner.budget.acquire(priority)).await??;
+                let grant = turn(deadline, inner.transport.grant(&inner.budget, class)).await??;
                 Ok::<_, Held>((token, grant))
             };
             let (token, grant) = inner.budget.watched(self.moved.tell(), wait).await?;

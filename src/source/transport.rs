@@ -2,7 +2,7 @@
 //!
 //! Owns the HTTP client and the request metrics. Knows no meaning of any status.
 
-use super::budget::{Budget, Grant, Quota};
+use super::budget::{Budget, BudgetError, Grant, Quota, RequestClass};
 use super::clock::date;
 use super::error::{SourceError, WaitCause};
 use super::options::InvalidOptions;
@@ -31,6 +31,8 @@ pub(super) struct TransportOptions<'a> {
     pub(super) source: &'static str,
     /// Every value of the `endpoint` label.
     pub(super) endpoints: &'a [&'static str],
+    /// Every value of the `class` label.
+    pub(super) classes: &'a [RequestClass],
     pub(super) user_agent: &'a str,
     /// From a request to the end of its answer.
     pub(super) request_timeout: Duration,
@@ -89,7 +91,7 @@ impl Transport {
             simulated: Arc::default(),
             admission: OnceLock::new(),
         };
-        transport.start_at_zero(options.endpoints);
+        transport.start_at_zero(options);
         Ok(transport)
     }
 
@@ -115,9 +117,14 @@ impl Transport {
     }
 
     /// Series with known labels exist from the start, so that a rate over them has a first point.
-    fn start_at_zero(&self, endpoints: &[&str]) {
+    fn start_at_zero(&self, options: &TransportOptions<'_>) {
         let api = &self.metrics.api;
-        for endpoint in endpoints {
+        for class in options.classes {
+            let labels = [self.source, class.as_str()];
+            api.budget_grants.with_label_values(&labels).inc_by(0);
+            api.budget_wait_seconds.with_label_values(&labels);
+        }
+        for endpoint in options.endpoints {
             for status in ["200", "429"] {
                 let requests = api
                     .requests
@@ -142,6 +149,23 @@ impl Transport {
     /// Shows that there is no access token.
     pub(super) fn no_token(&self) {
         self.token(0.0, Duration::ZERO);
+    }
+
+    /// Waits for the right to make one request, and counts it.
+    pub(super) async fn grant(
+        &self,
+        budget: &Budget,
+        class: RequestClass,
+    ) -> Result<Grant, BudgetError> {
+        let started = Instant::now();
+        let grant = budget.acquire(class).await?;
+        let api = &self.metrics.api;
+        let labels = [self.source, class.as_str()];
+        api.budget_grants.with_label_values(&labels).inc();
+        api.budget_wait_seconds
+            .with_label_values(&labels)
+            .observe(started.elapsed().as_secs_f64());
+        Ok(grant)
     }
 
     pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {

@@ -6,7 +6,7 @@ use crate::support::canned::{Server, listing, page, submission};
 use crate::support::rough::{Rough, Roughly};
 use crate::support::wire::port;
 use crate::support::world::World;
-use freshet::source::{Priority, SourceError, WaitCause};
+use freshet::source::{RequestClass, SourceError, WaitCause};
 use futures::StreamExt;
 use futures::future::join_all;
 use std::collections::HashSet;
@@ -61,7 +61,7 @@ async fn once(rough: Rough, endpoint: &'static str) {
     let reddit = good.reddit_with(options);
     let ask = async || match endpoint {
         "info" => reddit
-            .info(&["a".parse().unwrap()], Priority::Fetch)
+            .info(&["a".parse().unwrap()], RequestClass::Fetch)
             .await
             .map(|it| it.items),
         _ => page(&reddit).await.map(|it| it.items),

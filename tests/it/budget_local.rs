@@ -1,7 +1,9 @@
-//! The budget of one process: who is served first, and what a cancelled caller leaves behind.
+//! The budget of one process: whose turn it is, and what a cancelled caller leaves behind.
 
+use crate::support::canned::{Server, listing};
+use freshet::metrics::Metrics;
 use freshet::source::budget::Quota;
-use freshet::source::{Budget, Priority};
+use freshet::source::{Budget, Reddit, RequestClass};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,17 +15,17 @@ fn local(requests_per_minute: u32) -> Budget {
 }
 
 #[tokio::test]
-async fn whoever_is_more_urgent_is_served_first_however_late_they_come() {
+async fn whoever_of_a_class_comes_first_is_served_first() {
     let budget = local(1_200);
     let served = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = JoinSet::new();
     // The bucket starts empty: all are in line before the first grant.
-    for priority in [Priority::Backfill, Priority::Fetch, Priority::Poll] {
+    for class in RequestClass::ALL {
         for number in 0..4 {
             let (budget, served) = (budget.clone(), served.clone());
             tasks.spawn(async move {
-                let _grant = budget.acquire(priority).await.unwrap();
-                served.lock().unwrap().push((priority, number));
+                let _grant = budget.acquire(class).await.unwrap();
+                served.lock().unwrap().push((class, number));
             });
         }
     }
@@ -31,30 +33,93 @@ async fn whoever_is_more_urgent_is_served_first_however_late_they_come() {
         done.unwrap();
     }
     let served = served.lock().unwrap().clone();
-    let mut sorted = served.clone();
-    sorted.sort_unstable();
-    assert_eq!(
-        served, sorted,
-        "by priority, and within one in order of arrival"
-    );
+    for class in RequestClass::ALL {
+        let numbers = served.iter().filter(|it| it.0 == class).map(|it| it.1);
+        assert!(numbers.eq(0..4), "{class:?}: {served:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_class_gets_its_share_while_all_take_what_they_can() {
+    let budget = local(12_000);
+    let served = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = JoinSet::new();
+    for class in RequestClass::ALL.into_iter().rev() {
+        // Many callers are worth no more than one.
+        let callers = if class == RequestClass::Backfill {
+            20
+        } else {
+            2
+        };
+        for _ in 0..callers {
+            let (budget, served) = (budget.clone(), served.clone());
+            tasks.spawn(async move {
+                loop {
+                    let _grant = budget.acquire(class).await.unwrap();
+                    let mut served = served.lock().unwrap();
+                    served.push(class);
+                    if served.len() >= 400 {
+                        break;
+                    }
+                }
+            });
+        }
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    let served = served.lock().unwrap()[..400].to_vec();
+    for class in RequestClass::ALL {
+        let got = served.iter().filter(|it| **it == class).count() as f64 / 400.0;
+        assert!(got >= 0.85 * class.share(), "{class:?}: {got}");
+    }
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_what_they_are_for() {
+    let server = Server::start(|_| listing(&[], None)).await;
+    let metrics = Arc::new(Metrics::new());
+    let reddit = Reddit::new(server.options(), local(60_000), metrics.clone()).unwrap();
+    let names = ["rust".parse().unwrap()];
+    let proof = reddit.new_page(&names, None, 100, RequestClass::Proof);
+    proof.await.unwrap();
+    let ids = ["a".parse().unwrap()];
+    reddit.info(&ids, RequestClass::Fetch).await.unwrap();
+    let counted = RequestClass::ALL.map(|class| {
+        let labels = ["reddit", class.as_str()];
+        let waits = metrics.api.budget_wait_seconds.with_label_values(&labels);
+        let granted = metrics.api.budget_grants.with_label_values(&labels).get();
+        assert_eq!(waits.get_sample_count(), granted);
+        granted
+    });
+    // The poll is the request for an access token.
+    assert_eq!(counted, [1, 1, 1, 0, 0, 0]);
 }
 
 #[tokio::test]
 async fn callers_that_give_up_are_in_nobodys_way() {
     let budget = local(600);
-    for priority in [Priority::Poll, Priority::Fetch, Priority::Backfill] {
-        let calls = (0..20).map(|_| timeout(Duration::from_millis(5), budget.acquire(priority)));
+    for class in [
+        RequestClass::Poll,
+        RequestClass::Fetch,
+        RequestClass::Backfill,
+    ] {
+        let calls = (0..20).map(|_| timeout(Duration::from_millis(5), budget.acquire(class)));
         futures::future::join_all(calls).await;
     }
     // A backfill is served, so nobody is believed to be ahead of it.
-    let grant = timeout(Duration::from_secs(120), budget.acquire(Priority::Backfill)).await;
+    let grant = timeout(
+        Duration::from_secs(120),
+        budget.acquire(RequestClass::Backfill),
+    )
+    .await;
     assert!(grant.unwrap().is_ok());
 }
 
 #[tokio::test]
 async fn the_end_of_the_servers_window_is_known_once_it_was_said() {
     let budget = local(60_000);
-    let grant = budget.acquire(Priority::Poll).await.unwrap();
+    let grant = budget.acquire(RequestClass::Poll).await.unwrap();
     assert_eq!(grant.window(), None);
     let quota = Quota {
         remaining: Some(500.0),
@@ -63,7 +128,7 @@ async fn the_end_of_the_servers_window_is_known_once_it_was_said() {
     };
     budget.observe(&grant, &quota);
     assert_eq!(grant.window(), None, "it was given before");
-    let next = budget.acquire(Priority::Poll).await.unwrap();
+    let next = budget.acquire(RequestClass::Poll).await.unwrap();
     let left = next.window().unwrap();
     assert!((295.0..=301.0).contains(&left.as_secs_f64()), "{left:?}");
     // As answers say, the window may end sooner, and not later.
@@ -72,14 +137,14 @@ async fn the_end_of_the_servers_window_is_known_once_it_was_said() {
         ..quota
     };
     budget.observe(&next, &reset(600.0));
-    let next = budget.acquire(Priority::Poll).await.unwrap();
+    let next = budget.acquire(RequestClass::Poll).await.unwrap();
     assert!(next.window().unwrap() <= left);
     budget.observe(&next, &reset(0.0));
     // The last second of it is that by which the header may be rounded.
-    let next = budget.acquire(Priority::Poll).await.unwrap();
+    let next = budget.acquire(RequestClass::Poll).await.unwrap();
     assert!(next.window() <= Some(Duration::from_secs(1)));
     let ends = async {
-        let window = async || budget.acquire(Priority::Poll).await.unwrap().window();
+        let window = async || budget.acquire(RequestClass::Poll).await.unwrap().window();
         while window().await.is_some() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -96,7 +161,7 @@ async fn a_very_high_rate_is_no_bottleneck() {
         let budget = budget.clone();
         tasks.spawn(async move {
             for _ in 0..200 {
-                let _grant = budget.acquire(Priority::Poll).await.unwrap();
+                let _grant = budget.acquire(RequestClass::Poll).await.unwrap();
             }
         });
     }

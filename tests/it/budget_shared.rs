@@ -4,7 +4,7 @@ use crate::support::canned::{Server, listing, page};
 use crate::support::redis::{RedisServer, free_port, shared_url};
 use freshet::metrics::Metrics;
 use freshet::source::budget::Quota;
-use freshet::source::{Budget, Priority, Reddit, SourceError, WaitCause};
+use freshet::source::{Budget, Reddit, RequestClass, SourceError, WaitCause};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,18 +64,24 @@ async fn three_clients_of_one_redis_keep_one_rate_at_the_server() {
     assert!(total >= expected * 0.2, "{total} of {expected}");
 }
 
-/// Grants of three budgets that share a state, while all take what they can get.
-async fn greedy(client: &str, requests_per_minute: u32, during: Duration) -> Vec<Instant> {
+/// Grants of a budget for each of the classes, all of which share a state, while all take what they can
+/// get.
+async fn greedy(
+    client: &str,
+    requests_per_minute: u32,
+    classes: &[RequestClass],
+    during: Duration,
+) -> Vec<(Instant, RequestClass)> {
     let started = Instant::now();
     let mut tasks = JoinSet::new();
-    for priority in [Priority::Poll, Priority::Fetch, Priority::Backfill] {
+    for class in classes.iter().copied() {
         let budget = budget(client, requests_per_minute);
         tasks.spawn(async move {
             let mut times = Vec::new();
             while let Some(left) = during.checked_sub(started.elapsed()) {
-                if let Ok(grant) = timeout(left, budget.acquire(priority)).await {
+                if let Ok(grant) = timeout(left, budget.acquire(class)).await {
                     let _grant = grant.unwrap();
-                    times.push(Instant::now());
+                    times.push((Instant::now(), class));
                 }
             }
             times
@@ -89,9 +95,37 @@ async fn greedy(client: &str, requests_per_minute: u32, during: Duration) -> Vec
     times
 }
 
+const THREE: [RequestClass; 3] = [
+    RequestClass::Poll,
+    RequestClass::Fetch,
+    RequestClass::Backfill,
+];
+
+#[tokio::test]
+async fn each_class_gets_its_share_in_all_processes_together() {
+    // Backfills in three processes, and one that polls.
+    let classes = [
+        RequestClass::Backfill,
+        RequestClass::Backfill,
+        RequestClass::Backfill,
+        RequestClass::Fetch,
+        RequestClass::Poll,
+    ];
+    let grants = greedy("shares", 6_000, &classes, Duration::from_secs(3)).await;
+    let all = grants.len() as f64;
+    assert!(all >= 60.0, "{all}");
+    for class in THREE {
+        let got = grants.iter().filter(|it| it.1 == class).count() as f64;
+        assert!(
+            got >= 0.85 * class.share() * all,
+            "{class:?}: {got} of {all}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn grants_in_blocks_keep_the_rate_too() {
-    let times = greedy("blocks", 600_000, Duration::from_secs(3)).await;
+    let times = greedy("blocks", 600_000, &THREE, Duration::from_secs(3)).await;
     // From an empty bucket, what the rate gains; a block in hand may be a quarter second old.
     let rate = (600_000.0 - 30_000.0 + 1.0) / 61.0;
     assert!(times.len() as f64 <= 3.25 * rate, "{}", times.len());
@@ -106,9 +140,11 @@ async fn no_minute_of_three_clients_holds_more_than_its_requests() {
         let times = greedy(
             &format!("minute {requests}"),
             requests,
+            &THREE,
             Duration::from_secs(70),
         )
         .await;
+        let times: Vec<Instant> = times.into_iter().map(|it| it.0).collect();
         let most = busiest(&times, Duration::from_secs(60));
         println!("{requests} a minute: {most} in the busiest");
         assert!(most <= requests as usize, "{most}");
@@ -119,7 +155,7 @@ async fn no_minute_of_three_clients_holds_more_than_its_requests() {
 #[tokio::test]
 async fn what_one_client_learns_of_the_servers_window_binds_the_others() {
     let (one, other) = (budget("window", 60_000), budget("window", 60_000));
-    let grant = one.acquire(Priority::Poll).await.unwrap();
+    let grant = one.acquire(RequestClass::Poll).await.unwrap();
     let quota = Quota {
         remaining: Some(0.0),
         used: Some(600.0),
@@ -128,7 +164,7 @@ async fn what_one_client_learns_of_the_servers_window_binds_the_others() {
     one.observe(&grant, &quota);
     // Written down with this client's next question; a block in hand may be used up before.
     let mut granted = 0;
-    while timeout(Duration::from_millis(300), one.acquire(Priority::Poll))
+    while timeout(Duration::from_millis(300), one.acquire(RequestClass::Poll))
         .await
         .is_ok()
     {
@@ -136,9 +172,12 @@ async fn what_one_client_learns_of_the_servers_window_binds_the_others() {
         assert!(granted < 100);
     }
     assert!(
-        timeout(Duration::from_millis(300), other.acquire(Priority::Poll))
-            .await
-            .is_err()
+        timeout(
+            Duration::from_millis(300),
+            other.acquire(RequestClass::Poll)
+        )
+        .await
+        .is_err()
     );
 }
 
@@ -146,7 +185,7 @@ async fn what_one_client_learns_of_the_servers_window_binds_the_others() {
 async fn the_end_of_the_window_is_known_to_clients_that_are_not_told_it() {
     // Slow enough that no grant comes out of a block.
     let one = budget("end of the window", 1_000);
-    let grant = one.acquire(Priority::Poll).await.unwrap();
+    let grant = one.acquire(RequestClass::Poll).await.unwrap();
     assert_eq!(grant.window(), None);
     let quota = Quota {
         remaining: Some(500.0),
@@ -154,7 +193,7 @@ async fn the_end_of_the_window_is_known_to_clients_that_are_not_told_it() {
         reset: Some(300.0),
     };
     one.observe(&grant, &quota);
-    let next = one.acquire(Priority::Poll).await.unwrap();
+    let next = one.acquire(RequestClass::Poll).await.unwrap();
     let left = next.window().unwrap().as_secs_f64();
     assert!((295.0..=301.0).contains(&left), "{left}");
 
@@ -176,13 +215,13 @@ async fn another_client_id_is_another_budget() {
     assert!(
         timeout(
             Duration::from_millis(200),
-            exhausted.acquire(Priority::Poll)
+            exhausted.acquire(RequestClass::Poll)
         )
         .await
         .is_err()
     );
     let rich = budget("rich", 60_000);
-    let _grant = timeout(Duration::from_secs(120), rich.acquire(Priority::Poll))
+    let _grant = timeout(Duration::from_secs(120), rich.acquire(RequestClass::Poll))
         .await
         .unwrap()
         .unwrap();
@@ -193,7 +232,7 @@ async fn a_state_that_nobody_can_read_starts_again_empty() {
     let client = redis::Client::open(shared_url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let budget = budget("unreadable", 6_000);
-    let _first = budget.acquire(Priority::Poll).await.unwrap();
+    let _first = budget.acquire(RequestClass::Poll).await.unwrap();
     let keys: Vec<String> = redis::cmd("KEYS")
         .arg("freshet:budget:*")
         .query_async(&mut connection)
@@ -213,10 +252,13 @@ async fn a_state_that_nobody_can_read_starts_again_empty() {
             .unwrap();
         assert!(ttl > 0, "{key} never expires");
     }
-    let _grant = timeout(Duration::from_secs(120), mine.acquire(Priority::Backfill))
-        .await
-        .unwrap()
-        .unwrap();
+    let _grant = timeout(
+        Duration::from_secs(120),
+        mine.acquire(RequestClass::Backfill),
+    )
+    .await
+    .unwrap()
+    .unwrap();
 }
 
 #[tokio::test]
@@ -289,7 +331,7 @@ async fn an_encrypted_address_is_tried_like_any_other() {
     for url in [url, answered] {
         let budget = Budget::shared(&url, "encrypted", rpm(6_000)).unwrap();
         let call = tokio::spawn(async move {
-            timeout(Duration::from_secs(1), budget.acquire(Priority::Poll))
+            timeout(Duration::from_secs(1), budget.acquire(RequestClass::Poll))
                 .await
                 .is_err()
         });

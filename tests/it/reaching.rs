@@ -5,7 +5,7 @@ use crate::support::postgres::fresh_database;
 use crate::support::redis::RedisServer;
 use crate::support::world::{CLIENT, World};
 use freshet::queue::Queue;
-use freshet::source::{Budget, Priority};
+use freshet::source::{Budget, RequestClass};
 use sqlx::{Connection, Executor, PgConnection};
 use std::num::NonZeroU32;
 use std::process::Stdio;
@@ -118,7 +118,7 @@ async fn a_redis_is_reached_over_a_socket_by_queue_and_budget() {
         queue.push_heartbeat(1).await.unwrap();
         assert_eq!(queue.depth().await.unwrap().waiting, 1);
         let budget = Budget::shared(&url, "id", NonZeroU32::new(600).unwrap()).unwrap();
-        let _ = budget.acquire(Priority::Poll).await.unwrap();
+        let _ = budget.acquire(RequestClass::Poll).await.unwrap();
         redis::Client::open(url.as_str())
             .unwrap()
             .get_connection()

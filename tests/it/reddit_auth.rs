@@ -3,7 +3,7 @@
 use crate::reddit_decisions::{Meaning, meaning};
 use crate::support::canned::{Answer, Server, listing, page, plenty, token};
 use freshet::metrics::Metrics;
-use freshet::source::{Login, Priority, Reddit, WaitCause};
+use freshet::source::{Login, Reddit, RequestClass, WaitCause};
 use futures::future::join_all;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -205,7 +205,7 @@ async fn the_age_and_the_end_of_the_token_are_shown_while_there_is_one() {
     assert!((now - 30.0..=now).contains(&issued), "{issued} {now}");
     assert_eq!(expiry, issued + 3_600.0);
     let ids = ["a".parse().unwrap()];
-    let refused = reddit.info(&ids, Priority::Fetch).await.unwrap_err();
+    let refused = reddit.info(&ids, RequestClass::Fetch).await.unwrap_err();
     assert!(refused.to_string().contains("503"), "{refused}");
     assert_eq!(shown(), (0.0, 0.0));
 }

@@ -2,7 +2,7 @@
 
 use crate::support::canned::{Answer, Server, listing, page, plenty};
 use freshet::metrics::Metrics;
-use freshet::source::{Budget, Priority, Reddit, SourceError, WaitCause};
+use freshet::source::{Budget, Reddit, RequestClass, SourceError, WaitCause};
 use futures::future::join_all;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -149,17 +149,20 @@ async fn a_deadline_bounds_the_wait_for_a_turn_and_not_a_request_that_was_sent()
     let ids = ["a".parse().unwrap()];
     let soon = || tokio::time::Instant::now() + Duration::from_millis(2_000);
     // Sent at once, answered long after the deadline.
-    let (answer, ()) = tokio::join!(reddit.info_before(&ids, Priority::Fetch, soon()), async {
-        tokio::time::sleep(Duration::from_millis(2_200)).await;
-        gate.add_permits(1);
-    });
+    let (answer, ()) = tokio::join!(
+        reddit.info_before(&ids, RequestClass::Fetch, soon()),
+        async {
+            tokio::time::sleep(Duration::from_millis(2_200)).await;
+            gate.add_permits(1);
+        }
+    );
     assert!(answer.is_ok(), "{answer:?}");
 
     // While Reddit is out there is no turn.
     let reddit = server.reddit();
-    reddit.info(&ids, Priority::Fetch).await.unwrap_err();
+    reddit.info(&ids, RequestClass::Fetch).await.unwrap_err();
     let now = tokio::time::Instant::now();
-    let answer = reddit.info_before(&ids, Priority::Fetch, now).await;
+    let answer = reddit.info_before(&ids, RequestClass::Fetch, now).await;
     let Err(SourceError::Wait { cause, .. }) = answer else {
         panic!("there was a turn: {answer:?}");
     };

@@ -2,7 +2,7 @@
 
 use crate::support::canned::{Answer, Server, listing, page};
 use freshet::metrics::Metrics;
-use freshet::source::{Priority, Reddit, SourceError, UnavailableReason, WaitCause};
+use freshet::source::{Reddit, RequestClass, SourceError, UnavailableReason, WaitCause};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -207,7 +207,7 @@ async fn each_answer_means_what_the_table_says() {
         .await;
         let ids = ["a".parse().unwrap()];
         // A client each: the first failure holds the second request back.
-        let info = server.reddit().info(&ids, Priority::Fetch).await;
+        let info = server.reddit().info(&ids, RequestClass::Fetch).await;
         assert_eq!(
             meaning(&page(&server.reddit()).await),
             for_page,
@@ -338,7 +338,7 @@ async fn requests_are_counted_by_endpoint_and_status() {
     let reddit = Reddit::new(server.options(), budget, metrics.clone()).unwrap();
     page(&reddit).await.unwrap();
     reddit
-        .info(&["a".parse().unwrap()], Priority::Fetch)
+        .info(&["a".parse().unwrap()], RequestClass::Fetch)
         .await
         .unwrap_err();
     let text = metrics.render();

@@ -1,7 +1,7 @@
 //! Pages over the wire: what is asked, and what is made of the answer.
 
 use crate::support::canned::{Answer, Server, listing, page, submission};
-use freshet::source::{Priority, SourceError, WaitCause};
+use freshet::source::{RequestClass, SourceError, WaitCause};
 
 fn cause(error: &SourceError) -> Option<WaitCause> {
     match error {
@@ -16,7 +16,7 @@ async fn a_page_is_asked_for_by_name_anchor_and_limit_with_token_and_user_agent(
     let names = ["Rust".parse().unwrap(), "u_some-one".parse().unwrap()];
     let reddit = server.reddit();
     reddit
-        .new_page(&names, Some("t3_1abc"), 250, Priority::Fetch)
+        .new_page(&names, Some("t3_1abc"), 250, RequestClass::Fetch)
         .await
         .unwrap();
     let asked = server.asked_api().remove(0);
@@ -84,7 +84,11 @@ async fn one_odd_child_costs_itself_and_stays_an_anchor() {
 async fn ids_that_reddit_leaves_out_are_not_in_the_items() {
     let server = Server::start(|_| listing(&[submission("a"), submission("c")], None)).await;
     let ids = ["a", "b", "c"].map(|it| it.parse().unwrap());
-    let found = server.reddit().info(&ids, Priority::Fetch).await.unwrap();
+    let found = server
+        .reddit()
+        .info(&ids, RequestClass::Fetch)
+        .await
+        .unwrap();
     assert_eq!(found.items.len(), 2);
     assert_eq!(found.order, ["t3_a", "t3_c"]);
     let asked = server.asked_api().remove(0);
@@ -99,7 +103,7 @@ async fn what_cannot_be_right_is_refused_before_it_is_sent() {
     let names = ["rust".parse().unwrap()];
     for anchor in ["", "t3_", "1abc", "t3_a&limit=1", "t3_ä", "T3_a"] {
         let refused = reddit
-            .new_page(&names, Some(anchor), 100, Priority::Poll)
+            .new_page(&names, Some(anchor), 100, RequestClass::Poll)
             .await;
         assert!(
             matches!(refused, Err(SourceError::Refused { status: None, .. })),
@@ -110,8 +114,11 @@ async fn what_cannot_be_right_is_refused_before_it_is_sent() {
         .map(|it| format!("{it}").parse().unwrap())
         .collect();
     for refused in [
-        reddit.new_page(&[], None, 100, Priority::Poll).await.err(),
-        reddit.info(&many, Priority::Fetch).await.err(),
+        reddit
+            .new_page(&[], None, 100, RequestClass::Poll)
+            .await
+            .err(),
+        reddit.info(&many, RequestClass::Fetch).await.err(),
     ] {
         assert!(matches!(
             refused,
@@ -120,7 +127,7 @@ async fn what_cannot_be_right_is_refused_before_it_is_sent() {
     }
     assert!(
         reddit
-            .info(&[], Priority::Fetch)
+            .info(&[], RequestClass::Fetch)
             .await
             .unwrap()
             .items

@@ -5,7 +5,7 @@ use crate::app::{connect_archive, connect_reddit, now_ms};
 use crate::config::Config;
 use crate::dependency::{Fault, Service};
 use crate::metrics::Metrics;
-use crate::source::{Order, Priority, SourceError, WaitCause};
+use crate::source::{Order, RequestClass, SourceError, WaitCause};
 use crate::submission::SubredditName;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,7 +44,7 @@ pub(super) async fn check(config: &Config) -> Vec<Check> {
     };
     let asked = Instant::now();
     let names = [name];
-    let page = reddit.new_page(&names, None, 1, Priority::Poll);
+    let page = reddit.new_page(&names, None, 1, RequestClass::Poll);
     let Ok(page) = timeout(PATIENCE, page).await else {
         let found = format!("{host} was not heard of within {} s", PATIENCE.as_secs());
         let remedy = "The processes that run use up the rate budget, its Redis does not answer (see queue), or \

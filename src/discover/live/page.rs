@@ -7,7 +7,7 @@ use super::super::record::write;
 use super::seen::Seen;
 use super::{PATIENCE, lock};
 use crate::liveness::CALL;
-use crate::source::{ListingPage, Priority, SourceError};
+use crate::source::{ListingPage, RequestClass, SourceError};
 use crate::store::PollRecord;
 use crate::submission::{Observation, SubmissionId};
 use std::collections::HashMap;
@@ -48,7 +48,7 @@ impl Page {
         let Discover {
             reddit, progress, ..
         } = &self.discover;
-        let ask = reddit.new_page(&poll.names, poll.after.as_deref(), 100, Priority::Poll);
+        let ask = reddit.new_page(&poll.names, poll.after.as_deref(), 100, RequestClass::Poll);
         let mut page = tokio::select! {
             answer = progress.during(CALL, ask) => answer?,
             () = self.outage() => {

@@ -2,7 +2,6 @@
 //!
 //! Knows no state and no clock.
 
-use super::Priority;
 use std::num::NonZeroU32;
 
 /// The promise holds for windows up to this much longer than a minute. A grant is not an arrival:
@@ -10,9 +9,8 @@ use std::num::NonZeroU32;
 /// (see [`super::stock`]) is used a little after it was taken. What they can shift is less than this.
 const SLACK_MS: f64 = 1_000.0;
 
-/// Shares of a bucket are reserved as if it were no larger: those ahead come a few at a time, and a
-/// large bucket that starts empty would keep the others waiting for nothing.
-const MOST_RESERVED: f64 = 30.0;
+/// One block holds what the pace gains in this time.
+const BLOCK_MS: f64 = 20.0;
 
 const MINUTE_MS: f64 = 60_000.0;
 
@@ -30,7 +28,7 @@ impl Pace {
     /// The pace for so many requests a minute.
     pub fn per_minute(requests: NonZeroU32) -> Pace {
         let rpm = requests.get();
-        // Two at least, where the rate allows it, so that a poll can be left one.
+        // Two at least, where the rate allows it, so that one can be kept for whose turn it is.
         let burst = (rpm / 20).max(if rpm >= 10 { 2 } else { 1 });
         Pace {
             burst: f64::from(burst),
@@ -48,22 +46,16 @@ impl Pace {
         self.per_ms
     }
 
-    /// What must stay in the bucket after a grant of this priority, for the ones above it, while it
-    /// refills at `rate` grants per millisecond.
-    ///
-    /// A slower refill than the pace's own needs a smaller reserve, or the wait for it would grow
-    /// without bound; one grant is left in any case, where the bucket holds more than one. Never so
-    /// much that a full bucket could not grant.
-    pub fn reserve(&self, priority: Priority, rate: f64) -> f64 {
-        let share = match priority {
-            Priority::Poll => 0.0,
-            Priority::Fetch => 0.3,
-            Priority::Backfill => 0.6,
-        };
-        let full = share * self.burst.min(MOST_RESERVED);
-        (full * rate / self.per_ms)
-            .clamp(full.min(1.0), full)
-            .min(self.burst - 1.0)
+    /// How many grants to take in one round trip to a shared state; one, at the rates that Reddit
+    /// allows.
+    pub fn block(&self) -> u32 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the cast saturates"
+        )]
+        let block = (self.per_ms * BLOCK_MS) as u32;
+        block.max(1)
     }
 }
 
@@ -85,18 +77,5 @@ mod tests {
     fn little_of_the_rate_is_given_up_for_the_promise() {
         let pace = Pace::per_minute(NonZeroU32::new(100).unwrap());
         assert!(pace.per_ms() * MINUTE_MS > 94.0);
-    }
-
-    #[test]
-    fn every_priority_can_be_served_from_a_full_bucket() {
-        for rpm in 1..500 {
-            let pace = Pace::per_minute(NonZeroU32::new(rpm).unwrap());
-            for priority in [Priority::Poll, Priority::Fetch, Priority::Backfill] {
-                for slower in [1.0, 0.5, 0.01, 0.0] {
-                    let reserve = pace.reserve(priority, pace.per_ms() * slower);
-                    assert!(1.0 + reserve <= pace.burst(), "{rpm}");
-                }
-            }
-        }
     }
 }

@@ -1,18 +1,16 @@
 //! The promise of the budget, tried on random schedules.
 
-use super::{BudgetState, Decision, Pace, Priority, Quota};
+use super::{BudgetState, Decision, Pace, Quota, RequestClass};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
-const PRIORITIES: [Priority; 3] = [Priority::Poll, Priority::Fetch, Priority::Backfill];
-
-fn pace(rpm: u32) -> Pace {
+pub(super) fn pace(rpm: u32) -> Pace {
     Pace::per_minute(NonZeroU32::new(rpm).unwrap())
 }
 
 /// The most grants in any closed interval of a minute.
-fn busiest_minute(times: &[(i64, u32)]) -> u64 {
+pub(super) fn busiest_minute(times: &[(i64, u32)]) -> u64 {
     let mut inside = VecDeque::new();
     let (mut sum, mut most) = (0_u64, 0);
     for &(time, count) in times {
@@ -57,18 +55,18 @@ proptest! {
     #[test]
     fn no_sliding_minute_holds_more_than_its_requests(
         rpm in prop_oneof![1_u32..30, 30_u32..400, 10_000_u32..10_000_000],
-        steps in prop::collection::vec((prop_oneof![0_i64..3, 0_i64..900, 0_i64..70_000], 0_usize..3, 1_u32..5_000, 0_u8..40), 1..600),
+        steps in prop::collection::vec((prop_oneof![0_i64..3, 0_i64..900, 0_i64..70_000], 0..RequestClass::COUNT, 1_u32..5_000, 0_u8..40), 1..600),
     ) {
         let pace = pace(rpm);
         let (mut now, mut times) = (0, Vec::new());
         let mut state = BudgetState::empty(now);
-        for (gap, priority, wanted, fate) in steps {
+        for (gap, class, wanted, fate) in steps {
             now += gap;
             if fate == 0 {
                 // A restart, or a Redis that was emptied.
                 state = BudgetState::empty(now);
             }
-            if let Decision::Granted { count, .. } = state.take(&pace, now, PRIORITIES[priority], wanted) {
+            if let Decision::Granted { count, .. } = state.take(&pace, now, RequestClass::ALL[class], wanted) {
                 prop_assert!((1..=wanted).contains(&count));
                 times.push((now, count));
             }
@@ -97,7 +95,7 @@ proptest! {
                 let (_, quota, sequence) = answers.pop().unwrap();
                 state.observe(&pace, now, &quota, sequence);
             }
-            match state.take(&pace, now, Priority::Poll, 1) {
+            match state.take(&pace, now, RequestClass::Poll, 1) {
                 Decision::Granted { first, .. } => {
                     let (allowed, quota) = server.count(now);
                     prop_assert!(allowed, "overdrawn at {now}");
@@ -130,9 +128,9 @@ proptest! {
         let (mut now, mut state) = (0, BudgetState::empty(0));
         for (gap, fetch) in greed {
             now += gap;
-            let greedy = if fetch { Priority::Fetch } else { Priority::Backfill };
+            let greedy = if fetch { RequestClass::Fetch } else { RequestClass::Backfill };
             while let Decision::Granted { .. } = state.take(&pace, now, greedy, 1) {}
-            if let Decision::WaitUntil(until) = state.clone().take(&pace, now, Priority::Poll, 1) {
+            if let Decision::WaitUntil(until) = state.clone().take(&pace, now, RequestClass::Poll, 1) {
                 let longest = (1.0 / pace.per_ms()).ceil() as i64;
                 prop_assert!(until - now <= longest, "{}", until - now);
             }
@@ -154,7 +152,7 @@ proptest! {
         }
         let mut now = start - back;
         let mut asked = 0;
-        while let Decision::WaitUntil(until) = state.take(&pace, now, Priority::Backfill, 1) {
+        while let Decision::WaitUntil(until) = state.take(&pace, now, RequestClass::Backfill, 1) {
             now = until;
             asked += 1;
             prop_assert!(asked < 1_000);
@@ -175,7 +173,7 @@ proptest! {
             let quota = Quota { remaining: finite(remaining), used: finite(used), reset: finite(reset) };
             state.observe(&pace, now, &quota, sequence);
             let mut asked = 0;
-            while let Decision::WaitUntil(until) = state.take(&pace, now, Priority::Backfill, 1) {
+            while let Decision::WaitUntil(until) = state.take(&pace, now, RequestClass::Backfill, 1) {
                 now = until;
                 asked += 1;
                 prop_assert!(asked < 1_000);
@@ -197,7 +195,7 @@ fn the_rest_of_the_servers_window_is_spread_and_not_burnt() {
     state.observe(&pace, 0, &quota, 0);
     let (mut now, mut times) = (0, Vec::new());
     while now < 600_000 {
-        match state.take(&pace, now, Priority::Poll, 1) {
+        match state.take(&pace, now, RequestClass::Poll, 1) {
             Decision::Granted { .. } => times.push(now),
             Decision::WaitUntil(until) => now = until,
         }
@@ -216,7 +214,7 @@ fn answers_may_arrive_in_any_order_and_what_is_in_flight_counts() {
         used: None,
         reset: Some(reset),
     };
-    let Decision::Granted { count, .. } = state.take(&pace, 60_000, Priority::Poll, 5) else {
+    let Decision::Granted { count, .. } = state.take(&pace, 60_000, RequestClass::Poll, 5) else {
         panic!("a full bucket grants");
     };
     assert_eq!(count, 5);
@@ -234,9 +232,9 @@ fn answers_may_arrive_in_any_order_and_what_is_in_flight_counts() {
 }
 
 #[test]
-fn a_stretched_window_starves_no_priority() {
+fn a_stretched_window_starves_no_class() {
     for rpm in [10, 100, 10_000_000] {
-        for priority in PRIORITIES {
+        for class in RequestClass::ALL {
             let pace = pace(rpm);
             let mut state = BudgetState::empty(0);
             let quota = Quota {
@@ -247,13 +245,13 @@ fn a_stretched_window_starves_no_priority() {
             state.observe(&pace, 0, &quota, 0);
             let (mut now, mut granted) = (0, 0);
             while now < 60_000 {
-                match state.take(&pace, now, priority, 1) {
+                match state.take(&pace, now, class, 1) {
                     Decision::Granted { .. } => granted += 1,
                     Decision::WaitUntil(until) => now = until,
                 }
             }
             let share = if rpm == 10 { 6 } else { 24 };
-            assert!(granted >= share, "{rpm} {priority:?}: {granted}");
+            assert!(granted >= share, "{rpm} {class:?}: {granted}");
         }
     }
 }
@@ -273,7 +271,7 @@ fn a_state_that_no_transition_makes_stalls_nobody() {
         let (mut now, mut granted) = (1_790_000_000_000, 0);
         let end = now + 60_000;
         while now < end {
-            match state.take(&pace, now, Priority::Poll, 1) {
+            match state.take(&pace, now, RequestClass::Poll, 1) {
                 Decision::Granted { .. } => granted += 1,
                 Decision::WaitUntil(until) => now = until,
             }
@@ -294,10 +292,10 @@ fn a_full_bucket_does_not_overdraw_a_window_that_is_nearly_spent() {
     // A minute's rest fills the bucket with five.
     state.observe(&pace, 60_000, &quota, 0);
     let mut granted = 0;
-    while let Decision::Granted { count, .. } = state.take(&pace, 60_000, Priority::Poll, 1) {
+    while let Decision::Granted { count, .. } = state.take(&pace, 60_000, RequestClass::Poll, 1) {
         granted += count;
     }
     assert_eq!(granted, 2, "three are left, one of them is headroom");
-    let waits = state.take(&pace, 60_000, Priority::Poll, 1);
+    let waits = state.take(&pace, 60_000, RequestClass::Poll, 1);
     assert_eq!(waits, Decision::WaitUntil(60_000 + 301_000));
 }

@@ -1,10 +1,10 @@
 //! The state in Redis, for all processes of one client id.
 //!
 //! Redis holds one string and compares before it sets; the algorithm is in [`super::state`] alone.
-//! Redis' clock is everyone's clock. Knows no priorities' lines and no back-off.
+//! Redis' clock is everyone's clock. Knows no lines of callers and no back-off.
 
 use super::state::{BudgetState, Decision};
-use super::{Pace, Priority, Quota};
+use super::{Pace, Quota, RequestClass};
 use crate::dependency::{Dependency, Evidence, Service};
 use crate::network::Address;
 use crate::redis_link::RedisLink;
@@ -117,7 +117,7 @@ impl Shared {
     pub(super) async fn take(
         &self,
         pace: &Pace,
-        priority: Priority,
+        class: RequestClass,
         wanted: u32,
     ) -> Result<Outcome, RedisError> {
         let mut reply = self.exchange(&[], &[]).await?;
@@ -132,10 +132,10 @@ impl Shared {
                     state.observe(pace, now_ms, &quota, note.sequence);
                 }
             }
-            let decision = state.take(pace, now_ms, priority, wanted);
+            let decision = state.take(pace, now_ms, class, wanted);
             // A state that did not exist, or came from the future, must be written for time to
-            // pass over it; otherwise waiting changes nothing that others need to know.
-            let settled = stored.is_some_and(|it| it.updated_ms() <= now_ms);
+            // pass over it; otherwise waiting is news to others only where it was not noted before.
+            let settled = stored.is_some_and(|it| it.updated_ms() <= now_ms && it.waits_as(&state));
             let waits = matches!(decision, Decision::WaitUntil(_));
             if !(waits && settled && noted.is_empty()) {
                 let json = serde_json::to_vec(&state).map_err(std::io::Error::from)?;

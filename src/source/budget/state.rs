@@ -5,7 +5,8 @@
 //! its meaning: processes of two versions may hold the same key for a while.
 
 use super::quota::LONGEST_WINDOW_SECONDS;
-use super::{Pace, Priority, Quota};
+use super::shares::Shares;
+use super::{Pace, Quota, RequestClass};
 use serde::{Deserialize, Serialize};
 
 /// `x-ratelimit-reset` is in whole seconds and may have been rounded down.
@@ -23,6 +24,9 @@ pub struct BudgetState {
     /// The server's window, until it ends.
     #[serde(default)]
     window: Option<Window>,
+    /// What the classes have had, and which of them wait.
+    #[serde(default)]
+    shares: Shares,
 }
 
 /// The server's window as far as we know it.
@@ -59,6 +63,7 @@ impl BudgetState {
             updated_ms: now_ms,
             granted: 0,
             window: None,
+            shares: Shares::default(),
         }
     }
 
@@ -82,28 +87,58 @@ impl BudgetState {
         self.tokens
     }
 
-    /// Takes up to `wanted` grants (at least one is meant), or says when to ask again.
-    pub fn take(&mut self, pace: &Pace, now_ms: i64, priority: Priority, wanted: u32) -> Decision {
+    /// Whether the same classes wait here as in `other`, for the same turns.
+    pub(super) fn waits_as(&self, other: &BudgetState) -> bool {
+        self.shares == other.shares
+    }
+
+    /// Takes up to `wanted` grants (at least one is meant), or notes that this class waits and says
+    /// when to ask again.
+    ///
+    /// A waiting class that is entitled first has a grant kept for it, or as many as are usually taken
+    /// at once; what is in the bucket beyond that may be taken by any.
+    pub fn take(&mut self, pace: &Pace, now_ms: i64, class: RequestClass, wanted: u32) -> Decision {
         self.refill(pace, now_ms);
+        let most = pace.burst() + f64::from(pace.block());
+        self.shares.settle(now_ms, most);
         let left = self.window.as_ref().map_or(f64::INFINITY, Window::left);
         if left < 1.0 {
             let reset_ms = self.window.as_ref().map_or(now_ms, |it| it.reset_ms);
-            return Decision::WaitUntil(reset_ms.max(now_ms + 1));
+            return self.wait(class, now_ms, reset_ms);
         }
-        let reserve = pace.reserve(priority, self.rate(pace, now_ms));
+        let ahead = self.shares.ahead(class, now_ms);
+        let reserve = f64::from(ahead.classes) * f64::from(pace.block());
         let needed = 1.0 + reserve;
         if self.tokens < needed {
-            return Decision::WaitUntil(self.ripe_ms(pace, now_ms, needed));
+            let next_ms = self.ripe_ms(pace, now_ms, 1.0);
+            if ahead.classes == 0 {
+                return self.wait(class, now_ms, next_ms);
+            }
+            let turn_ms = next_ms.max(ahead.until_ms);
+            // More than the bucket holds never lies in it.
+            let plenty_ms = if needed > pace.burst() {
+                i64::MAX
+            } else {
+                self.ripe_ms(pace, now_ms, needed)
+            };
+            return self.wait(class, now_ms, turn_ms.min(plenty_ms));
         }
-        let most = (self.tokens - reserve).min(left).floor();
-        let count = whole(most).clamp(1, wanted.max(1));
+        let free = (self.tokens - reserve).min(left).floor();
+        let count = whole(free).clamp(1, wanted.max(1));
         let first = self.granted.wrapping_add(1);
         self.granted = self.granted.wrapping_add(u64::from(count));
         self.tokens -= f64::from(count);
         if let Some(window) = &mut self.window {
             window.remaining -= f64::from(count);
         }
+        self.shares.grant(class, now_ms, count, most);
         Decision::Granted { count, first }
+    }
+
+    fn wait(&mut self, class: RequestClass, now_ms: i64, until_ms: i64) -> Decision {
+        let until_ms = until_ms.max(now_ms.saturating_add(1));
+        self.shares.wait(class, now_ms, until_ms);
+        Decision::WaitUntil(until_ms)
     }
 
     /// Learns from the headers of the answer to the request of grant number `sequence`.
@@ -150,6 +185,7 @@ impl BudgetState {
             if let Some(window) = &mut self.window {
                 window.reset_ms = window.reset_ms.saturating_sub(step);
             }
+            self.shares.set_back(step);
             self.updated_ms = now_ms;
         }
         // Redis is shared with others, and a state that no transition makes must not stall us.

@@ -1,15 +1,13 @@
 //! Grants taken in blocks, where a round trip for each would cost more than it protects.
 //!
-//! A block is what the pace gains in a few milliseconds, and is forgotten soon after: the delay
-//! between a grant and its use stays well within the slack that [`super::Pace`] keeps.
+//! A block (see [`super::Pace::block`]) is forgotten soon after it was taken: the delay between a grant
+//! and its use stays well within the slack that [`super::Pace`] keeps. A block serves the class that took
+//! it, and no other.
 
-use super::{Grant, Pace};
+use super::Grant;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// One block holds what the pace gains in this time.
-const BLOCK_MS: f64 = 20.0;
 
 /// A block is used within this time or not at all.
 const LIFETIME: Duration = Duration::from_millis(250);
@@ -22,17 +20,6 @@ struct Block {
     left: u32,
     next: Grant,
     until: Instant,
-}
-
-/// How many grants to take in one round trip; one, at the rates that Reddit allows.
-pub(super) fn block(pace: &Pace) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the cast saturates"
-    )]
-    let block = (pace.per_ms() * BLOCK_MS) as u32;
-    block.max(1)
 }
 
 impl Stock {

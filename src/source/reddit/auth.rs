@@ -6,7 +6,7 @@
 
 use super::options::RedditOptions;
 use super::{Endpoint, turn};
-use crate::source::budget::{Budget, Priority};
+use crate::source::budget::{Budget, RequestClass};
 use crate::source::error::{SourceError, WaitCause, retry_after};
 use crate::source::transport::{Answer, Transport, below};
 use reqwest::Method;
@@ -95,9 +95,9 @@ impl Auth {
         {
             return Err(failure.clone());
         }
-        // Everyone waits for it, so it goes first. That one caller may wait no longer is no failure
+        // Everyone waits for it, so it has the largest share. That one caller may wait no longer is no failure
         // of the renewal: the next one goes on.
-        let granted = turn(deadline, budget.acquire(Priority::Poll)).await?;
+        let granted = turn(deadline, transport.grant(budget, RequestClass::Poll)).await?;
         let renewed = match granted {
             Ok(_) => self.renew(transport).await,
             Err(error) => Err(error.into()),

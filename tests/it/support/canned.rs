@@ -5,7 +5,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Response};
 use freshet::metrics::Metrics;
-use freshet::source::{Budget, Priority, Reddit, RedditOptions};
+use freshet::source::{Budget, Reddit, RedditOptions, RequestClass};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -168,12 +168,12 @@ pub fn submission(id: &str) -> String {
     )
 }
 
-/// One page of r/rust, at the first priority.
+/// One page of r/rust, as a poll.
 pub async fn page(
     reddit: &Reddit,
 ) -> Result<freshet::source::ListingPage, freshet::source::SourceError> {
     let names = ["rust".parse().unwrap()];
-    reddit.new_page(&names, None, 100, Priority::Poll).await
+    reddit.new_page(&names, None, 100, RequestClass::Poll).await
 }
 
 async fn serve(
