@@ -197,6 +197,8 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
             holder: format!("backfill-{}", uuid::Uuid::new_v4()),
             work: Arc::default(),
             stop: stop.clone(),
+            archive: Some(archive.clone()),
+            horizon: Arc::default(),
         };
         stages.start_past(&config, &roles, &past, archive, reddit, &liveness);
     }

@@ -18,6 +18,7 @@
 //! | `claimed` | what files prove of which somebody says that they are complete |
 //! | `handler` | a slice's claim, its attempts, its end |
 //! | `parts` | what of a page the database refuses |
+//! | `reached` | which gaps the archive has come as far as |
 //! | `repair` | open gaps as backfills |
 //! | `unstored` | since when the database takes nothing |
 
@@ -31,6 +32,7 @@ mod horizon;
 mod listing;
 mod parts;
 mod plan;
+mod reached;
 mod repair;
 mod unstored;
 mod walk;
@@ -39,8 +41,9 @@ pub use choice::{PlannedSource, best_source};
 pub use claimed::{Claimed, FileEvidence, prove_files};
 pub use files::{FileLoad, Load, Loading, Rejects};
 pub use handler::SliceHandler;
+pub use horizon::Horizon;
 pub use plan::{Estimate, Plan, PlanError, plan, uncovered};
-pub use repair::{repair, repair_gaps, repairs_under_way};
+pub use repair::{Repair, repair, repair_gaps, repairs_under_way};
 pub use unstored::Unstored;
 
 use crate::discover::Discover;
@@ -48,7 +51,6 @@ use crate::liveness::Progress;
 use crate::metrics::Metrics;
 use crate::source::ArcticShift;
 use crate::store::Store;
-use horizon::Horizon;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;

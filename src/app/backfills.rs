@@ -6,7 +6,7 @@ use super::signals::Stop;
 use super::stages::Stages;
 use super::unmixed::Unmixed;
 use super::{connect_reddit, now_ms};
-use crate::backfill::{self, Backfiller, PATIENCE, SliceHandler, Unstored};
+use crate::backfill::{self, Backfiller, Horizon, PATIENCE, Repair, SliceHandler, Unstored};
 use crate::config::{Config, display_url};
 use crate::dependency::{Dependency, Fault, Service};
 use crate::discover::Discover;
@@ -88,6 +88,10 @@ pub(super) struct Parts {
     /// Rung when slices may be fed.
     pub(super) work: Arc<Notify>,
     pub(super) stop: CancellationToken,
+    /// Who is asked how far it has come, before gaps are sent to it.
+    pub(super) archive: Option<ArcticShift>,
+    /// How far it has come.
+    pub(super) horizon: Arc<Horizon>,
 }
 
 impl Parts {
@@ -112,15 +116,19 @@ impl Parts {
             feed::run(feed, now_ms, stop).await;
             Ok(())
         });
-        if repairs {
-            let (store, holder, work) = (
-                self.store.clone(),
-                self.holder.clone(),
-                Arc::clone(&self.work),
-            );
-            let (progress, stop) = (progress("repair_from_archive"), self.stop.clone());
+        if let Some(archive) = self.archive.clone().filter(|_| repairs) {
+            let repair = Repair {
+                store: self.store.clone(),
+                archive,
+                horizon: Arc::clone(&self.horizon),
+                holder: self.holder.clone(),
+                work: Arc::clone(&self.work),
+                now_ms,
+                progress: progress("repair_from_archive"),
+            };
+            let stop = self.stop.clone();
             stages.add("repair from the archive", async move {
-                backfill::repair(store, holder, work, now_ms, progress, stop).await;
+                backfill::repair(repair, stop).await;
                 Ok(())
             });
         }
@@ -145,7 +153,7 @@ impl Parts {
             now_ms,
             progress: progress.clone(),
             stop: self.stop.clone(),
-            horizon: Arc::default(),
+            horizon: Arc::clone(&self.horizon),
             unstored: Arc::clone(unstored),
         }));
         let options = WorkOptions {
@@ -204,6 +212,8 @@ pub async fn run_backfill(
         holder: format!("backfill-{}", uuid::Uuid::new_v4()),
         work: Arc::default(),
         stop: stop.clone(),
+        archive: None,
+        horizon: Arc::default(),
     };
     let reddit = match &config.reddit.client {
         Some(_) => Some(connect_reddit(config, metrics).await?),

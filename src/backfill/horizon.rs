@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 /// has come, also where the one that is backfilled is quiet.
 const BUSY: &str = "askreddit";
 /// Seconds by which an archive may take submissions in out of order.
-const MARGIN: i64 = 900;
+pub(super) const MARGIN: i64 = 900;
 /// How many submissions must agree: the horizon is the time of the oldest of the newest so many.
 const WITNESSES: usize = 3;
 /// The newest of a quiet subreddit counts by itself where the whole archive has come nearly as far, seconds.

@@ -1,8 +1,11 @@
 //! Open gaps as backfills out of the archive: what no listing shows any more.
 
 use super::evidence::merged;
+use super::horizon::Horizon;
 use super::plan::cut;
+use super::reached::Reached;
 use crate::liveness::{CALL, HOWEVER_LONG, Progress};
+use crate::source::ArcticShift;
 use crate::store::{
     Backfill, BackfillFilter, Gap, GapReason, GapState, Interval, NewBackfill, NewSlice, Store,
     StoreError,
@@ -19,8 +22,6 @@ const REQUEST: &str = "gaps";
 const LOOK: Duration = Duration::from_secs(30);
 const LEASE_NAME: &str = "repair_from_archive";
 const LEASE_MS: i64 = 90_000;
-/// An archive has not come so far yet, seconds.
-const TOO_NEW: i64 = 1_800;
 /// Seconds between two tries of one subreddit's gaps: what the archive does not have it may get.
 const AGAIN: i64 = 3_600;
 /// A gap longer than this is done in parts, seconds.
@@ -76,19 +77,25 @@ async fn begin(
         intervals.push(gap.interval);
     }
     let mut begun = Vec::new();
-    for (subreddit, intervals) in by_subreddit.into_values() {
+    for (subreddit, mut intervals) in by_subreddit.into_values() {
         let latest = BackfillFilter {
             subreddit: Some(&subreddit),
             request: Some(REQUEST),
             ..BackfillFilter::default()
         };
         let latest = store.backfills(latest, 1, now_ms).await?;
-        let under_way = latest.first().is_some_and(|latest| {
-            latest.finished_at.is_none()
-                || not_since.is_some_and(|not_since| latest.created_at > not_since)
-        });
-        let bounds = intervals.iter().copied().reduce(Interval::hull);
-        let Some(range) = bounds.filter(|_| !under_way) else {
+        let latest = latest.first();
+        if latest.is_some_and(|latest| latest.finished_at.is_none()) {
+            continue;
+        }
+        // What was tried lately waits, and nothing that came since waits with it.
+        if let (Some(latest), Some(not_since)) = (latest, not_since)
+            && latest.created_at > not_since
+        {
+            let tried = latest.range_start..=latest.range_end;
+            intervals.retain(|it| !tried.contains(&it.start) || !tried.contains(&it.end));
+        }
+        let Some(range) = intervals.iter().copied().reduce(Interval::hull) else {
             continue;
         };
         let gaps = merged(intervals.clone());
@@ -185,15 +192,39 @@ fn expected(rate: f64, seconds: i64) -> Option<u32> {
     (expected > 0).then_some(expected)
 }
 
-/// Sends to the archive, until told to stop, what has become of gaps that no listing reaches.
-pub async fn repair(
-    store: Store,
-    holder: String,
-    work: Arc<Notify>,
-    now_ms: fn() -> i64,
-    progress: Progress,
-    stop: CancellationToken,
-) {
+/// What it takes to send gaps to the archive.
+#[derive(Debug)]
+pub struct Repair {
+    /// Where the gaps are.
+    pub store: Store,
+    /// The archive.
+    pub archive: ArcticShift,
+    /// How far it has come, as whoever brings slices in knows it.
+    pub horizon: Arc<Horizon>,
+    /// Who sends them, unique to this process.
+    pub holder: String,
+    /// Rung when slices may be fed.
+    pub work: Arc<Notify>,
+    /// The clock, milliseconds since the epoch.
+    pub now_ms: fn() -> i64,
+    /// Where it says that it gets on.
+    pub progress: Progress,
+}
+
+/// Sends to the archive, until told to stop, what has become of gaps that no listing reaches, once it has
+/// come as far as they.
+pub async fn repair(repair: Repair, stop: CancellationToken) {
+    let Repair {
+        store,
+        archive,
+        horizon,
+        holder,
+        work,
+        now_ms,
+        progress,
+    } = repair;
+    let waiting = progress.clone();
+    let mut reached = Reached::new(archive.telling(move || waiting.made()), horizon);
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
@@ -201,7 +232,6 @@ pub async fn repair(
             _ = progress.during(HOWEVER_LONG, look.tick()) => progress.made(),
         }
         let turn = async {
-            let now = now_ms() / 1000;
             if !store
                 .acquire_lease(LEASE_NAME, &holder, now_ms(), LEASE_MS)
                 .await?
@@ -209,12 +239,17 @@ pub async fn repair(
                 return Ok(Vec::new());
             }
             let mut gaps = store.gaps(None, Some(GapState::Open)).await?;
-            gaps.retain(|gap| {
-                gap.reason == Some(GapReason::BeyondListing) && gap.interval.end < now - TOO_NEW
-            });
-            begin(&store, gaps, now_ms(), Some(now - AGAIN)).await
+            gaps.retain(|gap| gap.reason == Some(GapReason::BeyondListing));
+            let gaps = reached.among(gaps, &store, now_ms(), &progress).await?;
+            begin(&store, gaps, now_ms(), Some(now_ms() / 1000 - AGAIN)).await
         };
-        match progress.during(CALL, turn).await {
+        let turn = progress.during(CALL, turn);
+        let begun = tokio::select! {
+            begun = turn => begun,
+            // A question to the archive may wait long for its budget.
+            () = stop.cancelled() => break,
+        };
+        match begun {
             Ok(begun) => {
                 for (subreddit, backfill, gaps) in begun {
                     work.notify_one();

@@ -195,6 +195,79 @@ async fn a_process_that_runs_repairs_them_by_itself_where_that_is_wished_for() {
     .await;
 }
 
+/// A gap that no listing reaches, so many minutes before now; longer than any look takes.
+async fn with_gap(past: &Past, store: &Store, minutes: (i64, i64)) {
+    store.add_subreddit(&name(NAME), past.now()).await.unwrap();
+    let now_ms = past.control().now_ms();
+    let claimed = store.claim_due("test", now_ms, 60_000, 1).await.unwrap();
+    let mut member = member(&claimed[0].claim);
+    let (start, end) = (past.now() - minutes.0 * 60, past.now() - minutes.1 * 60);
+    member.gap = gap(start, end, GapCause::Cap);
+    let poll = PollRecord {
+        listed: &[],
+        undecodable: &[],
+        members: &[member],
+        sweep: None,
+        now_ms,
+    };
+    store.record_poll(&poll).await.unwrap();
+    // Its listing shows all that it may still show.
+    store.pause_subreddit(&name(NAME)).await.unwrap();
+}
+
+fn repairing(past: &Past) -> Process {
+    let mut command = past.with_key(&["run"]);
+    Process::start(command.env("FRESHET_DISCOVER__REPAIR", "arctic-shift"))
+}
+
+/// Whatever its age: what is young is not left waiting, and what the archive lacks costs no backfill.
+async fn a_gap_is_sent_to_the_archive_once_that_has_come_as_far(on: On) {
+    let mut options = options(33, 60.0);
+    options.archive.lag = Duration::from_secs(7_200);
+    let past = Past::start(options, on).await;
+    let store = past.store().await;
+    with_gap(&past, &store, (90, 20)).await;
+    let (start, end) = (past.now() - 90 * 60, past.now() - 20 * 60);
+
+    let mut waits = repairing(&past);
+    until(
+        "it has asked how far the archive is",
+        PATIENCE,
+        async || past.asked() > 0,
+    )
+    .await;
+    until("its other parts run", PATIENCE, async || {
+        waits.stderr().contains("freshet is running")
+    })
+    .await;
+    assert_eq!(past.json(&["backfill", "list"]).await, json!([]));
+    assert!(past.asked() <= 2, "{}", past.asked());
+    waits.signal("INT");
+    assert!(waits.end(PATIENCE).await.success());
+
+    // The archive catches up; our clock stands where it was.
+    past.control().advance(Duration::from_secs(7_200));
+    let repairs = repairing(&past);
+    let status = past.until_done(1, &repairs).await;
+    let part = &status["parts"].as_array().unwrap()[0];
+    assert_eq!(
+        (part["start"].as_i64(), part["end"].as_i64()),
+        (Some(start), Some(end))
+    );
+    assert_eq!(past.proven(start, end).await, end - start, "{status:#}");
+    assert_eq!(past.stored().await, past.truth(start, end));
+}
+
+#[tokio::test]
+async fn a_gap_is_sent_to_the_archive_once_that_has_come_as_far_on_sqlite() {
+    a_gap_is_sent_to_the_archive_once_that_has_come_as_far(On::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_gap_is_sent_to_the_archive_once_that_has_come_as_far_on_postgres() {
+    a_gap_is_sent_to_the_archive_once_that_has_come_as_far(On::Postgres).await;
+}
+
 /// An archive that shows next to nothing of a gap around which much was posted.
 async fn a_repair_that_shows_far_less_than_what_was_posted_around_proves_nothing(on: On) {
     let past = Past::start(options(32, 60.0), on).await;
