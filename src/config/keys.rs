@@ -55,7 +55,7 @@ pub const KEYS: &[Key] = &[
     key(
         "queue.max_waiting",
         "2000",
-        "Jobs waiting in the queue at most; the rest waits in the database",
+        "Jobs waiting in the queue at most; the rest waits in the database. Of submissions older than 30 minutes there are fewer, so that live ones are fetched first",
     ),
     key(
         "http.listen",

@@ -7,7 +7,6 @@ use super::Discover;
 use super::prove::listed_since;
 use super::walk::Walk;
 use crate::liveness::CALL;
-use crate::source::RequestClass;
 use crate::store::{StoreError, Visible};
 use crate::submission::SubredditName;
 use std::collections::HashSet;
@@ -20,7 +19,7 @@ const LOOKED_FOR: u32 = 200;
 const IN_A_ROW: usize = 12;
 /// So many of the very newest: the listing is an old copy. And where there are fewer in all, so many.
 const NEWEST: usize = 5;
-/// For a walk that no poll repeats within a minute, so many are enough.
+/// For a walk that is not repeated soon, so many are enough.
 const NEWEST_ONCE: usize = 2;
 /// How far back a shared listing is looked into, seconds.
 const SHARED: i64 = 7 * 86_400;
@@ -28,19 +27,16 @@ const SHARED: i64 = 7 * 86_400;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Whether a walk that came to its end lacks many in a row of what is stored of the time that it walked
-/// over. Where the database does not say, it counts as lacking.
+/// over. A walk that is `repeated` soon may lack a few more of the newest. Where the database does not say, it counts as lacking.
 pub(super) async fn contradicts(
     discover: &Discover,
     names: &[SubredditName],
     walk: &Walk,
-    class: RequestClass,
+    repeated: bool,
     served_at: i64,
     stop: &CancellationToken,
 ) -> bool {
-    let newest = match class {
-        RequestClass::Poll => NEWEST,
-        _ => NEWEST_ONCE,
-    };
+    let newest = if repeated { NEWEST } else { NEWEST_ONCE };
     // What shows nothing at all has a rule of its own.
     let Some(listed_since) = listed_since(walk) else {
         return false;

@@ -252,7 +252,9 @@ pub(super) async fn walk_with(
         .unwrap_or_else(|| discover.reddit.now());
     let contradicted = match &end {
         WalkEnd::Ended(_) => {
-            absent::contradicts(discover, names, &walk, class, served_at, stop).await
+            // Only walks of the schedule are made again within a proof period.
+            let repeated = !matches!(tries, Tries::Patient);
+            absent::contradicts(discover, names, &walk, repeated, served_at, stop).await
         }
         _ => false,
     };

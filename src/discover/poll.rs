@@ -93,7 +93,7 @@ pub(super) async fn poll(
         let walked = walk_with(
             discover,
             &names,
-            RequestClass::Poll,
+            RequestClass::Proof,
             tries,
             doubtful,
             reach,

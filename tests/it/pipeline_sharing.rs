@@ -60,8 +60,8 @@ async fn five_hundred_quiet_subreddits_leave_room_in_the_budget_of_every_minute(
         Oddities::none(),
     )
     .await;
-    // Those that have nothing to show yet are believed to be empty with their third poll.
-    for _ in 0..2 {
+    // Those that their group does not show are listed alone, and believed to be empty the third time.
+    for _ in 0..4 {
         world.advance(MINUTE);
         world.settle(|| {}).await;
     }
