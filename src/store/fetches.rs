@@ -5,7 +5,7 @@ use super::clocks::AHEAD_MS;
 use super::content::{Batch, Content, Deltas, prepare};
 use super::give_back::GIVE_BACK;
 use super::known::Change;
-use super::statement::{Dialects, Texts, in_transaction, on_engine};
+use super::statement::{Dialects, Texts, Transaction, in_transaction, on_engine};
 use super::submissions::{Part, Progress, json};
 use super::{Status, Store, StoreError};
 use crate::submission::{Observation, Refusal, SubmissionId, Undecodable};
@@ -121,8 +121,34 @@ impl Store {
 
     async fn write_fetches(&self, record: &FetchRecord<'_>) -> Result<FetchStored, StoreError> {
         let begun = Instant::now();
-        let now = record.now_ms.div_euclid(1000);
         let batch = prepare(record.observations, matches!(self, Store::Postgres(_)));
+        let mut transaction = self.begin().await?;
+        let written = transaction.write_fetched(record, &batch, begun).await?;
+        transaction.count(written.deltas).await?;
+        transaction.commit().await?;
+        Ok(written.stored)
+    }
+}
+
+/// What a transaction has written of a [`FetchRecord`].
+pub(super) struct Written {
+    pub stored: FetchStored,
+    /// The ids that were not known.
+    pub fresh: HashSet<String>,
+    /// To be counted at the transaction's end.
+    pub deltas: Deltas,
+}
+
+impl Transaction {
+    /// Writes what fetches brought and ends them. Of the observations those in `batch` are written. The
+    /// call that makes the transaction began at `begun`.
+    pub(super) async fn write_fetched(
+        &mut self,
+        record: &FetchRecord<'_>,
+        batch: &Batch<'_>,
+        begun: Instant,
+    ) -> Result<Written, StoreError> {
+        let now = record.now_ms.div_euclid(1000);
         let observed: HashSet<&str> = batch.newest.iter().map(Content::id).collect();
         let left_out = record.unavailable.iter().map(SubmissionId::as_str);
         let left_out: Texts<'_> = left_out.filter(|id| !observed.contains(id)).collect();
@@ -138,13 +164,13 @@ impl Store {
             ..FetchStored::default()
         };
         let mut deltas = Deltas::default();
-        let mut transaction = self.begin().await?;
+        let mut fresh = HashSet::new();
 
         let ids = batch.newest.iter().map(Content::id);
         let mut ids: Vec<&str> = ids.chain(left_out.0.iter().copied()).collect();
         ids.sort_unstable();
-        let mut known = transaction.known(Texts(ids), true).await?;
-        let unavailable: Vec<String> = in_transaction!(&mut transaction, END_OWN, |sql, it| {
+        let mut known = self.known(Texts(ids), true).await?;
+        let unavailable: Vec<String> = in_transaction!(self, END_OWN, |sql, it| {
             let query = sqlx::query_scalar(sql).bind(left_out).bind(record.by);
             query.fetch_all(it).await?
         });
@@ -195,21 +221,18 @@ impl Store {
                     deltas.moves(Some(known.status), Status::Fetched);
                 }
             }
-            transaction.note_completeness(&last, &known).await?;
-            transaction.rewrite(&whole, Part::All, Some(now)).await?;
-            transaction.rewrite(&last, Part::Seen, Some(now)).await?;
-            transaction.rewrite(&copies, Part::Copy, None).await?;
-            transaction.fetched_anew(&touched, now).await?;
+            self.note_completeness(&last, &known).await?;
+            self.rewrite(&whole, Part::All, Some(now)).await?;
+            self.rewrite(&last, Part::Seen, Some(now)).await?;
+            self.rewrite(&copies, Part::Copy, None).await?;
+            self.fetched_anew(&touched, now).await?;
             let progress = Progress {
                 status: Status::Fetched,
                 discovered_at: now,
                 fetched_at: Some(now),
             };
-            let inserted: HashSet<String> = transaction
-                .insert(&missing, progress)
-                .await?
-                .into_iter()
-                .collect();
+            let inserted = self.insert(&missing, progress).await?;
+            let inserted: HashSet<String> = inserted.into_iter().collect();
             pending = Vec::new();
             for row in missing {
                 if inserted.contains(row.id()) {
@@ -219,23 +242,22 @@ impl Store {
                     pending.push(row);
                 }
             }
+            fresh.extend(inserted);
             // Another transaction has inserted these since we looked: now they are known.
             if !pending.is_empty() {
                 let ids = pending.iter().map(|row| row.id()).collect();
-                known = transaction.known(ids, true).await?;
+                known = self.known(ids, true).await?;
             }
         }
 
         let objects = record.undecodable.iter().chain(&too_deep);
-        stored.dropped = transaction.keep_undecodable(objects, &mut deltas).await?;
+        stored.dropped = self.keep_undecodable(objects, &mut deltas).await?;
         let ended = unavailable.iter().map(String::as_str).collect();
-        transaction.set_status(ended, Status::Unavailable).await?;
+        self.set_status(ended, Status::Unavailable).await?;
         let ended = record.unavailable.iter();
         let ended = ended.filter(|id| unavailable.iter().any(|it| it == id.as_str()));
         stored.unavailable = ended.cloned().collect();
-        end(&mut transaction, record, &batch, now, &mut deltas).await?;
-        transaction.count(deltas).await?;
-        transaction.commit().await?;
+        end(self, record, batch, now, &mut deltas).await?;
 
         for places in [
             &mut stored.changed,
@@ -244,13 +266,17 @@ impl Store {
         ] {
             places.sort_unstable();
         }
-        Ok(stored)
+        Ok(Written {
+            stored,
+            fresh,
+            deltas,
+        })
     }
 }
 
 /// Ends, defers or sets aside the rows of `fetches`.
 async fn end(
-    transaction: &mut super::statement::Transaction,
+    transaction: &mut Transaction,
     record: &FetchRecord<'_>,
     batch: &Batch<'_>,
     now: i64,

@@ -74,6 +74,27 @@ impl SubmissionId {
     pub fn fullname(&self) -> String {
         format!("t3_{}", self.0)
     }
+
+    /// Its place in the counter that Reddit numbers submissions with; none where the id is larger than
+    /// any that the counter will reach.
+    pub fn number(&self) -> Option<i64> {
+        i64::from_str_radix(&self.0, 36).ok()
+    }
+
+    /// The id at a place of the counter; places below the first are the first.
+    pub fn from_number(number: i64) -> SubmissionId {
+        let mut rest = number.max(0);
+        let mut digits = Vec::new();
+        loop {
+            let digit = u32::try_from(rest % 36).unwrap_or_default();
+            digits.extend(char::from_digit(digit, 36));
+            rest /= 36;
+            if rest == 0 {
+                break;
+            }
+        }
+        SubmissionId(digits.into_iter().rev().collect())
+    }
 }
 
 impl FromStr for SubmissionId {
@@ -142,6 +163,17 @@ mod tests {
             "1tvsa59"
         );
         assert_eq!("2m".parse::<SubmissionId>().unwrap().fullname(), "t3_2m");
+        for (text, number) in [("0", 0), ("z", 35), ("10", 36), ("1tvsa59", 3_983_689_053)] {
+            let id: SubmissionId = text.parse().unwrap();
+            assert_eq!(id.number(), Some(number));
+            assert_eq!(SubmissionId::from_number(number), id);
+        }
+        let largest = SubmissionId::from_number(i64::MAX);
+        assert_eq!(largest.number(), Some(i64::MAX));
+        assert_eq!(
+            "zzzzzzzzzzzzz".parse::<SubmissionId>().unwrap().number(),
+            None
+        );
         for text in ["", "t3_", "t1_abc", "a b", "a,b", "12345678901234"] {
             assert!(text.parse::<SubmissionId>().is_err(), "{text:?}");
         }
