@@ -185,11 +185,35 @@ pub struct DiscoverConfig {
     pub overlap: Duration,
     /// Between two walks of a subreddit's whole listing; zero for none.
     pub sweep_interval: Duration,
+    /// Whether submissions are found by their ids too.
+    pub id_scan: IdScan,
+    /// What is stored of that.
+    pub scope: Scope,
     /// Whether gaps that no listing reaches are sent to the archive.
     pub repair_from_archive: bool,
     /// Listings walked at the same time. All wait for the same budget: more hold more memory and
     /// end later, fewer stand still when one answer is slow.
     pub concurrency: usize,
+}
+
+/// Whether submissions are found by their ids, beside the listings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdScan {
+    /// Where that buys more than listings do.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// Whose submissions are stored of those that are found by their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of watched subreddits.
+    Watched,
+    /// All of them.
+    All,
 }
 
 /// `fetch.…`
@@ -320,6 +344,23 @@ impl Config {
                 first_window: settings.duration("discover.first_window", Duration::from_secs(1))?,
                 overlap: settings.duration("discover.overlap", Duration::ZERO)?,
                 sweep_interval: settings.duration("discover.sweep_interval", Duration::ZERO)?,
+                id_scan: match settings.required("discover.id_scan")?.as_str() {
+                    "auto" => IdScan::Auto,
+                    "on" => IdScan::On,
+                    "off" => IdScan::Off,
+                    _ => {
+                        let problem = "it is auto, on or off";
+                        return Err(settings.invalid("discover.id_scan", problem));
+                    }
+                },
+                scope: match settings.required("discover.scope")?.as_str() {
+                    "watched" => Scope::Watched,
+                    "all" => Scope::All,
+                    _ => {
+                        let problem = "it is watched or all";
+                        return Err(settings.invalid("discover.scope", problem));
+                    }
+                },
                 repair_from_archive: match settings.required("discover.repair")?.as_str() {
                     "listing" => false,
                     "arctic-shift" => true,
@@ -355,6 +396,12 @@ impl Config {
                 ..Network::default()
             },
         };
+        let finds_all = config.discover.id_scan != IdScan::Off;
+        if config.discover.scope == Scope::All && !finds_all {
+            let problem = "all needs discover.id_scan, which is off: listings show watched \
+                           subreddits only";
+            return Err(settings.invalid("discover.scope", problem));
+        }
         if config.liveness.exit_after <= config.liveness.unready_after {
             let problem = "it must be longer than liveness.unready_after";
             return Err(settings.invalid("liveness.exit_after", problem));

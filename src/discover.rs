@@ -10,6 +10,7 @@ mod ahead;
 mod claims;
 mod count;
 mod group;
+mod id_scan;
 mod lease;
 mod live;
 mod member;
@@ -27,6 +28,7 @@ mod suspects;
 mod sweep;
 mod walk;
 
+pub use id_scan::{IdScanOptions, id_scan};
 pub use live::live;
 pub use parts::made_up;
 pub use past::{Past, PastEnd, past};

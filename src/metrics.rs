@@ -32,6 +32,9 @@ const SECONDS_LAG: &[f64] = &[
     1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1800.0, 3600.0,
     21600.0, 86400.0,
 ];
+const SECONDS_INVISIBLE: &[f64] = &[
+    0.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0, 129600.0,
+];
 const COUNTS: &[f64] = &[
     0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 10000.0,
 ];
@@ -154,10 +157,31 @@ pub struct DiscoverMetrics {
     pub proof_period: Gauge,
     /// `state`: active, paused, unavailable.
     pub subreddits: IntGaugeVec,
+    /// Finding submissions by their ids.
+    pub ids: IdMetrics,
     /// Items that hold no submission that could be named and dated.
     pub undecodable: IntCounter,
     /// Of those in the table, the ones that had to go.
     pub undecodable_dropped: IntCounter,
+}
+
+/// Finding submissions by their ids.
+#[derive(Debug)]
+pub struct IdMetrics {
+    /// `outcome`: seen, late, absent, absent_for_good.
+    pub ids: IntCounterVec,
+    /// 1 while this process scans.
+    pub running: IntGauge,
+    /// Of the last minutes.
+    pub share: Gauge,
+    /// Seconds.
+    pub lag: Gauge,
+    /// First absent → seen.
+    pub invisible_seconds: Histogram,
+    /// Absent ids that are asked for again.
+    pub pending: IntGauge,
+    /// Ids below the head that are still to be asked for.
+    pub skipped: IntGauge,
 }
 
 /// Carrying jobs.
@@ -274,6 +298,15 @@ impl Metrics {
                 longest_interval: r.gauge("freshet_longest_poll_interval_seconds", "Longest time between two polls of a subreddit by the present plan; 0 in processes that do not poll."),
                 needed_budget: r.gauge("freshet_needed_requests_per_minute", "Requests a minute with which no subreddit would wait longer than discover.interval, other classes' guaranteed shares included; 0 in processes that do not poll."),
                 proof_period: r.gauge("freshet_proof_period_seconds", "Planned time between two proofs that nothing of a subreddit was missed; 0 in processes that prove nothing."),
+                ids: IdMetrics {
+                    ids: r.counters("freshet_ids_total", "Ids that the id scan has asked for, by outcome: seen (at once), late (seen after they had been absent), absent (to be asked for again), absent_for_good (after the last retry).", &["outcome"]),
+                    running: r.int_gauge("freshet_id_scan_running", "1 while this process finds submissions by their ids, 0 otherwise."),
+                    share: r.gauge("freshet_id_share", "Share of ids that exist, of those that the id scan passed in the last five minutes; 0 while unknown."),
+                    lag: r.gauge("freshet_id_scan_lag_seconds", "Seconds since the id scan last saw where the counter of ids ends."),
+                    invisible_seconds: r.histogram("freshet_id_invisible_seconds", "Seconds from when an id was first absent, though higher ones existed, until it was seen; 0 for those that never were absent.", SECONDS_INVISIBLE),
+                    pending: r.int_gauge("freshet_id_retries", "Absent ids that the id scan asks for again later."),
+                    skipped: r.int_gauge("freshet_ids_skipped", "Ids that the id scan left for later and has still to ask for."),
+                },
                 subreddits: r.int_gauges("freshet_subreddits", "Watched subreddits by state.", &["state"]),
                 undecodable: r.counter("freshet_undecodable_items_total", "Listed or fetched items that are no submission with an id and a time; kept raw in the table undecodable."),
                 undecodable_dropped: r.counter("freshet_undecodable_dropped_total", "Items that the table undecodable had no room for: the oldest of them, or some of too many at once."),
@@ -318,6 +351,13 @@ impl Metrics {
         self.discover.objective_met.set(1);
         for outcome in ["complete", "truncated", "failed", "seen"] {
             self.discover.polls.with_label_values(&[outcome]).inc_by(0);
+        }
+        for outcome in ["seen", "late", "absent", "absent_for_good"] {
+            self.discover
+                .ids
+                .ids
+                .with_label_values(&[outcome])
+                .inc_by(0);
         }
         for cause in [
             "cap",

@@ -1,8 +1,8 @@
 //! The stages of the roles that run here, and their ends.
 
 use super::backfills::Parts;
-use crate::config::Config;
-use crate::discover::{self, Discover};
+use crate::config::{Config, IdScan};
+use crate::discover::{self, Discover, IdScanOptions};
 use crate::feed::{self, Feed, Fetches};
 use crate::ingest::{Company, FetchHandler, Ingest};
 use crate::liveness::Liveness;
@@ -125,6 +125,13 @@ impl Stages {
                 discover::live(live, stopping).await;
                 Ok(())
             });
+            if config.discover.id_scan != IdScan::Off {
+                let (scanner, stopping) = (watched("id_scan"), stop.clone());
+                self.add("id_scan", async move {
+                    discover::id_scan(scanner, IdScanOptions::default(), stopping).await;
+                    Ok(())
+                });
+            }
             let stopping = stop.clone();
             self.add("discover", async move {
                 discover::run(discover, stopping).await;

@@ -170,6 +170,16 @@ pub const KEYS: &[Key] = &[
         "Where open gaps are repaired from by themselves: listing, or arctic-shift too",
     ),
     key(
+        "discover.id_scan",
+        "auto",
+        "Whether submissions are also found by their ids: on, off, or auto, where that buys more than listings do",
+    ),
+    key(
+        "discover.scope",
+        "watched",
+        "Whose submissions the id scan stores: those of watched subreddits, or all",
+    ),
+    key(
         "discover.concurrency",
         "3",
         "Listings walked at the same time",
