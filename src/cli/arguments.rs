@@ -182,6 +182,20 @@ pub(super) struct SimulateArguments {
     /// As many submissions by night as by day, instead of the rhythm of a real day (UTC)
     #[arg(long)]
     pub(super) steady: bool,
+    /// Number submissions with one counter, as Reddit does, instead of leaving out the ids of others
+    #[arg(long)]
+    pub(super) dense_ids: bool,
+    /// Share of the counter's ids that are never given to anything
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.0,
+        requires = "dense_ids"
+    )]
+    pub(super) unused_ids: f64,
+    /// Submissions a second of other subreddits, which take ids of the same counter
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.0)]
+    pub(super) rest_per_second: f64,
 }
 
 #[derive(Debug, clap::Args)]

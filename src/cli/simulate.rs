@@ -2,7 +2,9 @@
 
 use super::Usage;
 use super::arguments::SimulateArguments;
-use crate::simulator::{ArchiveOptions, Corpus, CorpusMode, Oddities, Simulator, SimulatorOptions};
+use crate::simulator::{
+    ArchiveOptions, Corpus, CorpusMode, Ids, Oddities, Simulator, SimulatorOptions,
+};
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -78,7 +80,20 @@ fn options(arguments: &SimulateArguments) -> anyhow::Result<SimulatorOptions> {
     if !(0.0..=1.0).contains(&arguments.archive_overload) {
         return Err(Usage("--archive-overload: must be a number from 0 to 1".to_owned()).into());
     }
+    if !(0.0..=0.5).contains(&arguments.unused_ids) {
+        return Err(Usage("--unused-ids: must be a number from 0 to 0.5".to_owned()).into());
+    }
+    if !(arguments.rest_per_second.is_finite() && arguments.rest_per_second >= 0.0) {
+        return Err(
+            Usage("--rest-per-second: must be a number, and not below 0".to_owned()).into(),
+        );
+    }
     Ok(SimulatorOptions {
+        ids: Ids {
+            counter: arguments.dense_ids,
+            unused: arguments.unused_ids,
+            rest_per_second: arguments.rest_per_second,
+        },
         archive: ArchiveOptions {
             lag: arguments.archive_lag,
             overload: arguments.archive_overload,

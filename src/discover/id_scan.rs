@@ -35,8 +35,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_secs(5);
 const LATER: Duration = Duration::from_secs(30);
 const MUCH_LATER: Duration = Duration::from_secs(600);
-/// How often a scan that goes on is judged.
-const JUDGE: Duration = Duration::from_secs(60);
 /// Listings show so few subreddits as soon as ids would, for fewer requests.
 const FEW: i64 = 150;
 /// Requests a minute beside those that new ids need: for retries, and since no request is full.
@@ -51,6 +49,8 @@ pub struct IdScanOptions {
     pub delays_ms: Vec<i64>,
     /// Requests a minute; none for what the budget allows.
     pub requests_per_minute: Option<f64>,
+    /// How often a scan that goes on is judged.
+    pub judge_every: Duration,
 }
 
 impl Default for IdScanOptions {
@@ -58,6 +58,7 @@ impl Default for IdScanOptions {
         IdScanOptions {
             delays_ms: DELAYS_MS.to_vec(),
             requests_per_minute: None,
+            judge_every: Duration::from_secs(60),
         }
     }
 }
@@ -225,7 +226,7 @@ async fn scan(
                 Err(error) => tracing::debug!(%error, "The top of the counter cannot be found"),
             }
         }
-        if judged.elapsed() >= JUDGE {
+        if judged.elapsed() >= options.judge_every {
             judged = Instant::now();
             if let Some(reason) = unpaid(discover, options, &scan).await? {
                 return Ok(Ended::Unpaid(reason));

@@ -8,6 +8,19 @@ use crate::submission::SubredditName;
 use std::fmt;
 use std::time::Duration;
 
+/// How submissions are numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Ids {
+    /// Whether they are a counter, as on Reddit, of which hardly any is left out. Otherwise they grow with
+    /// time by as many as all of Reddit gets, and this world's are few among them.
+    pub counter: bool,
+    /// The share of the counter's ids that are never given to anything.
+    pub unused: f64,
+    /// Submissions a second of subreddits that are none of `subreddits`, which take ids of the same counter.
+    /// They have no past.
+    pub rest_per_second: f64,
+}
+
 /// How the simulated Reddit is made. The same options give the same world (on machines whose
 /// logarithm and cosine round alike).
 #[derive(Clone)]
@@ -45,6 +58,8 @@ pub struct SimulatorOptions {
     pub heartbeat: Option<(SubredditName, Duration)>,
     /// Whether as many come by night as by day.
     pub steady: bool,
+    /// How submissions are numbered.
+    pub ids: Ids,
     /// The archive on the same listener.
     pub archive: ArchiveOptions,
 }
@@ -73,6 +88,7 @@ impl Default for SimulatorOptions {
             latency: Duration::ZERO,
             heartbeat: None,
             steady: false,
+            ids: Ids::default(),
             archive: ArchiveOptions::default(),
         }
     }

@@ -22,16 +22,21 @@ pub use truth::Truth;
 
 use super::content::base36;
 use super::corpus::CorpusMode;
-use super::options::SimulatorOptions;
+use super::options::{Ids, SimulatorOptions};
 use crate::submission::{SubmissionId, SubredditName};
 use home::Home;
 use item::{Content, Item};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 /// Items whose objects are kept once they were asked for: about 100 MB of text. Those of others are made
 /// anew, so that a world which is looked at for weeks does not grow by all that it ever showed.
 const MOST_RENDERED: usize = 25_000;
+
+/// Stands for all subreddits of [`Ids::rest_per_second`].
+const REST: &str = "everything_else";
 
 /// Everything there is, at one moment of world time.
 pub(super) struct World {
@@ -50,6 +55,9 @@ pub(super) struct World {
     /// Tells things due in the same millisecond apart, and listing places too.
     order: u64,
     last_id: u64,
+    ids: Ids,
+    /// Which of the counter's ids are left out.
+    unused: ChaCha8Rng,
     /// Objects of the corpus that have not appeared yet, the next one last.
     coming: Vec<super::corpus::Object>,
     corpus_gap_ms: f64,
@@ -104,6 +112,8 @@ impl World {
             agenda: BinaryHeap::new(),
             order: 0,
             last_id: 0,
+            ids: options.ids,
+            unused: ChaCha8Rng::seed_from_u64(options.seed),
             coming: Vec::new(),
             corpus_gap_ms: 0.0,
             corpus_next_ms: 0.0,
@@ -122,6 +132,11 @@ impl World {
             world.add_corpus(corpus, mode, starts_at_ms);
         }
         world.advance_to(starts_at_ms);
+        if options.ids.rest_per_second > 0.0 {
+            let home = world.home(&REST.parse().expect("it is a valid name"));
+            world.homes[home].set_rate(options.ids.rest_per_second * 3_600.0);
+            world.plan_arrival(home, starts_at_ms);
+        }
         if let Some((name, every)) = options.heartbeat {
             world.start_heartbeat(name, every);
         }
@@ -246,7 +261,13 @@ impl World {
         const KNOWN_MS: i64 = 1_780_499_467_000;
         const PER_SECOND: i64 = 17;
         let by_time = KNOWN_ID + (at_ms - KNOWN_MS) / 1000 * PER_SECOND;
-        let next = u64::try_from(by_time).unwrap_or(0).max(self.last_id + 1);
+        let mut next = self.last_id + 1;
+        if !self.ids.counter || self.last_id == 0 {
+            next = next.max(u64::try_from(by_time).unwrap_or(0));
+        }
+        while self.ids.unused > 0.0 && self.unused.random_bool(self.ids.unused.min(0.9)) {
+            next += 1;
+        }
         self.last_id = next;
         next
     }

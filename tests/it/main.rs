@@ -54,6 +54,7 @@ mod dump_formats;
 mod feeding;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzzed;
+mod id_scan;
 mod liveness;
 mod monitoring;
 mod monitoring_alerts;

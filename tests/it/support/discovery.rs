@@ -3,7 +3,7 @@
 //! A world lives on one thread: its clock is the thread's.
 
 use freshet::config::{Config, DiscoverConfig, Inputs};
-use freshet::discover::{Discover, repair, run, sweep};
+use freshet::discover::{Discover, IdScanOptions, id_scan, repair, run, sweep};
 use freshet::liveness::{Limits, Liveness};
 use freshet::metrics::Metrics;
 use freshet::simulator::{Publication, Simulator, SimulatorOptions};
@@ -61,6 +61,7 @@ pub struct World {
     config: DiscoverConfig,
     schedulers: Vec<(CancellationToken, JoinHandle<()>)>,
     sweepers: Vec<(CancellationToken, JoinHandle<()>)>,
+    scanners: Vec<(CancellationToken, JoinHandle<()>)>,
     _folder: TempDir,
 }
 
@@ -105,6 +106,7 @@ impl World {
             config: Config::load(inputs).unwrap().discover,
             schedulers: Vec::new(),
             sweepers: Vec::new(),
+            scanners: Vec::new(),
             _folder: folder,
         }
     }
@@ -185,6 +187,24 @@ impl World {
             );
         });
         self.sweepers.push((stop, task));
+    }
+
+    /// Starts one that finds submissions by their ids, as fast as it goes.
+    pub fn start_id_scan(&mut self) {
+        let (discover, stop) = (self.discover(), CancellationToken::new());
+        let options = IdScanOptions {
+            requests_per_minute: Some(6_000.0),
+            judge_every: Duration::from_millis(100),
+            ..IdScanOptions::default()
+        };
+        let task = tokio::spawn(id_scan(discover, options, stop.clone()));
+        self.scanners.push((stop, task));
+    }
+
+    /// Kills the oldest of those, whatever it holds.
+    pub fn kill_id_scan(&mut self) {
+        let (_, task) = self.scanners.remove(0);
+        task.abort();
     }
 
     fn discover(&self) -> Discover {
@@ -278,7 +298,8 @@ impl World {
 
     /// Stops every scheduler.
     pub async fn stop(&mut self) {
-        for (stop, task) in self.schedulers.drain(..).chain(self.sweepers.drain(..)) {
+        let others = self.sweepers.drain(..).chain(self.scanners.drain(..));
+        for (stop, task) in self.schedulers.drain(..).chain(others) {
             stop.cancel();
             task.await.unwrap();
         }
