@@ -16,7 +16,7 @@ use super::Discover;
 use super::lease::Lease;
 use crate::config::{IdScan, Scope};
 use crate::liveness::{CALL, HOWEVER_LONG};
-use crate::source::{Priority, SourceError};
+use crate::source::{RequestClass, SourceError};
 use crate::store::{IdRecord, StoreError};
 use crate::submission::SubmissionId;
 use locate::{Unknown, locate, share_below};
@@ -252,7 +252,13 @@ async fn step_made(
     let mut above = true;
     while pace.take(Instant::now(), if above { 0.0 } else { 2.0 }) {
         let request = scan.request(now_ms(), above);
-        if let Some(error) = ask(discover, scan, &request, above).await? {
+        // Discovery and fetch are one request here, so both classes' shares are there for it.
+        let class = match (above, pace.taken() % 2) {
+            (true, 0) => RequestClass::Fetch,
+            (true, _) => RequestClass::Poll,
+            (false, _) => RequestClass::Repair,
+        };
+        if let Some(error) = ask(discover, scan, &request, class).await? {
             return Ok(Made::Failed(error));
         }
         above = above && scan.goes_on(now_ms());
@@ -268,18 +274,13 @@ async fn ask(
     discover: &Discover,
     scan: &mut Scan,
     request: &Request,
-    above: bool,
+    class: RequestClass,
 ) -> Result<Option<SourceError>, StoreError> {
     let ids = request.ids.iter().copied().map(SubmissionId::from_number);
     let ids: Vec<SubmissionId> = ids.collect();
-    let priority = if above {
-        Priority::Poll
-    } else {
-        Priority::Fetch
-    };
     let progress = discover.progress.clone();
     let reddit = discover.reddit.telling(move || progress.made());
-    let asking = reddit.info(&ids, priority);
+    let asking = reddit.info(&ids, class);
     let page = match discover.progress.during(CALL, asking).await {
         Ok(page) => page,
         Err(error) => return Ok(Some(error)),

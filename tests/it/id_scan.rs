@@ -184,11 +184,7 @@ async fn what_appears_late_is_found_by_a_retry_and_what_never_does_is_accounted_
     let ids = &world.metrics.discover.ids;
     let count = |outcome: &str| ids.ids.with_label_values(&[outcome]).get();
     assert!(count("absent_for_good") > 0);
-    assert_eq!(
-        count("late"),
-        u64::try_from(late.len()).unwrap() - 1,
-        "one at once"
-    );
+    assert_eq!(count("late"), u64::try_from(late.len()).unwrap());
     assert_eq!(
         ids.invisible_seconds.get_sample_count(),
         count("seen") + count("late")

@@ -3,7 +3,7 @@
 use super::plan::MOST_IDS;
 use crate::discover::Discover;
 use crate::liveness::CALL;
-use crate::source::{Priority, SourceError};
+use crate::source::{RequestClass, SourceError};
 use crate::store::StoreError;
 use crate::submission::{SubmissionId, SubredditName};
 use std::collections::HashSet;
@@ -77,7 +77,9 @@ async fn listed_by(
 
 /// The newest id of a listing.
 async fn listed(discover: &Discover, names: &[SubredditName]) -> Result<Option<i64>, SourceError> {
-    let page = discover.reddit.new_page(names, None, 100, Priority::Poll);
+    let page = discover
+        .reddit
+        .new_page(names, None, 100, RequestClass::Poll);
     let page = discover.progress.during(CALL, page).await?;
     discover.progress.made();
     let ids = page
@@ -102,7 +104,7 @@ async fn ahead(discover: &Discover, from: i64) -> Result<i64, SourceError> {
         let Some(starts) = search.places() else { break };
         let ids = starts.iter().flat_map(|start| *start..*start + IN_A_ROW);
         let ids: Vec<SubmissionId> = ids.map(SubmissionId::from_number).collect();
-        let page = discover.reddit.info(&ids, Priority::Poll);
+        let page = discover.reddit.info(&ids, RequestClass::Poll);
         let page = discover.progress.during(CALL, page).await?;
         discover.progress.made();
         let seen = page
@@ -171,7 +173,7 @@ impl Search {
 pub(super) async fn share_below(discover: &Discover, top: i64) -> Result<f64, SourceError> {
     let first = top.saturating_sub(MOST_IDS as i64 - 1).max(0);
     let ids: Vec<SubmissionId> = (first..=top).map(SubmissionId::from_number).collect();
-    let page = discover.reddit.info(&ids, Priority::Poll);
+    let page = discover.reddit.info(&ids, RequestClass::Poll);
     let page = discover.progress.during(CALL, page).await?;
     discover.progress.made();
     #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
