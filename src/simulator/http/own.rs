@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::json;
 use std::convert::Infallible;
@@ -105,7 +106,8 @@ pub(super) async fn truth(
             Some((Ok::<_, Infallible>(Bytes::from(chunk)), state))
         }
     });
-    let mut response = Response::new(Body::from_stream(lines));
+    // Compression asks on after the end.
+    let mut response = Response::new(Body::from_stream(lines.fuse()));
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/x-ndjson"),

@@ -182,6 +182,10 @@ async fn answers_are_compressed_for_those_who_ask() {
             .unwrap();
         assert_eq!(answer.headers().contains_key("content-encoding"), gzip);
         assert_eq!(reddit.listing("/r/all/new").await.ids().len(), 25);
+        // A stream of unknown length, to its end.
+        let truth = reddit.response("/simulator/truth").await.text().await;
+        let expected = reddit.simulator.control().truth().len();
+        assert_eq!(truth.unwrap().lines().count(), expected);
     }
 }
 
