@@ -84,7 +84,7 @@ oddities! {
     foreign_children: Chance = 0.001, 0.1;
     /// Pages that hold an advertisement: a submission without a subreddit.
     promoted: Chance = 0.005, 0.1;
-    /// Submissions with a field of a type that it seldom has.
+    /// Submissions with a field of a type that it seldom has; above 0.05 also `author: null`.
     odd_types: Chance = 0.01, 0.1;
     /// Submissions with NUL or a lone surrogate in their text.
     odd_text: Chance = 0.001, 0.1;

@@ -5,7 +5,7 @@ use crate::submission::Kind;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A field of a type that it seldom has; all of them occur in recorded traffic.
+/// A field of a type that it seldom has; all of them but [`OddType::AuthorNull`] occur in recorded traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::simulator) enum OddType {
     CreatedText,
@@ -13,6 +13,7 @@ pub(in crate::simulator) enum OddType {
     EditedTrue,
     ReportsNegative,
     PollFalse,
+    /// Libraries stop at it, and Reddit says `[deleted]`.
     AuthorNull,
     UrlNull,
     RatioInteger,

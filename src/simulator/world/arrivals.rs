@@ -17,6 +17,9 @@ pub(super) const SWING: f64 = 0.6;
 /// How many the `equal_timestamps` oddity adds to one at most: several pages of a search.
 const MOST_TOGETHER: u32 = 300;
 
+/// Where more objects than these have odd types, that is asked for, and some are as no real one is.
+const MOST_REAL: f64 = 0.05;
+
 impl World {
     /// Puts a home's next arrival on the agenda.
     pub(super) fn plan_arrival(&mut self, home: usize, from_ms: i64) {
@@ -96,7 +99,8 @@ impl World {
         );
         draft.odd_type = fate
             .random_bool(self.oddities.odd_types)
-            .then(|| OddType::ALL[odd_type]);
+            .then(|| OddType::ALL[odd_type])
+            .filter(|it| *it != OddType::AuthorNull || self.oddities.odd_types > MOST_REAL);
         draft.odd_text = fate
             .random_bool(self.oddities.odd_text)
             .then_some(if odd_text {

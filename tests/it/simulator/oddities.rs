@@ -243,6 +243,14 @@ async fn odd_types_and_texts_occur_in_objects() {
     assert!(any(&|object| object["poll_data"] == false));
     assert!(any(&|object| object["author"].is_null()));
     assert!(any(&|object| object["url"].is_null()));
+    // Client libraries stop at what Reddit never sends.
+    for list in ["realistic", "odd_types=0.05"] {
+        let answered =
+            "undecodable=0,foreign_children=0,faults=0,slow=0,glitch_pages=0,cut_pages=0";
+        let real = see(&format!("{list},{answered}")).await;
+        let mut objects = real.listed.iter().map(|child| &child["data"]);
+        assert!(objects.all(|object| object["author"].is_string()), "{list}");
+    }
     let without = see("none").await;
     assert!(
         without
