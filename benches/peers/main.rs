@@ -1,0 +1,172 @@
+//! How fresh what is stored is, beside what people write instead: a PRAW stream, a polling loop and a
+//! Celery pipeline, each against a simulated Reddit of its own that is the same for all.
+//!
+//! ```sh
+//! cargo bench --bench peers                             # a short run of the first world
+//! cargo bench --bench peers -- quiet --seconds 240
+//! cargo bench --bench peers -- busy --only freshet --engine sqlite
+//! ```
+//!
+//! It needs Python 3 with `venv`, and PyPI for the first run: what the peers need is installed into
+//! `target/peers`. A trigger in the database notes when each row appears, for all alike, and the truth of
+//! the simulated Reddit says when each submission became visible. What is not stored at the end counts as
+//! waiting until then.
+//!
+//! Standard output is a Markdown table; progress goes to standard error.
+
+mod contestant;
+mod measure;
+mod process;
+mod simulated;
+mod world;
+
+/// The servers that the tests use too.
+#[expect(dead_code, reason = "what the tests alone use")]
+#[path = "../../tests/it/support/postgres.rs"]
+mod postgres;
+#[expect(dead_code, reason = "what the tests alone use")]
+#[path = "../../tests/it/support/redis.rs"]
+mod redis;
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use contestant::{Contestant, Python, Setting};
+use measure::Database;
+use simulated::Simulated;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use world::World;
+
+/// Nothing is measured of what came before, while they start, milliseconds.
+const WARM_UP_MS: i64 = 10_000;
+
+/// The simulated Reddit approves no later than this, seconds.
+const LATEST_S: i64 = 6 * 3_600;
+
+/// Compares freshet with its peers.
+#[derive(Parser)]
+struct Arguments {
+    /// Which world: busy, small-budget, faults, killed, quiet, many, huge
+    #[arg(default_value = "busy")]
+    world: String,
+    /// How long each runs
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Only those whose name contains this: freshet, praw, loop, celery-1, celery-100
+    #[arg(long, default_value = "")]
+    only: String,
+    /// postgres or sqlite
+    #[arg(long, default_value = "postgres")]
+    engine: String,
+    /// The same world for the same seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Requests a minute, instead of the world's
+    #[arg(long)]
+    budget: Option<u32>,
+    /// More settings of freshet run, such as --discover-overlap=5m
+    #[arg(long, allow_hyphen_values = true)]
+    freshet: Vec<String>,
+    /// Said by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let mut world = World::named(&arguments.world)?;
+    world.requests_per_minute = arguments.budget.unwrap_or(world.requests_per_minute);
+    ensure!(
+        ["postgres", "sqlite"].contains(&arguments.engine.as_str()),
+        "--engine: postgres or sqlite"
+    );
+    let fits = |it: &Contestant| it.name().contains(&arguments.only);
+    let contestants: Vec<Contestant> = Contestant::ALL.into_iter().filter(fits).collect();
+    let python = match contestants.iter().any(|it| *it != Contestant::Freshet) {
+        true => Some(Python::installed()?),
+        false => None,
+    };
+    println!(
+        "{} subreddits, {}/s, {} requests a minute, interval {} s, {} s each, {}, seed {}\n",
+        world.subreddits,
+        world.per_hour / 3_600.0,
+        world.requests_per_minute,
+        world.interval_s,
+        arguments.seconds,
+        arguments.engine,
+        arguments.seed,
+    );
+    println!("{}", measure::HEADING);
+    for contestant in contestants {
+        let name = contestant.name();
+        eprintln!("{name} runs for {} s", arguments.seconds);
+        let row = compete(&arguments, &world, contestant, python.as_ref()).await;
+        println!("| {name} | {} |", row.context(name)?);
+    }
+    if let Some(python) = python {
+        println!("\n{}", python.versions()?);
+    }
+    Ok(())
+}
+
+async fn compete(
+    arguments: &Arguments,
+    world: &World,
+    contestant: Contestant,
+    python: Option<&Python>,
+) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    let redis = tokio::task::spawn_blocking(redis::RedisServer::start).await?;
+    let url = match arguments.engine.as_str() {
+        "sqlite" => format!("sqlite://{}", folder.path().join("store.db").display()),
+        _ => postgres::fresh_database().await,
+    };
+    let mut database = Database::prepared(&url, contestant == Contestant::Freshet).await?;
+    let simulated = Simulated::start(folder.path(), world, arguments.seed).await?;
+    let names = simulated.names().await?;
+    let setting = Setting {
+        folder: folder.path(),
+        database: &url,
+        redis: redis.url(),
+        simulated: simulated.url(),
+        names: &names,
+        world,
+        more: &arguments.freshet,
+        python,
+    };
+    let (begun, begun_ms) = (Instant::now(), simulated.now_ms().await?);
+    let behind_ms = unix_ms() - begun_ms;
+    let mut running = setting.start(contestant)?;
+    let length = Duration::from_secs(arguments.seconds);
+    let mut events = world.events();
+    let mut tick = tokio::time::interval(Duration::from_millis(500));
+    while begun.elapsed() < length {
+        tick.tick().await;
+        running.sample()?;
+        while let Some((_, event)) = events.next_if(|(at, _)| begun.elapsed() >= *at) {
+            match event {
+                world::Event::Outage(on) => simulated.outage(on).await?,
+                world::Event::Kill => running.kill(),
+                world::Event::Restart => running.replace(setting.start(contestant)?),
+            }
+        }
+    }
+    let ended_ms = simulated.now_ms().await?;
+    running.sample()?;
+    running.kill();
+    let measured = measure::Measured {
+        from_ms: begun_ms + WARM_UP_MS,
+        until_ms: ended_ms,
+        interval_ms: world.interval_s * 1_000,
+        truth: simulated.truth(begun_ms / 1_000 - LATEST_S).await?,
+        seen: database.seen(behind_ms).await?,
+        requests: simulated.requests().await?,
+    };
+    Ok(format!("{} | {}", measured.columns(), running.columns()))
+}
+
+/// The time by which rows are stored, milliseconds.
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0))
+}
