@@ -24,6 +24,16 @@ fn span_hours(config: &DiscoverConfig) -> f64 {
     (config.proof_period + config.overlap).as_secs_f64() / 3600.0
 }
 
+/// Submissions that a walk is expected to list of this one, brought to the measure of [`SHARED_PAGE`]: a first walk
+/// goes far back, and may take ten pages for that.
+fn load(claimed: &Claimed, config: &DiscoverConfig) -> f64 {
+    let span = match claimed.covered_until {
+        Some(_) => span_hours(config),
+        None => span_hours(config).max(config.first_window.as_secs_f64() / 3600.0 / 10.0),
+    };
+    claimed.posts_per_hour * span
+}
+
 /// Splits what is due into listing requests. `alone` tells which subreddits need a listing of their
 /// own now, whatever their traffic.
 pub fn plan(
@@ -31,10 +41,9 @@ pub fn plan(
     config: &DiscoverConfig,
     alone: impl Fn(&Claimed) -> bool,
 ) -> Vec<Vec<Claimed>> {
-    let span_hours = span_hours(config);
     let (single, mut shared): (Vec<Claimed>, Vec<Claimed>) = due
         .into_iter()
-        .partition(|claimed| alone(claimed) || !is_quiet(claimed.posts_per_hour, config));
+        .partition(|claimed| alone(claimed) || load(claimed, config) > TOO_BUSY);
     let mut groups: Vec<Vec<Claimed>> = single.into_iter().map(|claimed| vec![claimed]).collect();
     // Quiet ones first: each request then takes as many as it can.
     shared.sort_by(|left, right| {
@@ -45,7 +54,7 @@ pub fn plan(
     let (mut chars, mut items) = (0, 0.0);
     for claimed in shared {
         let more_chars = claimed.claim.subreddit.as_str().len() + 1;
-        let more_items = claimed.posts_per_hour * span_hours;
+        let more_items = load(&claimed, config);
         let full = group.len() == MOST_MEMBERS
             || chars + more_chars > MOST_CHARS
             || items + more_items > SHARED_PAGE;

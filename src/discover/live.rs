@@ -53,8 +53,8 @@ struct Ended {
     answer: Result<Answer, Failed>,
     /// How many polls had been answered when it began.
     answers_before: u64,
-    /// How long it waited for its turn, where it got one.
-    waited: Option<Duration>,
+    /// When it had its turn, where it did.
+    granted: Option<Instant>,
 }
 
 /// Polls until told to stop. A request that is under way then is dropped.
@@ -245,8 +245,7 @@ impl Leader<'_> {
         self.number += 1;
         let number = self.number;
         *lock(&self.waiting) = Some(number);
-        let asked = Instant::now();
-        let turn: Arc<Mutex<Option<Duration>>> = Arc::default();
+        let turn: Arc<Mutex<Option<Instant>>> = Arc::default();
         let no_longer = Waiting {
             number,
             waiting: Arc::clone(&self.waiting),
@@ -260,7 +259,7 @@ impl Leader<'_> {
             .reddit
             .telling(move || waiting.made())
             .on_grant(move || {
-                lock(&turn_taken).get_or_insert(asked.elapsed());
+                lock(&turn_taken).get_or_insert_with(Instant::now);
                 granted.end();
             });
         let reddit = if poll.doubtful {
@@ -284,12 +283,12 @@ impl Leader<'_> {
                 Ok(Paged::Unanswered) => Err(Failed::Unanswered),
                 Err(error) => Err(failed(&poll, &error)),
             };
-            let waited = *lock(&turn);
+            let granted = *lock(&turn);
             Ended {
                 poll,
                 answer,
                 answers_before,
-                waited,
+                granted,
             }
         });
     }
@@ -311,8 +310,8 @@ impl Leader<'_> {
     }
 
     fn ended(&mut self, ended: Ended) {
-        if let Some(waited) = ended.waited {
-            self.share.waited(waited);
+        if let Some(granted) = ended.granted {
+            self.share.granted(granted);
         }
         let now = self.now();
         match &ended.answer {

@@ -2,12 +2,14 @@
 
 use super::Discover;
 use super::claims::Claims;
+use super::group::plan;
 use super::overlaps::Overlaps;
 use super::pages::{PATIENCE, Tries, WalkEnd, walk_with};
 use super::prove::{as_of, seconds, short_overlap, window_start};
 use super::record::record;
 use super::suspects::Answered;
 use crate::bisect::Divide;
+use crate::config::DiscoverConfig;
 use crate::liveness::CALL;
 use crate::source::RequestClass;
 use crate::store::Claimed;
@@ -120,17 +122,27 @@ pub(super) async fn poll(
                     let others = answered.count() > round.answered;
                     note_suspect(discover, one, failed, failed && others).await;
                 }
-                let alone = record(discover, claims, overlaps, &group, &walked, stop).await;
-                let by_name = |claimed: &Claimed| alone.contains(&claimed.claim.subreddit);
-                round.waiting.extend(
-                    group
-                        .into_iter()
-                        .filter(by_name)
-                        .map(|claimed| vec![claimed]),
-                );
+                let size = group.len();
+                let rest = record(discover, claims, overlaps, &group, &walked, stop).await;
+                round.waiting.extend(smaller(rest, size, &discover.config));
             }
         }
     }
+}
+
+/// Those of a group whose listing was cut short, in smaller groups by the rates that it showed.
+fn smaller(rest: Vec<Claimed>, size: usize, config: &DiscoverConfig) -> Vec<Vec<Claimed>> {
+    let groups = plan(rest, config, |_| false);
+    let halves = groups.into_iter().flat_map(|group| {
+        if group.len() < size {
+            return vec![group];
+        }
+        match group.divide() {
+            Ok((left, right)) => vec![left, right],
+            Err(one) => vec![one],
+        }
+    });
+    halves.collect()
 }
 
 /// One whose listing fails while others are given out is a suspect until it is given out.

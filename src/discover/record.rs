@@ -7,11 +7,10 @@ use super::member::member;
 use super::overlaps::Overlaps;
 use super::pages::{WalkEnd, Walked};
 use super::parts::write_in_parts;
-use super::prove::seconds;
+use super::prove::{posts_per_hour, seconds};
 use super::walk::Ended;
 use crate::liveness::CALL;
 use crate::store::{Claimed, MemberRecord, PollRecord, PollStored, StoreError, WindowOutcome};
-use crate::submission::SubredditName;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 /// Between two tries while the database is away.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
-/// Stores what the walk saw and proved; returns who is to be walked alone.
+/// Stores what the walk saw and proved; returns who is to be walked in smaller groups, with the rates that it showed.
 pub(super) async fn record(
     discover: &Discover,
     claims: &Claims,
@@ -27,13 +26,16 @@ pub(super) async fn record(
     group: &[Claimed],
     walked: &Walked,
     stop: &CancellationToken,
-) -> Vec<SubredditName> {
+) -> Vec<Claimed> {
     let now_ms = (discover.now_ms)();
-    let (mut members, mut to_be_alone) = (Vec::with_capacity(group.len()), Vec::new());
+    let (mut members, mut smaller) = (Vec::with_capacity(group.len()), Vec::new());
     for claimed in group {
         match member(&discover.config, claimed, group.len() == 1, walked, now_ms) {
             Some(member) => members.push(member),
-            None => to_be_alone.push(claimed.claim.subreddit.clone()),
+            None => smaller.push(Claimed {
+                posts_per_hour: posts_per_hour(&walked.walk, claimed, false, walked.shown_at()),
+                ..claimed.clone()
+            }),
         }
     }
     let record = PollRecord {
@@ -60,7 +62,7 @@ pub(super) async fn record(
         discover.metrics.watched.add(name, claimed.added_at);
     }
     count(&discover.metrics, walked, &members, &stored, now_ms);
-    to_be_alone
+    smaller
 }
 
 /// One transaction, repeated while the database is away. `None` where it cannot be written at all:
