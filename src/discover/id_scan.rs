@@ -252,11 +252,10 @@ async fn step_made(
     let mut above = true;
     while pace.take(Instant::now(), if above { 0.0 } else { 2.0 }) {
         let request = scan.request(now_ms(), above);
-        // Discovery and fetch are one request here, so both classes' shares are there for it.
-        let class = match (above, pace.taken() % 2) {
-            (true, 0) => RequestClass::Fetch,
-            (true, _) => RequestClass::Poll,
-            (false, _) => RequestClass::Repair,
+        let class = if above {
+            RequestClass::Poll
+        } else {
+            RequestClass::Repair
         };
         if let Some(error) = ask(discover, scan, &request, class).await? {
             return Ok(Made::Failed(error));

@@ -33,13 +33,16 @@ impl<'a> Lease<'a> {
             .asked
             .is_none_or(|asked| asked.elapsed() >= self.renewal())
         {
-            self.held = false;
-            self.asked = Some(Instant::now());
+            // A renewal that is dropped half-way changes nothing: the next call makes it again.
+            let asked = Instant::now();
             let Discover { store, holder, .. } = self.discover;
             let now_ms = (self.discover.now_ms)();
-            self.held = store
+            let renewed = store
                 .acquire_lease(self.name, holder, now_ms, milliseconds(self.length))
-                .await?;
+                .await;
+            self.asked = Some(asked);
+            self.held = matches!(renewed, Ok(true));
+            renewed?;
         }
         Ok(self.held)
     }

@@ -23,7 +23,6 @@ pub(super) struct Pace {
     per_minute: f64,
     left: f64,
     at: Instant,
-    taken: u64,
 }
 
 impl Pace {
@@ -32,13 +31,7 @@ impl Pace {
             per_minute,
             left: KEPT,
             at: now,
-            taken: 0,
         }
-    }
-
-    /// How many were taken so far.
-    pub(super) fn taken(&self) -> u64 {
-        self.taken
     }
 
     /// From one step to the next.
@@ -54,7 +47,6 @@ impl Pace {
         let may = self.left >= 1.0 + spare;
         if may {
             self.left -= 1.0;
-            self.taken += 1;
         }
         may
     }
