@@ -5,7 +5,7 @@ use crate::discover::Discover;
 use crate::liveness::CALL;
 use crate::source::{RequestClass, SourceError};
 use crate::store::StoreError;
-use crate::submission::{SubmissionId, SubredditName};
+use crate::submission::{Observation, SubmissionId, SubredditName};
 use std::collections::HashSet;
 
 /// Names in a listing that is to show new submissions.
@@ -21,6 +21,8 @@ const CLOSE: i64 = 300;
 const FACTOR: i64 = 4;
 /// Requests that are made to find it.
 const MOST_REQUESTS: usize = 12;
+/// What was created so few seconds ago stands at the top of the counter.
+const NOW: i64 = 10;
 /// An id that is so far from the others of a listing was made by hand, or long ago.
 const FAR: i64 = 1_000_000;
 
@@ -41,7 +43,12 @@ pub(super) async fn locate(
 ) -> Result<Option<i64>, Unknown> {
     let all: Vec<SubredditName> = "all".parse().into_iter().collect();
     let listed = match listed(discover, &all).await {
-        Ok(listed) => listed,
+        Ok(Some((id, created)))
+            if known.is_none_or(|known| known <= id) && is_now(discover, created) =>
+        {
+            return Ok(Some(id));
+        }
+        Ok(listed) => listed.map(|(id, _)| id),
         Err(SourceError::Unavailable { .. }) => None,
         Err(error) => return Err(error.into()),
     };
@@ -61,6 +68,11 @@ pub(super) async fn locate(
     Ok(Some(ahead(discover, from).await?))
 }
 
+/// Whether what was created then is at the top, or so close to it that steps lead there.
+fn is_now(discover: &Discover, created: i64) -> bool {
+    (0..=NOW).contains(&discover.reddit.now().saturating_sub(created))
+}
+
 async fn listed_by(
     discover: &Discover,
     names: &[SubredditName],
@@ -71,22 +83,28 @@ async fn listed_by(
     match listed(discover, names).await {
         // One of them is private: its polls find out which.
         Err(SourceError::Unavailable { .. }) => Ok(None),
-        listed => listed,
+        listed => Ok(listed?.map(|(id, _)| id)),
     }
 }
 
-/// The newest id of a listing.
-async fn listed(discover: &Discover, names: &[SubredditName]) -> Result<Option<i64>, SourceError> {
+/// The newest id of a listing, and when it was created (seconds).
+async fn listed(
+    discover: &Discover,
+    names: &[SubredditName],
+) -> Result<Option<(i64, i64)>, SourceError> {
     let page = discover
         .reddit
         .new_page(names, None, 100, RequestClass::Poll);
     let page = discover.progress.during(CALL, page).await?;
     discover.progress.made();
-    let ids = page
-        .items
-        .iter()
-        .filter_map(|item| item.submission.id.number());
-    Ok(newest(&ids.collect::<Vec<_>>()))
+    let item = |item: &Observation| {
+        let submission = &item.submission;
+        Some((submission.id.number()?, submission.created_utc))
+    };
+    let items: Vec<(i64, i64)> = page.items.iter().filter_map(item).collect();
+    let ids: Vec<i64> = items.iter().map(|(id, _)| *id).collect();
+    let newest = newest(&ids);
+    Ok(items.into_iter().find(|(id, _)| Some(*id) == newest))
 }
 
 /// The highest of these that is not far from the rest.

@@ -9,7 +9,7 @@ const MOST: f64 = 40.0;
 /// Of the whole budget.
 const SHARE: f64 = 0.4;
 /// Of those, one step's first request each; what is left is for bursts and for what was skipped.
-const FOR_STEPS: f64 = 0.88;
+const FOR_STEPS: f64 = 0.97;
 /// Unused ones are kept for a burst, up to so many.
 const KEPT: f64 = 8.0;
 
