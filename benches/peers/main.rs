@@ -28,7 +28,7 @@ mod postgres;
 #[path = "../../tests/it/support/redis.rs"]
 mod redis;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Parser;
 use contestant::{Contestant, Python, Setting};
 use measure::Database;
@@ -97,15 +97,23 @@ async fn main() -> anyhow::Result<()> {
         arguments.seed,
     );
     println!("{}", measure::HEADING);
+    let mut failed = Vec::new();
     for contestant in contestants {
         let name = contestant.name();
         eprintln!("{name} runs for {} s", arguments.seconds);
-        let row = compete(&arguments, &world, contestant, python.as_ref()).await;
-        println!("| {name} | {} |", row.context(name)?);
+        match compete(&arguments, &world, contestant, python.as_ref()).await {
+            Ok(row) => println!("| {name} | {row} |"),
+            Err(error) => failed.push(error.context(name)),
+        }
     }
     if let Some(python) = python {
         println!("\n{}", python.versions()?);
     }
+    // The others are measured all the same.
+    for error in &failed {
+        eprintln!("{error:?}");
+    }
+    ensure!(failed.is_empty(), "{} could not be measured", failed.len());
     Ok(())
 }
 

@@ -80,7 +80,9 @@ impl Running {
     pub(crate) fn kill(&mut self) {
         if !std::mem::replace(&mut self.killed, true) {
             let group = format!("-{}", self.child.id());
-            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            // Of one that has ended, others of the group may be left.
+            let kill = Command::new("kill").args(["-KILL", "--", &group]).output();
+            drop(kill);
             let _ = self.child.wait();
         }
     }
