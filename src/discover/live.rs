@@ -312,6 +312,8 @@ impl Leader<'_> {
     fn ended(&mut self, ended: Ended) {
         if let Some(granted) = ended.granted {
             self.share.granted(granted);
+            let sent = granted.saturating_duration_since(self.start);
+            self.planner.sent(&ended.poll, sent.as_secs_f64());
         }
         let now = self.now();
         match &ended.answer {

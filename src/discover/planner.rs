@@ -250,6 +250,13 @@ impl Planner {
         })
     }
 
+    /// A poll had its turn and is sent: from then on its group's interval counts.
+    pub fn sent(&mut self, poll: &Poll, now: f64) {
+        if let Some(index) = self.find(poll.group) {
+            self.groups[index].sent = Some(now);
+        }
+    }
+
     /// A poll was answered.
     pub fn answered(&mut self, poll: &Poll, answer: &Answer, now: f64) {
         self.answered += 1;
@@ -264,8 +271,9 @@ impl Planner {
         group.not_before = now;
         group.follow(follows, answer);
         let since = group.polled;
+        let sent = group.sent.take().unwrap_or(now);
         if !follows {
-            group.polled = Some(now);
+            group.polled = Some(sent);
         }
         for name in &poll.names {
             let Some(state) = self.members.get_mut(name) else {
@@ -276,8 +284,8 @@ impl Planner {
                 state.rate.add(f64::from(new));
                 continue;
             }
-            match state.polled.replace(now) {
-                Some(before) => state.rate.observe(f64::from(new), now - before),
+            match state.polled.replace(sent) {
+                Some(before) => state.rate.observe(f64::from(new), sent - before),
                 None => {
                     let listed = answer.listed.get(name.as_str()).copied().unwrap_or(0);
                     state.rate.learn(f64::from(listed), answer.span);
@@ -290,7 +298,7 @@ impl Planner {
         if follows {
             group.burst.add(f64::from(new));
         } else if let Some(since) = since {
-            group.burst.observe(f64::from(new), now - since, expected);
+            group.burst.observe(f64::from(new), sent - since, expected);
         }
         group.rate = expected;
         self.price();

@@ -27,6 +27,8 @@ pub(super) struct Group {
     pub(super) names: Vec<SubredditName>,
     /// When its top was last requested; `None` where any member's never was.
     pub(super) polled: Option<f64>,
+    /// When the request under way was sent.
+    pub(super) sent: Option<f64>,
     /// The sum of its members' rates.
     pub(super) rate: f64,
     pub(super) burst: Burst,
@@ -54,6 +56,7 @@ impl Group {
             id,
             names,
             polled,
+            sent: None,
             rate,
             burst: Burst::default(),
             follow_ups: Vec::new(),
