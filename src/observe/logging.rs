@@ -114,10 +114,11 @@ pub fn start(format: LogFormat, filter: &str, into: Option<RecentLines>) -> anyh
 }
 
 /// Without the warnings of the queue's library about each heartbeat that fails in an outage, which is
-/// logged once for all: its errors only, unless the filter names the library.
+/// logged once for all: its errors only, unless the filter names a module of the library, as the default
+/// does not.
 fn quieted(filter: EnvFilter) -> anyhow::Result<EnvFilter> {
     let silent = filter.max_level_hint() == Some(LevelFilter::OFF);
-    if silent || filter.to_string().contains("apalis") {
+    if silent || filter.to_string().contains("apalis_core::") {
         return Ok(filter);
     }
     Ok(filter.add_directive("apalis_core::backend::persistence=error".parse()?))
