@@ -11,7 +11,7 @@
 mod background;
 
 use crate::liveness::{CALL, Progress};
-use crate::queue::{Queue, QueueError, SliceId, Work};
+use crate::queue::{Depth, Queue, QueueError, SliceId, Work};
 use crate::store::{Store, StoreError};
 use crate::submission::SubmissionId;
 use background::Background;
@@ -40,6 +40,8 @@ const RECONCILE_MOST: u32 = 10_000;
 /// How often a job is sent through the queue that only shows that jobs come through.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 const REAP_EVERY: Duration = Duration::from_secs(1);
+/// While the queue is empty: no worker holds a job that would have to be put back.
+const REAP_IDLE: Duration = Duration::from_secs(10);
 const REAP_MOST: usize = 20_000;
 
 /// What waits in the database for a queue.
@@ -48,6 +50,11 @@ pub trait Backlog: Send + Sync {
     type Work: Work;
     /// The lease of the one process that feeds.
     const LEASE: &'static str;
+    /// Whether heartbeats are sent through the queue: its workers note them.
+    const HEARTBEATS: bool;
+
+    /// Whether any is due; cheaper than to take it out.
+    fn is_due(&self, now_ms: i64) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Takes up to `most` out that are due, those of the first priority before others, of which up to
     /// `background`.
@@ -83,6 +90,11 @@ pub struct Fetches(pub Store);
 impl Backlog for Fetches {
     type Work = SubmissionId;
     const LEASE: &'static str = "feed";
+    const HEARTBEATS: bool = true;
+
+    async fn is_due(&self, now_ms: i64) -> Result<bool, StoreError> {
+        Ok(self.0.oldest_due(now_ms).await?.is_some())
+    }
 
     async fn claim(
         &self,
@@ -113,6 +125,11 @@ pub struct Slices(pub Store);
 impl Backlog for Slices {
     type Work = SliceId;
     const LEASE: &'static str = "feed_slices";
+    const HEARTBEATS: bool = false;
+
+    async fn is_due(&self, now_ms: i64) -> Result<bool, StoreError> {
+        self.0.has_due_slice(now_ms).await
+    }
 
     /// There are no others to wait behind them.
     async fn claim(&self, now_ms: i64, most: u32, _: u32) -> Result<Vec<SliceId>, StoreError> {
@@ -182,7 +199,7 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
                     let full = tokio::time::sleep(FULL_LOOK);
                     tokio::select! { () = full => {} () = feed.work.notified() => {} }
                 }
-                Backlogged::Nothing => {
+                Backlogged::Nothing | Backlogged::Idle => {
                     tokio::select! { _ = look.tick() => {} () = feed.work.notified() => {} }
                 }
             }
@@ -195,6 +212,7 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
         let step = || feed.progress.made();
         let turn = async {
             lease_renewed = renewed(&feed, lease_renewed, &now_ms).await?;
+            feed.queue.fed_here(lease_renewed.is_some());
             step();
             if lease_renewed.is_none() {
                 return Ok(Backlogged::Nothing);
@@ -205,12 +223,16 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
                 reconcile(&feed, now_ms()).await?;
                 step();
             }
-            if reaped.elapsed() >= REAP_EVERY {
+            let reap_every = match backlog {
+                Backlogged::Idle => REAP_IDLE,
+                _ => REAP_EVERY,
+            };
+            if reaped.elapsed() >= reap_every {
                 feed.queue.reap(REAP_MOST).await?;
                 reaped = Instant::now();
                 step();
             }
-            if beaten.is_none_or(|at| at.elapsed() >= HEARTBEAT_EVERY) {
+            if B::HEARTBEATS && beaten.is_none_or(|at| at.elapsed() >= HEARTBEAT_EVERY) {
                 feed.queue.push_heartbeat(now_ms()).await?;
                 beaten = Some(Instant::now());
             }
@@ -219,7 +241,11 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
             if lease_renewed.is_none() {
                 return Ok(Backlogged::Nothing);
             }
-            top_up(&feed, &mut background, now_ms()).await
+            let now_ms = now_ms();
+            if backlog == Backlogged::Idle && !feed.backlog.is_due(now_ms).await? {
+                return Ok(Backlogged::Idle);
+            }
+            top_up(&feed, &mut background, now_ms).await
         };
         let turned = feed.progress.during(CALL, turn).await;
         // Also where it failed: what it needs is away.
@@ -250,10 +276,12 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
                     release(&feed).await;
                 }
                 lease_renewed = None;
+                feed.queue.fed_here(false);
                 backlog = Backlogged::Nothing;
             }
         }
     }
+    feed.queue.fed_here(false);
     if lease_renewed.is_some() {
         release(&feed).await;
     }
@@ -289,6 +317,8 @@ async fn release<B: Backlog>(feed: &Feed<B>) {
 /// What may wait in the database after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Backlogged {
+    /// Nothing that is due, and nothing in the queue: what comes next is seen in the database.
+    Idle,
     /// Nothing that is due.
     Nothing,
     /// Only what has lower priority.
@@ -315,6 +345,7 @@ async fn top_up<B: Backlog>(
     if works.is_empty() {
         return Ok(match below {
             0 => Backlogged::Background,
+            _ if depth == Depth::default() => Backlogged::Idle,
             _ => Backlogged::Nothing,
         });
     }

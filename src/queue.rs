@@ -11,6 +11,7 @@
 //! | `job` | payloads and task ids |
 //! | `engine`, `redis_engine`, `sqlite_engine` | the statements, one set for each engine |
 //! | `carrier` | when and how many jobs are taken |
+//! | `pushes` | what wakes an idle worker |
 //! | `inspect` | whether a Redis will do |
 //! | `service`, `runs` | jobs as runs of the handler, in slots |
 //! | `worker` | the life of a worker through outages, and its stop |
@@ -21,6 +22,7 @@ mod error;
 mod handler;
 mod inspect;
 mod job;
+mod pushes;
 mod redis_engine;
 mod runs;
 mod service;
@@ -44,6 +46,8 @@ use crate::metrics::Metrics;
 use crate::network::Address;
 use engine::Engine;
 use job::{Job, heartbeat_task_id, task_id};
+use pushes::Pushes;
+
 /// How often a worker says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// After how many missed beats its jobs are given to others: these six seconds, up to two until
@@ -60,6 +64,7 @@ const SILENCE_SECONDS: i64 = SILENCE.as_secs() as i64;
 pub struct Queue {
     engine: Engine,
     name: Arc<str>,
+    pushes: Pushes,
 }
 
 /// How many jobs the queue holds.
@@ -103,6 +108,7 @@ impl Queue {
         Ok(Queue {
             engine: Engine::connect(&address.into(), name, dependency).await?,
             name: Arc::from(name),
+            pushes: Pushes::new(),
         })
     }
 
@@ -163,7 +169,16 @@ impl Queue {
             .iter()
             .map(|work| (task_id(&self.name, work), work.job(Some(now_ms)).encode()))
             .collect();
-        self.engine.push(&jobs, now_ms.div_euclid(1000)).await
+        let pushed = self.engine.push(&jobs, now_ms.div_euclid(1000)).await;
+        // Also where it failed: a part may have arrived.
+        self.pushes.pushed();
+        pushed
+    }
+
+    /// Notes whether this process is the one that pushes. Its idle workers then wait to be woken, and
+    /// look more rarely by themselves.
+    pub fn fed_here(&self, here: bool) {
+        self.pushes.fed_here(here);
     }
 
     /// Makes a job that does nothing but be noted by a worker, unless one waits or runs already.
@@ -178,6 +193,7 @@ impl Queue {
             let job = Job::Heartbeat { sent_ms: now_ms };
             let jobs = [(task, job.encode())];
             self.engine.push(&jobs, now_ms.div_euclid(1000)).await?;
+            self.pushes.pushed();
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::status::Live;
 use super::summary::Summary;
 use crate::liveness::{CALL, HOWEVER_LONG, Progress};
 use crate::metrics::Metrics;
-use crate::queue::Queue;
+use crate::queue::{Depth, Queue};
 use crate::store::{Store, Subreddit, SubredditState};
 use prometheus::core::{Atomic, Collector, GenericGaugeVec};
 use std::collections::HashSet;
@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(2);
 /// What waits for later, what is set aside and slices are counted row by row, so less often.
 const COUNT_EVERY: u32 = 5;
+/// A queue that was empty is looked at less often, too.
+const EMPTY_EVERY: u32 = 2;
 const QUEUE: &str = "fetch";
 /// Rows of the watched list that are read at once.
 const PART: u32 = 1_000;
@@ -50,6 +52,7 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut turn: u32 = 0;
+    let mut empty = false;
     let mut clock = Clock::default();
     let mut disks = Disks::new(gauges.folders.clone());
     let mut summary = Summary::new(gauges.summary_every);
@@ -72,6 +75,13 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
             gauges.progress.made();
         }
         gauges.progress.during(CALL, gauges.turn(count)).await;
+        gauges.progress.made();
+        if !empty || turn.is_multiple_of(EMPTY_EVERY) {
+            match gauges.progress.during(CALL, gauges.queue()).await {
+                Ok(depth) => empty = depth == Depth::default(),
+                Err(error) => tracing::debug!(%error, "The queue could not be sampled"),
+            }
+        }
         gauges.progress.made();
         summary.log_if_due(&gauges.metrics);
         turn = turn.wrapping_add(1);
@@ -99,10 +109,6 @@ impl Gauges {
         self.progress.made();
         if count && let Err(error) = self.backfills().await {
             tracing::debug!(%error, "The backfills could not be sampled");
-        }
-        self.progress.made();
-        if let Err(error) = self.queue().await {
-            tracing::debug!(%error, "The queue could not be sampled");
         }
     }
 
@@ -250,7 +256,7 @@ impl Gauges {
             .set(seconds(since_ms.unwrap_or(0)));
     }
 
-    async fn queue(&self) -> Result<(), crate::queue::QueueError> {
+    async fn queue(&self) -> Result<Depth, crate::queue::QueueError> {
         let depth = self.queue.depth().await?;
         for (state, count) in [("waiting", depth.waiting), ("running", depth.running)] {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
@@ -260,13 +266,17 @@ impl Gauges {
                 .with_label_values(&[QUEUE, state])
                 .set(count);
         }
-        self.oldest("waiting", self.queue.oldest_waiting().await?);
+        let oldest = match depth.waiting {
+            0 => None,
+            _ => self.queue.oldest_waiting().await?,
+        };
+        self.oldest("waiting", oldest);
         let workers = self.queue.workers().await?;
         self.metrics
             .queue
             .workers
             .set(i64::try_from(workers).unwrap_or(i64::MAX));
-        Ok(())
+        Ok(depth)
     }
 }
 

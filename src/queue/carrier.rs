@@ -7,6 +7,7 @@
 //! more is ever taken than can start at once.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -19,10 +20,11 @@ use apalis_redis::RedisStorage;
 use apalis_sqlite::SqliteStorage;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::QueueError;
 use super::engine::Engine;
+use super::pushes::{NextPush, Pushes};
 use super::runs::Slots;
 use crate::liveness::Progress;
 use crate::redis_link::RedisLink;
@@ -57,8 +59,16 @@ pub(super) struct Carrier {
     slots: Slots,
     progress: Progress,
     pulse: Arc<Pulse>,
-    ticker: Interval,
-    /// Whether to ask for jobs now: at each tick, and on while every request is filled.
+    poll_interval: Duration,
+    pushes: Pushes,
+    next_push: NextPush,
+    /// Until the next look.
+    look: Pin<Box<Sleep>>,
+    /// Between two looks; doubled while they find nothing.
+    pause: Duration,
+    /// Whether the last request found nothing and nothing was pushed since.
+    idle: bool,
+    /// Whether to ask for jobs now: at each look and each push, and on while every request is filled.
     due: bool,
     asked: usize,
     asked_at: Instant,
@@ -70,6 +80,7 @@ pub(super) struct Carrier {
 impl Carrier {
     pub(super) fn new(
         engine: Engine,
+        pushes: &Pushes,
         slots: Slots,
         progress: Progress,
         pulse: Arc<Pulse>,
@@ -79,15 +90,19 @@ impl Carrier {
             Engine::Redis(redis) => Storage::Redis(redis.storage()),
             Engine::Sqlite(sqlite) => Storage::Sqlite(sqlite.storage()),
         };
-        let mut ticker = interval(poll_interval.max(Duration::from_millis(1)));
-        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let poll_interval = poll_interval.max(Duration::from_millis(1));
         Carrier {
             storage,
             engine,
             slots,
             progress,
             pulse,
-            ticker,
+            poll_interval,
+            pushes: pushes.clone(),
+            next_push: pushes.next(),
+            look: Box::pin(sleep(poll_interval)),
+            pause: poll_interval,
+            idle: false,
             due: true,
             asked: 0,
             asked_at: Instant::now(),
@@ -111,8 +126,17 @@ impl Carrier {
             if tasks.is_empty() && self.slots.all_free() {
                 self.progress.made();
             }
-            // A request that was filled has more behind it: no need to wait for the tick.
-            self.due = tasks.len() >= self.asked;
+            // A request that was filled has more behind it: no need to wait for the next look.
+            self.due |= tasks.len() >= self.asked;
+            self.idle = tasks.is_empty();
+            self.pause = if self.idle {
+                (self.pause * 2).min(self.pushes.idle_look().max(self.poll_interval))
+            } else {
+                self.poll_interval
+            };
+            if !self.idle {
+                self.look.as_mut().reset(Instant::now() + self.pause);
+            }
             self.taken.extend(tasks);
         }
         if let Some(hand_back) = &mut self.hand_back
@@ -124,12 +148,34 @@ impl Carrier {
         Ok(())
     }
 
-    /// Asks for as many jobs as can start at once.
+    /// Asks for as many jobs as can start at once; an idle worker, only where any wait.
     fn ask(&mut self, worker: &WorkerContext) {
+        self.due = false;
         self.asked = self.slots.free().min(FETCH_LIMIT);
         self.asked_at = Instant::now();
         let (engine, worker, count) = (self.engine.clone(), worker.clone(), self.asked);
-        self.fetch = Some(async move { engine.fetch(&worker, count).await }.boxed());
+        let idle = self.idle;
+        let fetch = async move {
+            if idle && engine.has_none_waiting().await? {
+                return Ok(Vec::new());
+            }
+            engine.fetch(&worker, count).await
+        };
+        self.fetch = Some(fetch.boxed());
+    }
+
+    /// Notes whether it is time to ask. Until Pending, so that a wake-up is always booked: one that is
+    /// lost would leave the worker asleep until its next heartbeat.
+    fn look(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(watching) = self.next_push.poll_unpin(cx) {
+            self.next_push = watching.next();
+            self.due = true;
+            self.idle = false;
+        }
+        while self.look.as_mut().poll(cx).is_ready() {
+            self.due = true;
+            self.look.as_mut().reset(Instant::now() + self.pause);
+        }
     }
 
     /// Gives back what was taken and not started; says so when nothing is left.
@@ -167,11 +213,7 @@ impl Backend for Carrier {
         if self.fetch.is_some() && WAITED_FOR.contains(&self.asked_at.elapsed()) {
             self.progress.made();
         }
-        // Until Pending, so that a wake-up is always booked: one that is lost would leave the
-        // worker asleep until its next heartbeat.
-        while self.ticker.poll_tick(cx).is_ready() {
-            self.due = true;
-        }
+        self.look(cx);
         if let Err(error) = self.drive(cx) {
             return Poll::Ready(Err(error));
         }
@@ -197,7 +239,7 @@ impl Backend for Carrier {
                 Err(error) => Poll::Ready(Some(Err(error))),
             };
         }
-        // A finished job or the next tick wakes a worker that has no free slot or nothing to ask.
+        // A finished job, a push or the next look wakes a worker that has no free slot or nothing to ask.
         if self.taken.is_empty() && self.fetch.is_none() && self.due && self.slots.free() > 0 {
             self.ask(worker);
             if let Err(error) = self.drive(cx) {

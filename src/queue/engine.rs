@@ -172,6 +172,14 @@ impl Engine {
         }
     }
 
+    /// Whether no job waits, where that is cheaper to ask than for jobs.
+    pub(super) async fn has_none_waiting(&self) -> Result<bool, QueueError> {
+        match self {
+            Engine::Redis(redis) => redis.has_none_waiting().await,
+            Engine::Sqlite(_) => Ok(false),
+        }
+    }
+
     /// Puts back whatever a worker of this process still holds, and forgets the worker.
     pub(super) async fn release(&self, worker: &str) -> Result<(), QueueError> {
         match self {

@@ -101,8 +101,8 @@ pub struct WorkOptions {
     pub concurrency: usize,
     /// How long one job may take.
     pub job_timeout: Duration,
-    /// How often an idle worker looks for jobs; half of it is the mean wait of a job pushed to an
-    /// idle queue.
+    /// How soon a worker that got fewer jobs than it can run looks for more. While there are none, each
+    /// pause is twice the last, up to a fraction of a second; a push of this process ends it.
     pub poll_interval: Duration,
     /// Where it says that it gets on: jobs end, or there is none, or the queue is away.
     pub progress: Progress,

@@ -151,6 +151,16 @@ impl RedisEngine {
         Ok(())
     }
 
+    /// One command. What something else put into `scheduled` is moved to `active` by the reaper.
+    pub(super) async fn has_none_waiting(&self) -> Result<bool, QueueError> {
+        let mut connection = self.connection.clone();
+        let waiting: u64 = redis::cmd("LLEN")
+            .arg(format!("{}:active", self.name))
+            .query_async(&mut connection)
+            .await?;
+        Ok(waiting == 0)
+    }
+
     pub(super) async fn depth(&self) -> Result<Depth, QueueError> {
         let mut connection = self.connection.clone();
         let (waiting, running) = DEPTH.arg(&*self.name).invoke_async(&mut connection).await?;

@@ -115,6 +115,7 @@ async fn live<H: Handler>(
     let pulse = Arc::new(Pulse::default());
     let carrier = Carrier::new(
         queue.engine.clone(),
+        &queue.pushes,
         runs.slots.clone(),
         options.progress.clone(),
         Arc::clone(&pulse),

@@ -105,6 +105,12 @@ const CLAIM: Dialects = Dialects::same(
          WHERE w.place <= w.room ORDER BY w.place LIMIT $2)
      RETURNING id",
 );
+const HAS_DUE: Dialects = Dialects::same(
+    "SELECT count(*) FROM (
+         SELECT 1 FROM backfills AS b JOIN slices AS s ON s.backfill = b.id
+         WHERE b.state = 'running' AND b.source <> 'files' AND s.state = 'waiting'
+           AND s.fed_ms IS NULL AND s.due_ms <= $1 LIMIT 1) AS due",
+);
 const FED_BEFORE: Dialects = Dialects::same(
     "SELECT id FROM slices WHERE fed_ms < $1 AND fed_ms IS NOT NULL AND state = 'waiting'
      ORDER BY fed_ms LIMIT $2",
@@ -190,6 +196,17 @@ impl Store {
         })?;
         slices.sort_unstable();
         Ok(slices)
+    }
+
+    /// Whether [`Store::claim_slices`] might give any out.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn has_due_slice(&self, now_ms: i64) -> Result<bool, StoreError> {
+        on_engine!(self, read, HAS_DUE, |sql, pool| {
+            let due: i64 = sqlx::query_scalar(sql).bind(now_ms).fetch_one(pool).await?;
+            Ok(due > 0)
+        })
     }
 
     /// Slices handed to the queue before a moment (milliseconds) and still not done.

@@ -55,6 +55,7 @@ mod feeding;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzzed;
 mod id_scan;
+mod idle;
 mod liveness;
 mod monitoring;
 mod monitoring_alerts;
