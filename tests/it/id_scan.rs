@@ -280,7 +280,7 @@ async fn scans_by_itself(count: usize, counter: bool) -> bool {
     // It looks at the listings for a place to begin, unless few are watched.
     let decided = async || {
         let requests = world.simulator.control().stats();
-        count < 150 || running.get() == 1 || requests.of(Endpoint::Info) > 1
+        count < 150 || running.get() == 1 || requests.of(Endpoint::Info) > 0
     };
     until("it is decided", SOON, decided).await;
     tokio::time::sleep(Duration::from_millis(300)).await;

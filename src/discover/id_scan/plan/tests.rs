@@ -226,10 +226,10 @@ fn all_of_reddit_is_seen_within_seconds_for_one_request_a_step() {
     let mut lags: Vec<i64> = Vec::new();
     for (place, visible) in counter.visible_ms.iter().enumerate() {
         let id = counter.first + i64::try_from(place).unwrap();
-        if let (Some(visible), Some(seen)) = (visible, stored.seen.get(&id)) {
-            if *visible == counter.made_ms[place] {
-                lags.push(seen - visible);
-            }
+        if let (Some(visible), Some(seen)) = (visible, stored.seen.get(&id))
+            && *visible == counter.made_ms[place]
+        {
+            lags.push(seen - visible);
         }
     }
     lags.sort_unstable();
