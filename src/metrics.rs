@@ -302,7 +302,7 @@ impl Metrics {
                     ids: r.counters("freshet_ids_total", "Ids that the id scan has asked for, by outcome: seen (at once), late (seen after they had been absent), absent (to be asked for again), absent_for_good (after the last retry).", &["outcome"]),
                     running: r.int_gauge("freshet_id_scan_running", "1 while this process finds submissions by their ids, 0 otherwise."),
                     share: r.gauge("freshet_id_share", "Share of ids that exist, of those that the id scan passed in the last five minutes; 0 while unknown."),
-                    lag: r.gauge("freshet_id_scan_lag_seconds", "Seconds since the id scan last saw where the counter of ids ends."),
+                    lag: r.gauge("freshet_id_scan_lag_seconds", "Seconds since the id scan last saw where the counter of ids ends; 0 where none runs."),
                     invisible_seconds: r.histogram("freshet_id_invisible_seconds", "Seconds from when an id was first absent, though higher ones existed, until it was seen; 0 for those that never were absent.", SECONDS_INVISIBLE),
                     pending: r.int_gauge("freshet_id_retries", "Absent ids that the id scan asks for again later."),
                     skipped: r.int_gauge("freshet_ids_skipped", "Ids that the id scan left for later and has still to ask for."),

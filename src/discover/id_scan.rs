@@ -120,6 +120,7 @@ pub async fn id_scan(discover: Discover, options: IdScanOptions, stop: Cancellat
         running.set(1);
         let ended = scan(&discover, &options, &mut lease, top, &stop).await;
         running.set(0);
+        discover.metrics.discover.ids.lag.set(0.0);
         match ended {
             Ok(Ended::Stopped) => break,
             Ok(Ended::LeaseLost) => {}
@@ -143,9 +144,11 @@ pub async fn id_scan(discover: Discover, options: IdScanOptions, stop: Cancellat
 /// Requests a minute that a scan may make.
 fn per_minute(discover: &Discover, options: &IdScanOptions) -> f64 {
     let budget = discover.reddit.budget().requests_per_minute();
+    let config = &discover.config;
+    let asked_for = config.id_scan == IdScan::On || config.scope == Scope::All;
     options
         .requests_per_minute
-        .unwrap_or_else(|| allowed(budget))
+        .unwrap_or_else(|| allowed(budget, asked_for))
 }
 
 async fn choose(discover: &Discover, options: &IdScanOptions) -> Result<Choice, Unknown> {

@@ -6,16 +6,18 @@ use tokio::time::Instant;
 
 /// All of Reddit needs some twenty, with its retries.
 const MOST: f64 = 40.0;
-/// Of the whole budget.
+/// Of the whole budget: where the scan is a choice of the program's, and where it was asked for.
 const SHARE: f64 = 0.4;
+const SHARE_IF_ASKED_FOR: f64 = 0.6;
 /// Of those, one step's first request each; what is left is for bursts and for what was skipped.
 const FOR_STEPS: f64 = 0.97;
 /// Unused ones are kept for a burst, up to so many.
 const KEPT: f64 = 8.0;
 
 /// Requests a minute that a scan may make at this budget.
-pub(super) fn allowed(requests_per_minute: NonZeroU32) -> f64 {
-    MOST.min(SHARE * f64::from(requests_per_minute.get()))
+pub(super) fn allowed(requests_per_minute: NonZeroU32, asked_for: bool) -> f64 {
+    let share = if asked_for { SHARE_IF_ASKED_FOR } else { SHARE };
+    MOST.min(share * f64::from(requests_per_minute.get()))
 }
 
 #[derive(Debug)]
@@ -59,7 +61,7 @@ mod tests {
     #[test]
     fn no_minute_holds_more_requests_than_allowed_but_for_what_was_kept() {
         let begun = Instant::now();
-        let mut pace = Pace::new(allowed(NonZeroU32::new(100).unwrap()), begun);
+        let mut pace = Pace::new(allowed(NonZeroU32::new(100).unwrap(), true), begun);
         let mut taken = 0;
         for tenth in 1..=6_000 {
             while pace.take(begun + Duration::from_millis(100) * tenth, 0.0) {
@@ -68,7 +70,7 @@ mod tests {
         }
         assert!((400..=408).contains(&taken), "{taken}");
         assert!(pace.step() > Duration::from_millis(1_500));
-        let small = allowed(NonZeroU32::new(30).unwrap());
+        let small = allowed(NonZeroU32::new(30).unwrap(), false);
         assert!((small - 12.0).abs() < 0.01);
     }
 }
