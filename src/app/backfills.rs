@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The name of the queue that carries slices: the prefix of its keys.
 pub(super) const QUEUE_NAME: &str = "freshet-backfill";
+/// A slice that another process hands out may wait as long: it takes minutes.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
 /// Slices that one process brings in at once: far more than one archive should be asked for.
 const CONCURRENCY: usize = 16;
 /// Slices that wait in the queue at most.
@@ -159,6 +161,7 @@ impl Parts {
         let options = WorkOptions {
             concurrency: CONCURRENCY,
             job_timeout: SLICE_LIMIT,
+            idle_interval: IDLE_LOOK,
             progress,
             ..WorkOptions::default()
         };

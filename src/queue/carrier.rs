@@ -24,6 +24,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::QueueError;
 use super::engine::Engine;
+use super::handler::WorkOptions;
 use super::pushes::{NextPush, Pushes};
 use super::runs::Slots;
 use crate::liveness::Progress;
@@ -60,6 +61,7 @@ pub(super) struct Carrier {
     progress: Progress,
     pulse: Arc<Pulse>,
     poll_interval: Duration,
+    idle_interval: Duration,
     pushes: Pushes,
     next_push: NextPush,
     /// Until the next look.
@@ -82,22 +84,22 @@ impl Carrier {
         engine: Engine,
         pushes: &Pushes,
         slots: Slots,
-        progress: Progress,
         pulse: Arc<Pulse>,
-        poll_interval: Duration,
+        options: &WorkOptions,
     ) -> Carrier {
         let storage = match &engine {
             Engine::Redis(redis) => Storage::Redis(redis.storage()),
             Engine::Sqlite(sqlite) => Storage::Sqlite(sqlite.storage()),
         };
-        let poll_interval = poll_interval.max(Duration::from_millis(1));
+        let poll_interval = options.poll_interval.max(Duration::from_millis(1));
         Carrier {
             storage,
             engine,
             slots,
-            progress,
+            progress: options.progress.clone(),
             pulse,
             poll_interval,
+            idle_interval: options.idle_interval.max(poll_interval),
             pushes: pushes.clone(),
             next_push: pushes.next(),
             look: Box::pin(sleep(poll_interval)),
@@ -130,7 +132,7 @@ impl Carrier {
             self.due |= tasks.len() >= self.asked;
             self.idle = tasks.is_empty();
             self.pause = if self.idle {
-                (self.pause * 2).min(self.pushes.idle_look().max(self.poll_interval))
+                (self.pause * 2).min(self.pushes.idle_look(self.idle_interval))
             } else {
                 self.poll_interval
             };

@@ -102,8 +102,10 @@ pub struct WorkOptions {
     /// How long one job may take.
     pub job_timeout: Duration,
     /// How soon a worker that got fewer jobs than it can run looks for more. While there are none, each
-    /// pause is twice the last, up to a fraction of a second; a push of this process ends it.
+    /// pause is twice the last, up to `idle_interval`; a push of this process ends it.
     pub poll_interval: Duration,
+    /// How often an idle worker looks for jobs that other processes push.
+    pub idle_interval: Duration,
     /// Where it says that it gets on: jobs end, or there is none, or the queue is away.
     pub progress: Progress,
 }
@@ -114,6 +116,7 @@ impl Default for WorkOptions {
             concurrency: 200,
             job_timeout: Duration::from_secs(60),
             poll_interval: Duration::from_millis(20),
+            idle_interval: Duration::from_millis(200),
             progress: Progress::unwatched(),
         }
     }

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How often an idle worker looks for jobs that other processes push.
-const IDLE_LOOK: Duration = Duration::from_millis(200);
-/// The same while this process feeds the queue, and wakes its workers: what others put back comes late.
+/// How often an idle worker looks while its own process feeds the queue, and wakes it: what others put
+/// back comes late.
 const FED_HERE_LOOK: Duration = Duration::from_secs(2);
 
 /// Shared by all handles to one queue in this process.
@@ -49,12 +48,12 @@ impl Pushes {
         self.0.fed_here.store(here, Ordering::Relaxed);
     }
 
-    /// How often an idle worker looks.
-    pub(super) fn idle_look(&self) -> Duration {
+    /// How often an idle worker looks that would look so often for what others push.
+    pub(super) fn idle_look(&self, others: Duration) -> Duration {
         if self.0.fed_here.load(Ordering::Relaxed) {
-            FED_HERE_LOOK
+            FED_HERE_LOOK.max(others)
         } else {
-            IDLE_LOOK
+            others
         }
     }
 

@@ -117,9 +117,8 @@ async fn live<H: Handler>(
         queue.engine.clone(),
         &queue.pushes,
         runs.slots.clone(),
-        options.progress.clone(),
         Arc::clone(&pulse),
-        options.poll_interval,
+        options,
     );
     let worker = Worker::<Vec<u8>, _, _, _>::new(
         context.clone(),
