@@ -22,6 +22,9 @@ const EVERY: Duration = Duration::from_secs(2);
 const COUNT_EVERY: u32 = 5;
 /// A queue that was empty is looked at less often, too.
 const EMPTY_EVERY: u32 = 2;
+/// A long watched list is read this many rows a turn, on the average, but every half minute.
+const ROWS_A_TURN: usize = 200;
+const LIST_EVERY: usize = 15;
 const QUEUE: &str = "fetch";
 /// Rows of the watched list that are read at once.
 const PART: u32 = 1_000;
@@ -53,6 +56,7 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut turn: u32 = 0;
     let mut empty = false;
+    let mut listed = Listed::default();
     let mut clock = Clock::default();
     let mut disks = Disks::new(gauges.folders.clone());
     let mut summary = Summary::new(gauges.summary_every);
@@ -74,7 +78,8 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
             }
             gauges.progress.made();
         }
-        gauges.progress.during(CALL, gauges.turn(count)).await;
+        let turning = gauges.turn(count, &mut listed);
+        gauges.progress.during(CALL, turning).await;
         gauges.progress.made();
         if !empty || turn.is_multiple_of(EMPTY_EVERY) {
             match gauges.progress.during(CALL, gauges.queue()).await {
@@ -88,14 +93,35 @@ pub async fn sample(gauges: Gauges, stop: CancellationToken) {
     }
 }
 
+/// When the watched list is read again.
+#[derive(Default)]
+struct Listed {
+    turns_left: usize,
+}
+
+impl Listed {
+    fn is_due(&mut self) -> bool {
+        let due = self.turns_left == 0;
+        self.turns_left = self.turns_left.saturating_sub(1);
+        due
+    }
+
+    fn read(&mut self, rows: usize) {
+        self.turns_left = (rows / ROWS_A_TURN).clamp(1, LIST_EVERY) - 1;
+    }
+}
+
 impl Gauges {
-    async fn turn(&self, count: bool) {
+    async fn turn(&self, count: bool, listed: &mut Listed) {
         if let Err(error) = self.simulated().await {
             tracing::debug!(%error, "The source could not be sampled");
         }
         self.progress.made();
-        if let Err(error) = self.subreddits().await {
-            tracing::debug!(%error, "The watched list could not be sampled");
+        if listed.is_due() {
+            match self.subreddits().await {
+                Ok(rows) => listed.read(rows),
+                Err(error) => tracing::debug!(%error, "The watched list could not be sampled"),
+            }
         }
         // Also where it failed: what it reads is away, and each may take as long to find that out.
         self.progress.made();
@@ -122,11 +148,12 @@ impl Gauges {
         Ok(())
     }
 
-    /// The watched list: states, gaps, newest complete polls, and the bound on labels.
+    /// The watched list: states, gaps, newest complete polls, and the bound on labels. How many rows it
+    /// has.
     ///
     /// # Errors
     /// Where the database does not answer.
-    pub async fn subreddits(&self) -> Result<(), crate::store::StoreError> {
+    pub async fn subreddits(&self) -> Result<usize, crate::store::StoreError> {
         let watched = self.watched().await?;
         let discover = &self.metrics.discover;
         let names = watched.iter().map(|it| (it.name.clone(), it.added_at));
@@ -178,7 +205,7 @@ impl Gauges {
                     .set(complete as f64);
             }
         }
-        Ok(())
+        Ok(watched.len())
     }
 
     /// What is shown of the list; of a long one its rows would take much more.
@@ -334,6 +361,26 @@ fn remove_others<P: Atomic>(gauge: &GenericGaugeVec<P>, names: &HashSet<&str>) {
                     let _ = gauge.remove_label_values(&[label.value()]);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_watched_list_is_read_less_often() {
+        for (rows, wanted) in [(0, 1), (10, 1), (399, 1), (1_000, 5), (40_000, 15)] {
+            let mut listed = Listed::default();
+            let mut reads = 0;
+            for _ in 0..150 {
+                if listed.is_due() {
+                    listed.read(rows);
+                    reads += 1;
+                }
+            }
+            assert_eq!(150 / reads, wanted, "{rows}");
         }
     }
 }
