@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// `x-ratelimit-reset` is in whole seconds and may have been rounded down.
 const RESET_ROUNDING_MS: i64 = 1_000;
 
+/// A class that is not entitled first asks again so long after the one that is.
+const RECHECK_MS: i64 = 20;
+
 /// A bucket of grants, and what the server says is left.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BudgetState {
@@ -114,7 +117,13 @@ impl BudgetState {
             if ahead.classes == 0 {
                 return self.wait(class, now_ms, next_ms);
             }
-            let turn_ms = next_ms.max(ahead.until_ms);
+            // Soon after whose turn it is: a later time would let the turns of the others wait for it.
+            let recheck_ms = now_ms.saturating_add(RECHECK_MS).min(ahead.until_ms);
+            let turn_ms = if self.tokens < 1.0 {
+                next_ms.saturating_add(RECHECK_MS)
+            } else {
+                recheck_ms
+            };
             // More than the bucket holds never lies in it.
             let plenty_ms = if needed > pace.burst() {
                 i64::MAX
