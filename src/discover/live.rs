@@ -35,6 +35,8 @@ const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 /// How long a poll stays with an outage: then another is tried when the plan says.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The part of their requests that polls of listings keep while submissions are found by their ids.
+const BESIDE_ID_SCAN: f64 = 0.2;
 /// How long the objective must be out of reach, or within it again, before that is logged.
 const OUTLOOK_HOLDS: Duration = Duration::from_secs(60);
 
@@ -162,7 +164,11 @@ async fn lead(discover: &Discover, lease: &mut Lease<'_>, stop: &CancellationTok
         };
         match discover.progress.during(HOWEVER_LONG, next).await {
             Some(Ok(ended)) => leader.ended(ended),
-            Some(Err(error)) => panicked(&error),
+            Some(Err(error)) => {
+                panicked(&error);
+                // Its group would count as being polled for ever: the plan is made again.
+                break;
+            }
             None => {}
         }
     }
@@ -222,7 +228,9 @@ impl Leader<'_> {
     /// Starts what is due; returns when to look again.
     fn start_polls(&mut self) -> Instant {
         let latest = Instant::now() + REFRESH_EVERY;
-        self.planner.set_budget(self.share.per_second());
+        let scanned = self.ids_are_scanned();
+        let part = if scanned { BESIDE_ID_SCAN } else { 1.0 };
+        self.planner.set_budget(self.share.per_second() * part);
         while self.polls.len() < self.discover.config.concurrency && self.nobody_waits() {
             let now = self.now();
             match self.planner.next(now) {
@@ -235,6 +243,11 @@ impl Leader<'_> {
             }
         }
         latest
+    }
+
+    /// Whether this process finds submissions by their ids: then listings only confirm.
+    fn ids_are_scanned(&self) -> bool {
+        self.discover.metrics.discover.ids.running.get() == 1
     }
 
     fn nobody_waits(&self) -> bool {
@@ -335,7 +348,7 @@ impl Leader<'_> {
         } = self.planner.outlook();
         let metrics = &self.discover.metrics.discover;
         let objective = self.discover.config.interval.as_secs_f64();
-        let met = longest <= objective * 1.05;
+        let met = longest <= objective * 1.05 || self.ids_are_scanned();
         // Polls may count on their guaranteed share only.
         let needed = needed / share::GUARANTEED * 60.0;
         metrics.objective_met.set(i64::from(met));

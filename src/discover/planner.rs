@@ -80,6 +80,8 @@ pub struct Poll {
     pub after: Option<String>,
     /// Whether any of these was never polled.
     pub first: bool,
+    /// Seconds since the poll before: what is older did not arrive since.
+    pub window: f64,
     /// Whether it may fail for what it asks for.
     pub doubtful: bool,
 }
@@ -87,7 +89,7 @@ pub struct Poll {
 /// One page, as far as the plan cares.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// New submissions by subreddit (lower case).
+    /// Submissions that were not seen before and arrived within the poll's window, by subreddit (lower case).
     pub new: HashMap<String, u32>,
     /// Whether it shows what was known before, or ends the listing.
     pub joined: bool,
@@ -246,6 +248,8 @@ impl Planner {
             names: group.names.clone(),
             after,
             first: group.polled.is_none(),
+            window: now
+                - if follows { group.before } else { group.polled }.unwrap_or(f64::NEG_INFINITY),
             doubtful: group.doubtful,
         })
     }
@@ -273,8 +277,11 @@ impl Planner {
         let since = group.polled;
         let sent = group.sent.take().unwrap_or(now);
         if !follows {
-            group.polled = Some(sent);
+            group.before = group.polled.replace(sent);
         }
+        let shown: u32 = answer.listed.values().sum();
+        #[expect(clippy::cast_precision_loss, reason = "at most a thousand names")]
+        let usual = f64::from(shown) / answer.span.max(10.0) / poll.names.len() as f64;
         for name in &poll.names {
             let Some(state) = self.members.get_mut(name) else {
                 continue;
@@ -288,19 +295,25 @@ impl Planner {
                 Some(before) => state.rate.observe(f64::from(new), sent - before),
                 None => {
                     let listed = answer.listed.get(name.as_str()).copied().unwrap_or(0);
-                    state.rate.learn(f64::from(listed), answer.span);
+                    state.rate.learn(f64::from(listed), answer.span, usual);
                 }
             }
         }
-        let new: u32 = answer.new.values().sum();
-        let expected = self.rate_of(&poll.names);
+        let new = f64::from(answer.new.values().sum::<u32>());
+        let learnt = self.rate_of(&poll.names);
         let group = &mut self.groups[index];
-        if follows {
-            group.burst.add(f64::from(new));
-        } else if let Some(since) = since {
-            group.burst.observe(f64::from(new), sent - since, expected);
+        match since {
+            _ if follows => {
+                group.rate.add(new);
+                group.burst.add(new);
+            }
+            Some(since) => {
+                let expected = group.rate.mean();
+                group.burst.observe(new, sent - since, expected);
+                group.rate.observe(new, sent - since);
+            }
+            None => group.rate = Rate::expected(learnt),
         }
-        group.rate = expected;
         self.price();
     }
 
@@ -424,10 +437,7 @@ impl Planner {
             // What was to be followed below goes on where most of the listing is the same.
             let same = before.iter().find(|old| old.names == group.names);
             if let Some(old) = same {
-                group = Group {
-                    rate: group.rate,
-                    ..old.clone()
-                };
+                group = old.clone();
             }
             self.groups.push(group);
         }

@@ -21,6 +21,8 @@ const KNOWN: usize = 3;
 /// Submissions older than what was known when polls began, less this, are known, seconds: they are listed out
 /// of order by seconds.
 const ORDER_SLACK: i64 = 60;
+/// Submissions appear so many seconds after their creation, as a rule.
+const ARRIVAL_SLACK: i64 = 5;
 /// Submissions in proven time that no poll stored: so many contradict the proof, and are left to the next
 /// proof walk, which withdraws it.
 const CONTRADICTING: usize = 5;
@@ -76,6 +78,11 @@ impl Page {
         }
     }
 
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "spans of days"
+    )]
     async fn take(&self, poll: &Poll, page: ListingPage) -> Paged {
         let now_ms = (self.discover.now_ms)();
         let now = now_ms.div_euclid(1_000);
@@ -86,7 +93,6 @@ impl Page {
             .iter()
             .map(|item| item.submission.created_utc)
             .min();
-        #[expect(clippy::cast_precision_loss, reason = "spans of days")]
         let span = span.map_or(0.0, |oldest| now.saturating_sub(oldest).max(1) as f64);
         let mut answer = Answer {
             new: HashMap::new(),
@@ -120,7 +126,12 @@ impl Page {
         // What is left to the next proof walk is not looked at again, either.
         lock(&self.seen).add(ids(&page.items));
         let first_page = poll.after.is_none();
-        answer.new = by_subreddit(new.iter());
+        // Groups change, and what was below the old group's page is no arrival.
+        let since = ((now - ARRIVAL_SLACK) as f64 - poll.window) as i64;
+        let arrived = new
+            .iter()
+            .filter(|item| item.submission.created_utc >= since);
+        answer.new = by_subreddit(arrived);
         if !first_page {
             answer.listed.clear();
         }

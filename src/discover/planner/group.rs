@@ -1,7 +1,7 @@
 //! One shared listing of a plan.
 
 use super::Answer;
-use super::rate::Burst;
+use super::rate::{Burst, Rate};
 use crate::submission::SubredditName;
 
 /// Pages that are followed below one top page: as many as a listing of 1,000 has.
@@ -27,10 +27,13 @@ pub(super) struct Group {
     pub(super) names: Vec<SubredditName>,
     /// When its top was last requested; `None` where any member's never was.
     pub(super) polled: Option<f64>,
+    /// When its top was requested before that.
+    pub(super) before: Option<f64>,
     /// When the request under way was sent.
     pub(super) sent: Option<f64>,
-    /// The sum of its members' rates.
-    pub(super) rate: f64,
+    /// What the group as a whole was seen to post: the sum of its members' rates is an estimate that sorting by it
+    /// makes worse.
+    pub(super) rate: Rate,
     pub(super) burst: Burst,
     /// The last is next: newer submissions first.
     pub(super) follow_ups: Vec<FollowUp>,
@@ -56,8 +59,9 @@ impl Group {
             id,
             names,
             polled,
+            before: None,
             sent: None,
-            rate,
+            rate: Rate::expected(rate),
             burst: Burst::default(),
             follow_ups: Vec::new(),
             busy: false,
@@ -69,7 +73,7 @@ impl Group {
 
     /// Submissions a second that are expected now.
     pub(super) fn arrivals(&self) -> f64 {
-        self.rate + self.burst.extra()
+        self.rate.mean() + self.burst.extra()
     }
 
     /// Notes what is to be requested below, once this answer has come.

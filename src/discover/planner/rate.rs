@@ -8,6 +8,8 @@ const BURST_MEMORY: f64 = 45.0;
 const FOLLOWS: f64 = 0.3;
 /// What the first estimate counts for, in submissions: little, so that a few polls correct it.
 const PRIOR: f64 = 0.5;
+/// What the likeness to the others counts for, in submissions.
+const LIKENESS: f64 = 0.7;
 /// Exposure that stands behind the prior of an unknown subreddit, seconds.
 const UNKNOWN_EXPOSURE: f64 = 3_600.0;
 
@@ -54,13 +56,15 @@ impl Rate {
         self.events += events;
     }
 
-    /// A first page showed so many over so many seconds.
-    pub(super) fn learn(&mut self, events: f64, seconds: f64) {
+    /// A first page showed so many over so many seconds, and of its subreddits `usual` a second each. One that it
+    /// shows little of is taken to be more like the others than that little says.
+    pub(super) fn learn(&mut self, events: f64, seconds: f64, usual: f64) {
         let seconds = seconds.clamp(10.0, 86_400.0);
         // No more than what is remembered: pages of quiet groups span days.
         let weight = (MEMORY / seconds).min(1.0);
-        self.events = self.events * 0.1 + events * weight;
-        self.exposure = self.exposure * 0.1 + seconds * weight;
+        let likeness = (LIKENESS / usual.max(1e-9)).min(MEMORY);
+        self.events = LIKENESS.min(usual * likeness) + events * weight;
+        self.exposure = likeness + seconds * weight;
     }
 }
 
