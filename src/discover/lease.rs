@@ -13,6 +13,8 @@ pub(super) struct Lease<'a> {
     name: &'static str,
     length: Duration,
     asked: Option<Instant>,
+    /// When it ends by our clock, milliseconds, unless it is renewed.
+    until_ms: i64,
     held: bool,
 }
 
@@ -23,24 +25,25 @@ impl<'a> Lease<'a> {
             name,
             length,
             asked: None,
+            until_ms: 0,
             held: false,
         }
     }
 
     /// Whether it is held, as it was known lately.
     pub(super) async fn held(&mut self) -> Result<bool, StoreError> {
-        if self
-            .asked
-            .is_none_or(|asked| asked.elapsed() >= self.renewal())
-        {
+        let now_ms = (self.discover.now_ms)();
+        let recent = |asked: Instant| asked.elapsed() < self.renewal();
+        // Where our clock was set forward, others may have taken it.
+        if !self.asked.is_some_and(recent) || now_ms >= self.until_ms {
             // A renewal that is dropped half-way changes nothing: the next call makes it again.
             let asked = Instant::now();
             let Discover { store, holder, .. } = self.discover;
-            let now_ms = (self.discover.now_ms)();
             let renewed = store
                 .acquire_lease(self.name, holder, now_ms, milliseconds(self.length))
                 .await;
             self.asked = Some(asked);
+            self.until_ms = now_ms.saturating_add(milliseconds(self.length));
             self.held = matches!(renewed, Ok(true));
             renewed?;
         }

@@ -30,6 +30,11 @@ async fn statuses(home: &Home) -> Vec<(String, String)> {
         .unwrap()
 }
 
+/// Polls find the newest first; whether a walk has found the past too.
+fn all_found(status: &Value) -> bool {
+    status["discovered"].as_i64() >= Some(1_500)
+}
+
 fn last_message(process: &Process) -> String {
     let log = process.log();
     let message = &log.last().unwrap()["message"];
@@ -62,8 +67,8 @@ async fn either_signal_drains_and_what_was_left_is_done_after_a_restart() {
         let home = world.home();
         let mut process = home.start(&["run", "rust"]);
         process
-            .until_status("something is fetched", |it| {
-                it["fetched"].as_i64() > Some(0)
+            .until_status("all is found and something fetched", |it| {
+                all_found(it) && it["fetched"].as_i64() > Some(0)
             })
             .await;
         process.signal(signal);
@@ -85,7 +90,7 @@ async fn into_an_outage(world: &World, home: &Home, fault: Fault, flags: &[&str]
     process
         .until_status("jobs are in flight", |it| {
             // One may be a heartbeat.
-            it["queue"]["running"].as_i64() > Some(1)
+            all_found(it) && it["queue"]["running"].as_i64() > Some(1)
         })
         .await;
     if fault == SILENCE {

@@ -56,6 +56,7 @@ mod feeding;
 mod fuzzed;
 mod id_scan;
 mod idle;
+mod live_polls;
 mod liveness;
 mod monitoring;
 mod monitoring_alerts;

@@ -3,7 +3,7 @@
 //! A world lives on one thread: its clock is the thread's.
 
 use freshet::config::{Config, DiscoverConfig, Inputs};
-use freshet::discover::{Discover, IdScanOptions, id_scan, repair, run, sweep};
+use freshet::discover::{Discover, IdScanOptions, id_scan, live, repair, run, sweep};
 use freshet::liveness::{Limits, Liveness};
 use freshet::metrics::Metrics;
 use freshet::simulator::{Publication, Simulator, SimulatorOptions};
@@ -145,6 +145,15 @@ impl World {
 
     /// The same with a budget of so many requests a minute.
     pub fn client_within(&self, request_timeout: Duration, requests_per_minute: u32) -> Reddit {
+        self.client_of(request_timeout, requests_per_minute, &self.metrics)
+    }
+
+    fn client_of(
+        &self,
+        request_timeout: Duration,
+        requests_per_minute: u32,
+        metrics: &Arc<Metrics>,
+    ) -> Reddit {
         let url = || self.simulator.url().parse().unwrap();
         let agent = "linux:freshet:test (by /u/test)".to_owned();
         let options = RedditOptions {
@@ -153,7 +162,7 @@ impl World {
             ..RedditOptions::new(url(), url(), "world".to_owned(), "secret".into(), agent)
         };
         let budget = Budget::local(NonZeroU32::new(requests_per_minute).unwrap());
-        Reddit::new(options, budget, Arc::clone(&self.metrics)).unwrap()
+        Reddit::new(options, budget, Arc::clone(metrics)).unwrap()
     }
 
     /// Starts one more scheduler, with a client and a memory of its own.
@@ -205,6 +214,20 @@ impl World {
     pub fn kill_id_scan(&mut self) {
         let (_, task) = self.scanners.remove(0);
         task.abort();
+    }
+
+    /// Starts one that polls the tops of listings, with metrics and a client of its own; [`World::stop`] ends it.
+    pub fn start_live(&mut self) -> Arc<Metrics> {
+        let metrics = Arc::new(Metrics::new());
+        let discover = Discover {
+            metrics: Arc::clone(&metrics),
+            reddit: self.client_of(Duration::from_secs(30), 10_000_000, &metrics),
+            ..self.discover()
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(live(discover, stop.clone()));
+        self.scanners.push((stop, task));
+        metrics
     }
 
     fn discover(&self) -> Discover {
