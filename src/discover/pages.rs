@@ -120,6 +120,9 @@ pub(super) enum Tries<'a> {
 /// Failures in a row after which it matters whether others are given out.
 const FAILURES: u32 = 3;
 
+/// Submissions that a shared listing may be expected to show: it holds 1,000.
+const SHARED_MOST: f64 = 700.0;
+
 /// How long a listing that is halved may take to be answered.
 const GROUP_LIMIT: Duration = Duration::from_secs(10);
 /// A failure that took so long is not waited for again.
@@ -197,6 +200,15 @@ pub(super) async fn walk_with(
                 }
                 if deep.is_some() || walk.held_with(&page) <= SHALLOW {
                     walk.take(page);
+                    let shown_at = moment.map_or(0, |moment| moment.shown);
+                    if names.len() > 1
+                        && walk.pages() == 1
+                        && walk.next().is_ok()
+                        && walk.expected(shown_at) > SHARED_MOST
+                    {
+                        // The listing would be cut short: smaller groups, by the rates that it showed.
+                        break WalkEnd::Ended(Ended::PageLimit);
+                    }
                     continue;
                 }
                 // What is held while it waits is bounded, so the page is asked for again.

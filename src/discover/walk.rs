@@ -244,6 +244,18 @@ impl Walk {
             .map_or(i64::MAX, |newest| newest.saturating_add(1))
     }
 
+    /// Submissions that are expected down to where the walk goes, at the pace of what was listed so far.
+    pub fn expected(&self, served_at: i64) -> f64 {
+        let Some(oldest) = self.times.iter().min() else {
+            return 0.0;
+        };
+        let span = served_at.saturating_sub(*oldest).max(1);
+        let reach = served_at.saturating_sub(self.reach);
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let expected = self.times.len() as f64 * reach as f64 / span as f64;
+        expected
+    }
+
     /// Pages taken so far.
     pub fn pages(&self) -> u32 {
         self.pages

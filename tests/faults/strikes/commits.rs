@@ -22,6 +22,7 @@ pub async fn frozen(site: &mut Site, role: &str, seconds: u64) {
     let lock = format!("SELECT pg_advisory_lock({HOLD})");
     let release = format!("SELECT pg_advisory_unlock({HOLD})");
     let taken_over = seconds >= TAKEN_OVER_FROM;
+    let mut work = None;
     loop {
         connection
             .execute(sqlx::AssertSqlSafe(lock.clone()))
@@ -34,8 +35,15 @@ pub async fn frozen(site: &mut Site, role: &str, seconds: u64) {
         .await;
         site.members[place].freeze().await;
         // One that waits for the locks of another only begins its own half minute when that one ends.
-        if !taken_over || site.database.number(BEGUN).await == Some(1) {
+        if !taken_over {
             break;
+        }
+        if site.database.number(BEGUN).await == Some(1) {
+            // A transaction that only stores what a poll found holds nothing that could be taken over.
+            work = Work::if_held(site, place).await;
+            if work.is_some() {
+                break;
+            }
         }
         site.members[place].thaw();
         site.database.rows::<(i64,)>(FREE).await.unwrap();
@@ -58,12 +66,9 @@ pub async fn frozen(site: &mut Site, role: &str, seconds: u64) {
         let open = site.database.number(OPEN).await;
         assert!(open > Some(0), "no transaction is left open");
     }
-    if taken_over {
-        let work = Work::held(site, place).await;
-        sleep_until(thawed).await;
+    sleep_until(thawed).await;
+    if let Some(work) = work {
         work.assert_taken_over(site).await;
-    } else {
-        sleep_until(thawed).await;
     }
     site.database.rows::<(i64,)>(FREE).await.unwrap();
     site.members[place].thaw();
