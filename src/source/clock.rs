@@ -76,6 +76,8 @@ pub(super) struct EvidenceClock {
     metrics: Arc<Metrics>,
     now_ms: fn() -> i64,
     started: Instant,
+    /// This machine's clock at that moment, milliseconds since the epoch.
+    started_ms: i64,
     known: Mutex<Known>,
 }
 
@@ -109,6 +111,7 @@ impl EvidenceClock {
             metrics,
             now_ms,
             started: Instant::now(),
+            started_ms: now_ms(),
             known: Mutex::default(),
         }
     }
@@ -216,6 +219,13 @@ impl EvidenceClock {
             known.doubt = known.doubt.saturating_sub(1);
         } else {
             known.doubt = known.doubt.saturating_add(DOUBT).min(MOST_DOUBT);
+            // Set back before the two were ever compared: the server's agrees with what ours showed at the
+            // start and the time since.
+            let start = self.started_ms.saturating_mul(1_000);
+            let agreed = date.saturating_sub(later(start, elapsed)).abs() <= AGREED;
+            if ahead > 0 && agreed && known.agreed.is_none() {
+                known.agreed = Some(start.min(micros(date).saturating_sub(elapsed)));
+            }
         }
         if known.doubt >= PERSISTS {
             // The odd answer that agrees meanwhile does not say by how much they differ.

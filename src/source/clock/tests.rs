@@ -213,3 +213,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_clock_that_is_set_back_before_the_first_answer_is_outvoted_by_the_date_and_the_time_since_the_start()
+ {
+    let clock = clock();
+    for _ in 0..5 {
+        let moment = read(&clock, TRUE - 3_600, dated(TRUE + 1), &[]);
+        assert!(about(TRUE).contains(&moment.proves.unwrap()), "{moment:?}");
+    }
+}
