@@ -2,7 +2,7 @@
 //! hundred whole objects, so that all of Reddit costs some twenty requests a minute, whatever number of
 //! subreddits is watched. What is found so is stored as fetched.
 //!
-//! One process at a time scans, by a lease. Owns when a scan pays, where the counter stands ([`locate`]),
+//! One process at a time scans, by a lease. Owns when a scan pays, where the counter stands ([`mod@locate`]),
 //! which ids are asked for ([`plan`]) and how many requests that may cost ([`pace`]). Ids are an
 //! accelerator, never the only way: where they stop being dense, it says so and leaves the work to the
 //! listings, which go on beside it.
