@@ -1,10 +1,10 @@
 //! Times that may miss submissions, listed, and closed out of the archive.
 
-use super::store::fixtures::{gap, member, name};
+use super::store::fixtures::{gap, name, record_gap};
 use super::support::binary::{PATIENCE, Process};
 use super::support::past::{HOUR, NAME, On, Past, options};
 use super::support::pipeline::until;
-use freshet::store::{GapCause, GapState, PollRecord, Store};
+use freshet::store::{GapCause, GapState, Store};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -24,17 +24,8 @@ async fn with_gaps(on: On, latency: Duration) -> (Past, Store) {
     store.add_subreddit(&name(NAME), past.now()).await.unwrap();
     for (from, to, cause) in GAPS {
         let now_ms = past.control().now_ms();
-        let claimed = store.claim_due("test", now_ms, 60_000, 1).await.unwrap();
-        let mut member = member(&claimed[0].claim);
-        member.gap = gap(past.now() - from * HOUR, past.now() - to * HOUR, cause);
-        let poll = PollRecord {
-            listed: &[],
-            undecodable: &[],
-            members: &[member],
-            sweep: None,
-            now_ms,
-        };
-        store.record_poll(&poll).await.unwrap();
+        let gap = gap(past.now() - from * HOUR, past.now() - to * HOUR, cause);
+        record_gap(&store, gap, now_ms).await;
     }
     (past, store)
 }
@@ -199,18 +190,8 @@ async fn a_process_that_runs_repairs_them_by_itself_where_that_is_wished_for() {
 async fn with_gap(past: &Past, store: &Store, minutes: (i64, i64)) {
     store.add_subreddit(&name(NAME), past.now()).await.unwrap();
     let now_ms = past.control().now_ms();
-    let claimed = store.claim_due("test", now_ms, 60_000, 1).await.unwrap();
-    let mut member = member(&claimed[0].claim);
     let (start, end) = (past.now() - minutes.0 * 60, past.now() - minutes.1 * 60);
-    member.gap = gap(start, end, GapCause::Cap);
-    let poll = PollRecord {
-        listed: &[],
-        undecodable: &[],
-        members: &[member],
-        sweep: None,
-        now_ms,
-    };
-    store.record_poll(&poll).await.unwrap();
+    record_gap(store, gap(start, end, GapCause::Cap), now_ms).await;
     // Its listing shows all that it may still show.
     store.pause_subreddit(&name(NAME)).await.unwrap();
 }

@@ -2,12 +2,12 @@
 
 use crate::store::fixtures::raw;
 use crate::support::discovery::{START_MS, World, our_clock};
-use crate::support::jobs::{On, PATIENCE, Place};
+use crate::support::jobs::{FetchingWorker, On, PATIENCE, Place};
 use crate::support::pipeline::until;
 use freshet::feed::{self, Feed, Fetches};
 use freshet::ingest::{Company, FetchHandler, Ingest, max_batch_delay};
 use freshet::liveness::Progress;
-use freshet::queue::{Handler, Outcome, WorkOptions};
+use freshet::queue::{Handler, Outcome};
 use freshet::simulator::{Endpoint, Publication, SimulatorOptions};
 use freshet::store::{PollRecord, Status};
 use freshet::submission::decode;
@@ -79,16 +79,8 @@ async fn overtakes_the_backlog(on: On) {
     list(&world, &ids("old", 3_000), 7_200).await;
     let place = Place::new(on).await;
     let ingest = ingest(&world, 120);
-    let (company, gathering) = Company::new(200);
-    let handler = Arc::new(FetchHandler::new(ingest.clone(), company));
+    let worker = FetchingWorker::start(&place.queue, ingest);
     let stop = CancellationToken::new();
-    let (queue, metrics) = (place.queue.clone(), Arc::clone(&world.metrics));
-    let stopping = stop.clone();
-    let working = tokio::spawn(async move {
-        let options = WorkOptions::default();
-        queue.work(options, handler, metrics, stopping).await
-    });
-    let gathering = tokio::spawn(gathering.run(ingest, stop.clone()));
     let feed = Feed {
         backlog: Fetches(world.store.clone()),
         store: world.store.clone(),
@@ -117,8 +109,7 @@ async fn overtakes_the_backlog(on: On) {
     assert!(taken <= 8, "it took {taken} requests");
     assert!(left.backlog + left.fed > 1_000, "{left:?}");
     stop.cancel();
-    working.await.unwrap().unwrap();
-    gathering.await.unwrap();
+    worker.stop().await;
     feeding.await.unwrap();
 }
 

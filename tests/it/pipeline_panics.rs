@@ -2,11 +2,11 @@
 //! or the company alone.
 
 use crate::support::discovery::{World, our_clock};
-use crate::support::jobs::{EMPTY, On, Place, depth_becomes};
+use crate::support::jobs::{EMPTY, FetchingWorker, On, Place, depth_becomes};
 use crate::support::pipeline::until;
 use freshet::ingest::{Company, FetchHandler, Ingest, MOST_ATTEMPTS};
 use freshet::liveness::Progress;
-use freshet::queue::{Handler, Outcome, WorkOptions};
+use freshet::queue::{Handler, Outcome};
 use freshet::simulator::{Control, Endpoint, Fault};
 use freshet::store::{FailureKind, Status};
 use freshet::submission::SubmissionId;
@@ -62,16 +62,7 @@ async fn panics(on: On) {
         progress: Progress::unwatched(),
         holder: "worker-test".to_owned(),
     };
-    let (company, gathering) = Company::new(200);
-    let handler = Arc::new(FetchHandler::new(ingest.clone(), company));
-    let stop = CancellationToken::new();
-    let (queue, metrics) = (place.queue.clone(), Arc::clone(&world.metrics));
-    let stopping = stop.clone();
-    let working = tokio::spawn(async move {
-        let options = WorkOptions::default();
-        queue.work(options, handler, metrics, stopping).await
-    });
-    let gathering = tokio::spawn(gathering.run(ingest, stop.clone()));
+    let worker = FetchingWorker::start(&place.queue, ingest);
 
     let poison: SubmissionId = "poison".parse().unwrap();
     let is_dead = async || {
@@ -93,9 +84,7 @@ async fn panics(on: On) {
         world.advance(Duration::from_secs(31));
     }
     assert!(is_dead().await);
-    stop.cancel();
-    working.await.unwrap().unwrap();
-    gathering.await.unwrap();
+    worker.stop().await;
 
     for id in IDS.into_iter().filter(|id| *id != "poison") {
         let row = world.store.submission(&id.parse().unwrap()).await.unwrap();

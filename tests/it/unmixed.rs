@@ -1,9 +1,11 @@
 //! What is made up and what is real stay apart, whoever writes: no command fills a database that holds one
 //! with the other, wherever the source runs.
 
+use super::store::fixtures::{gap, record_gap};
 use super::support::binary::{Finished, finish};
 use super::support::canned::{Answer, Server, listing};
 use super::support::past::{NAME, On, Past, options};
+use freshet::store::GapCause;
 use std::time::Duration;
 use tokio::process::Command;
 
@@ -184,21 +186,8 @@ async fn a_repair_fills_nothing_with_what_is_of_the_other_kind() {
     let name = NAME.parse().unwrap();
     store.add_subreddit(&name, past.now()).await.unwrap();
     let now_ms = past.control().now_ms();
-    let claimed = store.claim_due("test", now_ms, 60_000, 1).await.unwrap();
-    let mut member = super::store::fixtures::member(&claimed[0].claim);
-    member.gap = super::store::fixtures::gap(
-        past.now() - 7_200,
-        past.now() - 3_600,
-        freshet::store::GapCause::Cap,
-    );
-    let poll = freshet::store::PollRecord {
-        listed: &[],
-        undecodable: &[],
-        members: &[member],
-        sweep: None,
-        now_ms,
-    };
-    store.record_poll(&poll).await.unwrap();
+    let (start, end) = (past.now() - 7_200, past.now() - 3_600);
+    record_gap(&store, gap(start, end, GapCause::Cap), now_ms).await;
     is_refused(past.try_run(&["gaps", "repair"]).await, "gaps repair");
     assert_eq!(stored(&past).await, 0);
 }

@@ -227,6 +227,23 @@ pub fn member(claim: &Claim) -> MemberRecord {
     }
 }
 
+/// Records what one poll of the subreddit that is due left as a gap.
+pub async fn record_gap(store: &Store, gap: Option<GapRecord>, now_ms: i64) {
+    let claimed = store.claim_due("test", now_ms, 60_000, 1).await.unwrap();
+    let member = MemberRecord {
+        gap,
+        ..member(&claimed[0].claim)
+    };
+    let poll = PollRecord {
+        listed: &[],
+        undecodable: &[],
+        members: &[member],
+        sweep: None,
+        now_ms,
+    };
+    store.record_poll(&poll).await.unwrap();
+}
+
 pub fn gap(start: i64, end: i64, cause: freshet::store::GapCause) -> Option<GapRecord> {
     Some(GapRecord {
         interval: interval(start, end),

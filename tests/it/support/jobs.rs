@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use freshet::ingest::{Company, FetchHandler, Ingest};
 use freshet::metrics::Metrics;
 use freshet::queue::{Depth, Fault, Handler, Outcome, Queue, WorkOptions};
 use freshet::submission::SubmissionId;
@@ -262,3 +263,36 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+
+/// A worker of a queue that fetches, and what forms its requests.
+pub struct FetchingWorker {
+    stop: CancellationToken,
+    working: JoinHandle<Result<(), freshet::queue::QueueError>>,
+    gathering: JoinHandle<()>,
+}
+
+impl FetchingWorker {
+    pub fn start(queue: &Queue, ingest: Ingest) -> FetchingWorker {
+        let (company, gathering) = Company::new(200);
+        let handler = Arc::new(FetchHandler::new(ingest.clone(), company));
+        let stop = CancellationToken::new();
+        let (queue, metrics) = (queue.clone(), Arc::clone(&ingest.metrics));
+        let stopping = stop.clone();
+        let working = tokio::spawn(async move {
+            let options = WorkOptions::default();
+            queue.work(options, handler, metrics, stopping).await
+        });
+        let gathering = tokio::spawn(gathering.run(ingest, stop.clone()));
+        FetchingWorker {
+            stop,
+            working,
+            gathering,
+        }
+    }
+
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.working.await.unwrap().unwrap();
+        self.gathering.await.unwrap();
+    }
+}
