@@ -335,41 +335,37 @@ impl Config {
                 url: settings.http_url("arctic_shift.url")?,
                 requests_per_minute: settings.count("arctic_shift.requests_per_minute", 100_000)?,
             },
-            discover: DiscoverConfig {
-                interval: settings.duration("discover.interval", Duration::from_millis(100))?,
-                fastest: settings.duration("discover.fastest", Duration::from_millis(50))?,
-                names_per_listing: settings.number("discover.names_per_listing", 1, 1_000)?
-                    as usize,
-                proof_period: settings.duration("discover.interval", Duration::from_millis(100))?,
-                first_window: settings.duration("discover.first_window", Duration::from_secs(1))?,
-                overlap: settings.duration("discover.overlap", Duration::ZERO)?,
-                sweep_interval: settings.duration("discover.sweep_interval", Duration::ZERO)?,
-                id_scan: match settings.required("discover.id_scan")?.as_str() {
-                    "auto" => IdScan::Auto,
-                    "on" => IdScan::On,
-                    "off" => IdScan::Off,
-                    _ => {
-                        let problem = "it is auto, on or off";
-                        return Err(settings.invalid("discover.id_scan", problem));
-                    }
-                },
-                scope: match settings.required("discover.scope")?.as_str() {
-                    "watched" => Scope::Watched,
-                    "all" => Scope::All,
-                    _ => {
-                        let problem = "it is watched or all";
-                        return Err(settings.invalid("discover.scope", problem));
-                    }
-                },
-                repair_from_archive: match settings.required("discover.repair")?.as_str() {
-                    "listing" => false,
-                    "arctic-shift" => true,
-                    _ => {
-                        let problem = "it is listing or arctic-shift";
-                        return Err(settings.invalid("discover.repair", problem));
-                    }
-                },
-                concurrency: settings.number("discover.concurrency", 1, 16)? as usize,
+            discover: {
+                let interval =
+                    settings.duration("discover.interval", Duration::from_millis(100))?;
+                DiscoverConfig {
+                    interval,
+                    fastest: settings.duration("discover.fastest", Duration::from_millis(50))?,
+                    names_per_listing: settings.number("discover.names_per_listing", 1, 1_000)?
+                        as usize,
+                    proof_period: interval,
+                    first_window: settings
+                        .duration("discover.first_window", Duration::from_secs(1))?,
+                    overlap: settings.duration("discover.overlap", Duration::ZERO)?,
+                    sweep_interval: settings.duration("discover.sweep_interval", Duration::ZERO)?,
+                    id_scan: settings.choice(
+                        "discover.id_scan",
+                        &[
+                            ("auto", IdScan::Auto),
+                            ("on", IdScan::On),
+                            ("off", IdScan::Off),
+                        ],
+                    )?,
+                    scope: settings.choice(
+                        "discover.scope",
+                        &[("watched", Scope::Watched), ("all", Scope::All)],
+                    )?,
+                    repair_from_archive: settings.choice(
+                        "discover.repair",
+                        &[("listing", false), ("arctic-shift", true)],
+                    )?,
+                    concurrency: settings.number("discover.concurrency", 1, 16)? as usize,
+                }
             },
             fetch: FetchConfig {
                 concurrency: settings.number("fetch.concurrency", 1, 4_000)? as usize,

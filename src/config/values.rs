@@ -29,6 +29,22 @@ impl Settings {
             .ok_or_else(|| self.invalid(key, "it must not be empty"))
     }
 
+    /// What one of a few words stands for.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        key: &'static str,
+        words: &[(&str, T)],
+    ) -> Result<T, ConfigError> {
+        let value = self.required(key)?;
+        if let Some((_, choice)) = words.iter().find(|(word, _)| *word == value) {
+            return Ok(*choice);
+        }
+        let mut words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let last = words.pop().unwrap_or_default();
+        let problem = format!("it is {} or {last}", words.join(", "));
+        Err(self.invalid(key, problem))
+    }
+
     /// The value as it is: a password may begin or end with a space.
     pub(super) fn secret(&self, key: &'static str) -> Result<Option<Secret>, ConfigError> {
         let value = self.text(key)?.and_then(|_| self.get(key));
