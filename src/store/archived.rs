@@ -150,7 +150,8 @@ impl Transaction {
             .collect();
         let objects = record.undecodable.iter().chain(&too_deep);
         let dropped = self.keep_undecodable(objects, deltas).await?;
-        self.count_found(watched.keys(), rows, &fresh).await?;
+        let names = watched.keys().map(String::as_str);
+        self.add_found(&Found::count(names, rows, &fresh)).await?;
         let now = record.now_ms.div_euclid(1000);
         let contradicted = self.contradicted_by_archive(rows, &fresh, recent, now);
         let contradicted = contradicted.await?.opened.len() as u64;
@@ -164,28 +165,6 @@ impl Transaction {
             dropped,
             contradicted,
         })
-    }
-
-    /// Adds what was new to the rows of the watched, which are locked.
-    async fn count_found(
-        &mut self,
-        watched: impl Iterator<Item = &String>,
-        rows: &[Content<'_>],
-        fresh: &HashSet<String>,
-    ) -> Result<(), StoreError> {
-        let mut found: HashMap<&str, Found<'_>> = watched
-            .map(|name| (name.as_str(), Found::none(name)))
-            .collect();
-        if found.is_empty() {
-            return Ok(());
-        }
-        for row in rows.iter().filter(|row| fresh.contains(row.id())) {
-            let name = row.subreddit();
-            if let Some(found) = name.and_then(|name| found.get_mut(name.as_str())) {
-                found.add(row);
-            }
-        }
-        self.add_found(&found).await
     }
 }
 

@@ -7,7 +7,7 @@ use crate::submission::{Completeness, Observation, Submission};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Half of a SHA-256: nobody can make two different objects that count as the same.
 pub(super) type Hash = [u8; 16];
@@ -157,6 +157,16 @@ pub(super) struct Batch<'a> {
     pub superseded: Vec<usize>,
     /// Places of those that nest too deep.
     pub too_deep: Vec<usize>,
+}
+
+impl Batch<'_> {
+    /// Places of the newest observations of these ids, ascending.
+    pub fn places_of(&self, ids: &HashSet<String>) -> Vec<usize> {
+        let rows = self.newest.iter().filter(|row| ids.contains(row.id()));
+        let mut places: Vec<usize> = rows.map(|row| row.index).collect();
+        places.sort_unstable();
+        places
+    }
 }
 
 /// Of one id in a batch: the place of what was seen last, and of the most complete copy.

@@ -12,9 +12,9 @@ use super::polls::Found;
 use super::statement::{Dialects, Texts, Transaction, in_transaction, on_engine};
 use super::submissions::json;
 use super::{Store, StoreError};
-use crate::submission::{Observation, SubmissionId, SubredditName, Undecodable};
+use crate::submission::{Observation, SubmissionId, Undecodable};
 use serde::Deserialize;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
 /// An absent id that is asked for again.
@@ -137,11 +137,6 @@ const WATCHED: Dialects = Dialects {
     sqlite: "SELECT name FROM subreddits
      WHERE name IN (SELECT value FROM json_each($1)) AND state <> 'paused'",
 };
-const ACTIVE: Dialects = Dialects::same("SELECT count(*) FROM subreddits WHERE state = 'active'");
-const BUSIEST: Dialects = Dialects::same(
-    "SELECT name FROM subreddits WHERE state = 'active'
-     ORDER BY posts_per_hour DESC, name LIMIT $1",
-);
 /// The newest rows by id, which are mostly the newest of the counter; some ids were made by hand.
 const NEWEST: Dialects = Dialects::same("SELECT id FROM submissions ORDER BY id DESC LIMIT 1000");
 
@@ -216,31 +211,6 @@ impl Store {
         })
     }
 
-    /// How many subreddits are watched and neither paused nor unavailable.
-    ///
-    /// # Errors
-    /// As the database answers.
-    pub async fn count_active(&self) -> Result<i64, StoreError> {
-        on_engine!(self, read, ACTIVE, |sql, pool| {
-            Ok(sqlx::query_scalar(sql).fetch_one(pool).await?)
-        })
-    }
-
-    /// Those of them that get the most submissions, as estimated by their last polls.
-    ///
-    /// # Errors
-    /// As the database answers.
-    pub async fn busiest(&self, most: u32) -> Result<Vec<SubredditName>, StoreError> {
-        let names: Vec<String> = on_engine!(self, read, BUSIEST, |sql, pool| {
-            let query = sqlx::query_scalar(sql).bind(i64::from(most));
-            Ok::<_, StoreError>(query.fetch_all(pool).await?)
-        })?;
-        let names = names.into_iter().map(|name| name.parse());
-        Ok(names
-            .collect::<Result<_, _>>()
-            .map_err(StoreError::unreadable)?)
-    }
-
     /// The ids of some of the newest submissions, highest first.
     ///
     /// # Errors
@@ -307,29 +277,15 @@ impl Store {
         };
         let written = transaction.write_fetched(&fetched, &batch, begun).await?;
 
-        let mut found: HashMap<&str, Found<'_>> = HashMap::new();
-        for name in &watched {
-            found.insert(name, Found::none(name));
-        }
-        let mut fresh = Vec::new();
-        for row in &batch.newest {
-            if !written.fresh.contains(row.id()) {
-                continue;
-            }
-            fresh.push(row.index);
-            let name = row.subreddit();
-            if let Some(found) = name.and_then(|name| found.get_mut(name.as_str())) {
-                found.add(row);
-            }
-        }
-        fresh.sort_unstable();
+        let names = watched.iter().map(String::as_str);
+        let found = Found::count(names, &batch.newest, &written.fresh);
         transaction.add_found(&found).await?;
         transaction.note_ids(record, head).await?;
         transaction.count(written.deltas).await?;
         transaction.commit().await?;
         Ok(IdStored {
             stored: written.stored,
-            fresh,
+            fresh: batch.places_of(&written.fresh),
         })
     }
 }

@@ -199,18 +199,7 @@ impl Store {
         let objects = poll.undecodable.iter().chain(&too_deep);
         let dropped = transaction.keep_undecodable(objects, &mut deltas).await?;
 
-        let mut found: HashMap<&str, Found<'_>> = HashMap::new();
-        for name in names {
-            found.insert(name, Found::none(name));
-        }
-        for row in batch.newest.iter().filter(|row| fresh.contains(row.id())) {
-            if let Some(found) = row
-                .subreddit()
-                .and_then(|name| found.get_mut(name.as_str()))
-            {
-                found.add(row);
-            }
-        }
+        let found = Found::count(names, &batch.newest, &fresh);
         let sweep = poll
             .sweep
             .filter(|sweep| tokens.contains_key(sweep.due.subreddit.as_str()));
@@ -237,13 +226,7 @@ impl Store {
         transaction.add_found(&found).await?;
         transaction.count(deltas).await?;
 
-        let mut fresh: Vec<usize> = batch
-            .newest
-            .iter()
-            .filter(|row| fresh.contains(row.id()))
-            .map(|row| row.index)
-            .collect();
-        fresh.sort_unstable();
+        let fresh = batch.places_of(&fresh);
         let stored = PollStored {
             fresh,
             gaps_opened: gaps.opened,

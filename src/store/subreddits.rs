@@ -141,6 +141,12 @@ const ACTIVE: Dialects = Dialects::same(
     "SELECT name, added_at, covered_until, posts_per_hour, last_submission_at, suspect
      FROM subreddits WHERE state = 'active'",
 );
+const COUNT_ACTIVE: Dialects =
+    Dialects::same("SELECT count(*) FROM subreddits WHERE state = 'active'");
+const BUSIEST: Dialects = Dialects::same(
+    "SELECT name FROM subreddits WHERE state = 'active'
+     ORDER BY posts_per_hour DESC, name LIMIT $1",
+);
 const LIST_PART: Dialects = Dialects::same(
     "SELECT subreddits.*,
             (SELECT count(*) FROM gaps WHERE gaps.subreddit = subreddits.name AND gaps.state = 'open') AS open_gaps
@@ -256,6 +262,31 @@ impl Store {
             },
         );
         rows.collect()
+    }
+
+    /// How many subreddits are watched and neither paused nor unavailable.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn count_active(&self) -> Result<i64, StoreError> {
+        on_engine!(self, read, COUNT_ACTIVE, |sql, pool| {
+            Ok(sqlx::query_scalar(sql).fetch_one(pool).await?)
+        })
+    }
+
+    /// The active ones that get the most submissions, as estimated by their last polls.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn busiest(&self, most: u32) -> Result<Vec<SubredditName>, StoreError> {
+        let names: Vec<String> = on_engine!(self, read, BUSIEST, |sql, pool| {
+            let query = sqlx::query_scalar(sql).bind(i64::from(most));
+            Ok::<_, StoreError>(query.fetch_all(pool).await?)
+        })?;
+        let names = names.into_iter().map(|name| name.parse());
+        Ok(names
+            .collect::<Result<_, _>>()
+            .map_err(StoreError::unreadable)?)
     }
 
     /// So many of the list, ordered by name, from behind a name on: a list may be too long to be held

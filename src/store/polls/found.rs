@@ -5,7 +5,7 @@ use crate::store::content::Content;
 use crate::store::statement::{Dialects, Transaction, in_transaction};
 use crate::store::submissions::json;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What was new of one watched subreddit: how many, and when the newest was posted (seconds).
 #[derive(Serialize)]
@@ -16,7 +16,24 @@ pub(in crate::store) struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    pub fn none(name: &'a str) -> Found<'a> {
+    /// Of each of these subreddits, what is new among `rows`.
+    pub fn count(
+        names: impl IntoIterator<Item = &'a str>,
+        rows: &[Content<'_>],
+        fresh: &HashSet<String>,
+    ) -> HashMap<&'a str, Found<'a>> {
+        let found = names.into_iter().map(|name| (name, Found::none(name)));
+        let mut found: HashMap<&str, Found<'_>> = found.collect();
+        for row in rows.iter().filter(|row| fresh.contains(row.id())) {
+            let name = row.subreddit();
+            if let Some(found) = name.and_then(|name| found.get_mut(name.as_str())) {
+                found.add(row);
+            }
+        }
+        found
+    }
+
+    fn none(name: &'a str) -> Found<'a> {
         Found {
             name,
             fresh: 0,
@@ -24,7 +41,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    pub fn add(&mut self, row: &Content<'_>) {
+    fn add(&mut self, row: &Content<'_>) {
         self.fresh += 1;
         self.newest = self.newest.max(row.fields.created_utc);
     }
