@@ -17,19 +17,15 @@ pub use company::Company;
 use crate::liveness::{CALL, Progress};
 use crate::metrics::Metrics;
 use crate::queue::{Fault, Handler, Outcome};
-use crate::source::Reddit;
+use crate::source::{Reddit, RequestClass};
 use crate::store::{Failure, FailureKind, Store};
 use crate::submission::{Kind, SubmissionId};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Ids in one request at most: Reddit's own limit.
-pub const MOST_IDS: usize = 100;
 /// How long the first job of a request waits for others at least.
 pub const LINGER: Duration = Duration::from_millis(200);
-/// Of the budget, what requests that are not full use at most.
-const PART_OF_BUDGET: f64 = 0.2;
 /// A request that is not full follows the last one after so long at the latest.
 const LONGEST_BATCH_DELAY: Duration = Duration::from_secs(15);
 /// How long a request waits for its turn at most, however small the budget.
@@ -51,8 +47,10 @@ fn patience(requests_per_minute: NonZeroU32) -> Duration {
     turns.clamp(PATIENCE, LONGEST_PATIENCE)
 }
 
+/// From one request to the next, where fetches have their guaranteed share and no more.
 fn share_of(requests_per_minute: NonZeroU32) -> Duration {
-    Duration::from_secs_f64(60.0 / (PART_OF_BUDGET * f64::from(requests_per_minute.get())))
+    let share = RequestClass::Fetch.share() * f64::from(requests_per_minute.get());
+    Duration::from_secs_f64(60.0 / share)
 }
 
 /// When a job that was handed back is due again.

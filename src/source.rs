@@ -9,7 +9,7 @@ mod clock;
 mod dump;
 mod error;
 mod gate;
-mod moved;
+mod observer;
 mod options;
 mod origin;
 pub mod reddit;
@@ -22,4 +22,4 @@ pub use dump::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection,
 pub use error::{SourceError, UnavailableReason, WaitCause};
 pub use options::InvalidOptions;
 pub use origin::{Admission, Origin, is_simulated};
-pub use reddit::{InfoPage, ListingPage, Login, Received, Reddit, RedditOptions};
+pub use reddit::{InfoPage, ListingPage, Login, MAX_INFO_IDS, Received, Reddit, RedditOptions};

@@ -199,7 +199,7 @@ pub struct Repair {
     pub store: Store,
     /// The archive.
     pub archive: ArcticShift,
-    /// How far it has come, as whoever brings slices in knows it.
+    /// How far it has come, as the workers of slices know it.
     pub horizon: Arc<Horizon>,
     /// Who sends them, unique to this process.
     pub holder: String,

@@ -16,7 +16,7 @@ use super::Discover;
 use super::lease::Lease;
 use crate::config::{IdScan, Scope};
 use crate::liveness::{CALL, HOWEVER_LONG};
-use crate::source::{RequestClass, SourceError};
+use crate::source::{InfoPage, MAX_INFO_IDS, RequestClass, SourceError};
 use crate::store::{IdRecord, StoreError};
 use crate::submission::SubmissionId;
 use locate::{Unknown, locate, share_below};
@@ -271,6 +271,21 @@ async fn step_made(
     Ok(Made::Done)
 }
 
+/// Requests these ids.
+async fn info(
+    discover: &Discover,
+    ids: impl Iterator<Item = i64>,
+    class: RequestClass,
+) -> Result<InfoPage, SourceError> {
+    let ids: Vec<SubmissionId> = ids.map(SubmissionId::from_number).collect();
+    let progress = discover.progress.clone();
+    let reddit = discover.reddit.telling(move || progress.made());
+    let page = discover.progress.during(CALL, reddit.info(&ids, class));
+    let page = page.await?;
+    discover.progress.made();
+    Ok(page)
+}
+
 /// Asks, and stores what comes of it; an error where nothing came.
 async fn ask(
     discover: &Discover,
@@ -278,16 +293,10 @@ async fn ask(
     request: &Request,
     class: RequestClass,
 ) -> Result<Option<SourceError>, StoreError> {
-    let ids = request.ids.iter().copied().map(SubmissionId::from_number);
-    let ids: Vec<SubmissionId> = ids.collect();
-    let progress = discover.progress.clone();
-    let reddit = discover.reddit.telling(move || progress.made());
-    let asking = reddit.info(&ids, class);
-    let page = match discover.progress.during(CALL, asking).await {
+    let page = match info(discover, request.ids.iter().copied(), class).await {
         Ok(page) => page,
         Err(error) => return Ok(Some(error)),
     };
-    discover.progress.made();
     let given_out: HashSet<i64> = page
         .order
         .iter()
@@ -343,7 +352,7 @@ async fn unpaid(
     if scan.share().is_some_and(|share| share < LEAST_SHARE) {
         return Ok(Some("too few ids exist"));
     }
-    let needed = scan.rate().unwrap_or(0.0) * 60.0 / plan::MOST_IDS as f64 + MARGIN;
+    let needed = scan.rate().unwrap_or(0.0) * 60.0 / MAX_INFO_IDS as f64 + MARGIN;
     if needed > per_minute(discover, options) {
         return Ok(Some("there are more ids than the request budget allows"));
     }

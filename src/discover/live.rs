@@ -13,16 +13,16 @@ use super::Discover;
 use super::lease::Lease;
 use super::planner::{Answer, Limits, Member, Next, Outlook, Planner, Poll};
 use crate::liveness::{CALL, HOWEVER_LONG};
-use crate::source::SourceError;
+use crate::source::RequestClass;
 use crate::store::{Active, StoreError};
 use crate::submission::SubredditName;
-use page::{Page, Paged};
+use page::{Failed, Page};
 use seen::Seen;
 use share::Share;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -39,15 +39,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const BESIDE_ID_SCAN: f64 = 0.2;
 /// How long the objective must be out of reach, or within it again, before that is logged.
 const OUTLOOK_HOLDS: Duration = Duration::from_secs(60);
-
-/// Why a poll came to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failed {
-    /// Reddit, the network or the database; or what was asked for, where others are answered.
-    Unanswered,
-    /// It was answered that this is not to be had.
-    Refused,
-}
 
 /// A poll that has ended.
 struct Ended {
@@ -103,10 +94,8 @@ struct Leader<'a> {
     known_until: HashMap<SubredditName, i64>,
     refreshed: Option<Instant>,
     polls: JoinSet<Ended>,
-    /// The poll that waits for its turn, if any: the next is chosen when it is sent.
-    waiting: Arc<Mutex<Option<u64>>>,
-    sent: Arc<Notify>,
-    number: u64,
+    /// One permit, held by the poll that waits for its turn: the next is chosen when that is sent.
+    choice: Arc<Semaphore>,
     outlook: Option<(bool, Instant)>,
     logged_met: bool,
 }
@@ -131,9 +120,7 @@ async fn lead(discover: &Discover, lease: &mut Lease<'_>, stop: &CancellationTok
         known_until: HashMap::new(),
         refreshed: None,
         polls: JoinSet::new(),
-        waiting: Arc::default(),
-        sent: Arc::default(),
-        number: 0,
+        choice: Arc::new(Semaphore::new(1)),
         outlook: None,
         logged_met: true,
     };
@@ -158,8 +145,8 @@ async fn lead(discover: &Discover, lease: &mut Lease<'_>, stop: &CancellationTok
             tokio::select! {
                 () = stop.cancelled() => None,
                 Some(ended) = leader.polls.join_next(), if !leader.polls.is_empty() => Some(ended),
-                () = leader.sent.notified() => None,
-                () = sleep_until(wake) => None,
+                _ = leader.choice.acquire(), if wake.is_none() => None,
+                () = sleep_until(wake.unwrap_or_else(later)) => None,
             }
         };
         match discover.progress.during(HOWEVER_LONG, next).await {
@@ -225,24 +212,25 @@ impl Leader<'_> {
         Ok(())
     }
 
-    /// Starts what is due; returns when to look again.
-    fn start_polls(&mut self) -> Instant {
-        let latest = Instant::now() + REFRESH_EVERY;
+    /// Starts what is due; returns when to look again, or none where a poll waits for its turn.
+    fn start_polls(&mut self) -> Option<Instant> {
         let scanned = self.ids_are_scanned();
         let part = if scanned { BESIDE_ID_SCAN } else { 1.0 };
         self.planner.set_budget(self.share.per_second() * part);
-        while self.polls.len() < self.discover.config.concurrency && self.nobody_waits() {
+        while self.polls.len() < self.discover.config.concurrency {
+            let choice = Arc::clone(&self.choice).try_acquire_owned().ok()?;
             let now = self.now();
             match self.planner.next(now) {
-                Next::Poll(poll) => self.start_poll(poll),
+                Next::Poll(poll) => self.start_poll(poll, choice),
                 Next::WaitUntil(at) => {
                     let wait = Duration::try_from_secs_f64(at - now).unwrap_or_default();
-                    return latest.min(Instant::now() + wait.max(Duration::from_millis(1)));
+                    let wait = wait.max(Duration::from_millis(1));
+                    return Some(later().min(Instant::now() + wait));
                 }
                 Next::Idle => break,
             }
         }
-        latest
+        Some(later())
     }
 
     /// Whether this process finds submissions by their ids: then listings only confirm.
@@ -250,31 +238,15 @@ impl Leader<'_> {
         self.discover.metrics.discover.ids.running.get() == 1
     }
 
-    fn nobody_waits(&self) -> bool {
-        lock(&self.waiting).is_none()
-    }
-
-    fn start_poll(&mut self, poll: Poll) {
-        self.number += 1;
-        let number = self.number;
-        *lock(&self.waiting) = Some(number);
-        let turn: Arc<Mutex<Option<Instant>>> = Arc::default();
-        let no_longer = Waiting {
-            number,
-            waiting: Arc::clone(&self.waiting),
-            sent: Arc::clone(&self.sent),
-        };
-        let no_longer = Arc::new(no_longer);
+    fn start_poll(&mut self, poll: Poll, choice: OwnedSemaphorePermit) {
+        let turn = Arc::new(Mutex::new(Turn::Waits(choice)));
         let discover = self.discover.for_a_walk();
         let waiting = discover.progress.clone();
-        let (granted, turn_taken) = (Arc::clone(&no_longer), Arc::clone(&turn));
+        let granted = Arc::clone(&turn);
         let reddit = discover
             .reddit
             .telling(move || waiting.made())
-            .on_grant(move || {
-                lock(&turn_taken).get_or_insert_with(Instant::now);
-                granted.end();
-            });
+            .on_grant(move || lock(&granted).begin());
         let reddit = if poll.doubtful {
             reddit.doubtful()
         } else {
@@ -289,14 +261,7 @@ impl Leader<'_> {
         let answers_before = self.planner.answers();
         self.polls.spawn(async move {
             let answer = page.request(&poll).await;
-            drop(page);
-            no_longer.end();
-            let answer = match answer {
-                Ok(Paged::Stored(answer)) => Ok(answer),
-                Ok(Paged::Unanswered) => Err(Failed::Unanswered),
-                Err(error) => Err(failed(&poll, &error)),
-            };
-            let granted = *lock(&turn);
+            let granted = lock(&turn).begun();
             Ended {
                 poll,
                 answer,
@@ -350,7 +315,7 @@ impl Leader<'_> {
         let objective = self.discover.config.interval.as_secs_f64();
         let met = longest <= objective * 1.05 || self.ids_are_scanned();
         // Polls may count on their guaranteed share only.
-        let needed = needed / share::GUARANTEED * 60.0;
+        let needed = needed / RequestClass::Poll.share() * 60.0;
         metrics.objective_met.set(i64::from(met));
         metrics.expected_wait.set(mean_wait);
         metrics.longest_interval.set(longest);
@@ -381,41 +346,31 @@ impl Leader<'_> {
     }
 }
 
-/// Notes that a poll no longer waits for its turn, also where it is dropped.
-struct Waiting {
-    number: u64,
-    waiting: Arc<Mutex<Option<u64>>>,
-    sent: Arc<Notify>,
+/// A poll's turn; where it is dropped, the next may be chosen.
+enum Turn {
+    /// The next poll is chosen when this one is sent.
+    Waits(#[expect(dead_code, reason = "held until then")] OwnedSemaphorePermit),
+    Begun(Instant),
 }
 
-impl Waiting {
-    fn end(&self) {
-        let mut waiting = lock(&self.waiting);
-        if *waiting == Some(self.number) {
-            *waiting = None;
-            self.sent.notify_one();
+impl Turn {
+    fn begin(&mut self) {
+        if let Turn::Waits(_) = self {
+            *self = Turn::Begun(Instant::now());
+        }
+    }
+
+    fn begun(&self) -> Option<Instant> {
+        match self {
+            Turn::Waits(_) => None,
+            Turn::Begun(at) => Some(*at),
         }
     }
 }
 
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-fn failed(poll: &Poll, error: &SourceError) -> Failed {
-    let listing: Vec<&str> = poll
-        .names
-        .iter()
-        .take(5)
-        .map(SubredditName::as_str)
-        .collect();
-    tracing::debug!(%error, listing = listing.join("+"), names = poll.names.len(), "A poll failed");
-    match error {
-        SourceError::Wait { .. } => Failed::Unanswered,
-        SourceError::Unavailable { .. } | SourceError::Refused { .. } => Failed::Refused,
-    }
+/// When to look again at the latest.
+fn later() -> Instant {
+    Instant::now() + REFRESH_EVERY
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

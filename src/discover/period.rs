@@ -3,10 +3,9 @@
 use super::group::{MOST_MEMBERS, SHARED_PAGE, TOO_BUSY};
 use super::prove::short_overlap;
 use crate::config::DiscoverConfig;
+use crate::source::RequestClass;
 use std::time::Duration;
 
-/// The proofs' share of the budget.
-const SHARE: f64 = 0.15;
 /// However small the share.
 const LONGEST: Duration = Duration::from_secs(900);
 /// Submissions that a page adds to a walk.
@@ -19,7 +18,7 @@ const LISTING: f64 = 905.0;
 /// allows, where they post at these rates (submissions a second). Never shorter than the freshness objective.
 pub(super) fn proof_period(rates: &[f64], budget: f64, config: &DiscoverConfig) -> Duration {
     let longest = LONGEST.max(config.interval);
-    let allowed = (budget * SHARE).max(1e-6);
+    let allowed = (budget * RequestClass::Proof.share()).max(1e-6);
     let fits = |period: f64| requests(rates, period, config) <= allowed * period;
     let (mut low, mut high) = (config.interval.as_secs_f64(), longest.as_secs_f64());
     if fits(low) {
@@ -83,7 +82,7 @@ mod tests {
         let requests = requests(&[0.001; 1_000], many, &config);
         assert!(many > 60.0 && many < 600.0, "{many}");
         assert!(
-            (requests / many / budget - SHARE).abs() < 0.02,
+            (requests / many / budget - RequestClass::Proof.share()).abs() < 0.02,
             "{requests}"
         );
         let more = proof_period(&[0.001; 40_000], budget, &config);

@@ -3,8 +3,8 @@
 //! With Poisson arrivals at rate Λ, a group that is polled every τ seconds makes its submissions wait τ/2 on
 //! average. Under a budget of B requests a second the sum Σ Λ·τ/2 is least at τ = √(2θ/Λ), with one θ
 //! for all groups such that Σ 1/τ = B. Each slot of the budget goes to the group of whose τ the largest part has
-//! passed, so no slot is lost and rates may change at any time. As the square root is concave, groups are filled in the order of their
-//! members' rates. Times are seconds of any monotonic clock, rates are submissions a second.
+//! passed, so no slot is lost and rates may change at any time. As the square root is concave, groups are filled in
+//! the order of their members' rates. Times are seconds of any monotonic clock, rates are submissions a second.
 
 mod group;
 mod price;
@@ -97,7 +97,7 @@ pub struct Answer {
     pub after: Option<String>,
     /// Seconds between the creation of the oldest and now.
     pub span: f64,
-    /// Submissions listed by subreddit, of a first page only.
+    /// Submissions listed by subreddit; nothing unless the poll was a first one.
     pub listed: HashMap<String, u32>,
 }
 
@@ -168,8 +168,8 @@ impl Planner {
         }
     }
 
-    /// Replaces the list of subreddits; whether anything changed.
-    pub fn set_members(&mut self, members: &[Member], now: f64) -> bool {
+    /// Replaces the list of subreddits.
+    pub fn set_members(&mut self, members: &[Member], now: f64) {
         let listed: HashSet<&SubredditName> = members.iter().map(|member| &member.name).collect();
         let before = self.members.len();
         self.members.retain(|name, _| listed.contains(name));
@@ -192,10 +192,9 @@ impl Planner {
             }
         }
         if changed {
-            self.regroup(now);
+            self.form(self.sets(), now);
             self.regroup_at = now + FIRST_REGROUP.max(FIRST_ROUNDS * self.round());
         }
-        changed
     }
 
     /// What to request now. A poll that is handed out counts as under way until [`Planner::answered`] or
@@ -203,8 +202,9 @@ impl Planner {
     pub fn next(&mut self, now: f64) -> Next {
         if now >= self.regroup_at && self.groups.iter().all(|group| !group.busy) {
             let sets = self.sets();
-            // Each change of a group costs some freshness by itself.
-            if self.roots(&sets) < REGROUP_GAIN * self.roots_now() {
+            // Each change of a group costs some freshness, too.
+            let present = self.groups.iter().map(|group| group.names.as_slice());
+            if self.roots(sets.iter().map(Vec::as_slice)) < REGROUP_GAIN * self.roots(present) {
                 self.form(sets, now);
             }
             self.regroup_at = now + REGROUP_EVERY.max(REGROUP_ROUNDS * self.round());
@@ -343,7 +343,7 @@ impl Planner {
         }
     }
 
-    /// What was answered so far, to tell an outage from a listing that fails by itself.
+    /// What was answered so far, to tell an outage from a listing that fails alone.
     pub fn answers(&self) -> u64 {
         self.answered
     }
@@ -369,12 +369,11 @@ impl Planner {
 
     /// How much of its interval has passed; what was never polled goes before all others.
     fn urgency(&self, group: &Group, now: f64) -> f64 {
-        let polled = group.polled.filter(|_| group.failures == 0);
-        let since = polled.unwrap_or(if group.failures == 0 {
-            f64::NEG_INFINITY
-        } else {
-            group.not_before
-        });
+        let since = match group.polled {
+            _ if group.failures > 0 => group.not_before,
+            Some(polled) => polled,
+            None => f64::NEG_INFINITY,
+        };
         (now - since) / self.interval(group)
     }
 
@@ -384,18 +383,8 @@ impl Planner {
     }
 
     /// The mean wait is proportional to the square of this sum.
-    fn roots(&self, sets: &[Vec<SubredditName>]) -> f64 {
-        sets.iter().map(|names| self.rate_of(names).sqrt()).sum()
-    }
-
-    fn roots_now(&self) -> f64 {
-        let rates = self.groups.iter().map(|group| self.rate_of(&group.names));
-        rates.map(f64::sqrt).sum()
-    }
-
-    fn regroup(&mut self, now: f64) {
-        let sets = self.sets();
-        self.form(sets, now);
+    fn roots<'a>(&self, sets: impl Iterator<Item = &'a [SubredditName]>) -> f64 {
+        sets.map(|names| self.rate_of(names).sqrt()).sum()
     }
 
     /// The members in groups, sorted by their rates.
@@ -466,7 +455,7 @@ impl Planner {
             part.failures = SPLIT_AFTER - 1;
             self.groups.push(part);
         }
-        // Until the one that spoils it is known, nothing is sorted anew.
+        // Until the one that spoils it is known, members are not sorted again.
         self.regroup_at = self.regroup_at.max(now + REGROUP_EVERY);
         self.price();
     }

@@ -89,22 +89,33 @@ pub(super) async fn write(
     None
 }
 
-/// Repeats a transaction while the database is away and the process goes on.
+/// Stores a poll, or only tries to.
 pub(super) async fn persist(
     discover: &Discover,
     record: &PollRecord<'_>,
     only_try: bool,
     stop: &CancellationToken,
 ) -> Result<PollStored, StoreError> {
+    let store = &discover.store;
+    if only_try {
+        repeat(discover, stop, || store.try_poll(record)).await
+    } else {
+        repeat(discover, stop, || store.record_poll(record)).await
+    }
+}
+
+/// Repeats a transaction while the database is away and the process goes on.
+pub(super) async fn repeat<T, F>(
+    discover: &Discover,
+    stop: &CancellationToken,
+    transaction: impl Fn() -> F,
+) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     loop {
         let begun = Instant::now();
-        let result = if only_try {
-            let trial = discover.store.try_poll(record);
-            discover.progress.during(CALL, trial).await
-        } else {
-            let recording = discover.store.record_poll(record);
-            discover.progress.during(CALL, recording).await
-        };
+        let result = discover.progress.during(CALL, transaction()).await;
         // Whatever came of it: one of many items was written, or refused, or the database is away.
         discover.progress.made();
         match result {

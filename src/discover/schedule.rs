@@ -114,7 +114,7 @@ fn told(ended: Result<(), JoinError>) {
 struct Period(Option<Instant>);
 
 impl Period {
-    /// Computes it anew now and then; the last one stands where the watched list cannot be read.
+    /// Recomputes it now and then; the last one stands where the watched list cannot be read.
     async fn update(&mut self, discover: &mut Discover) {
         if self.0.is_some_and(|at| at.elapsed() < PERIOD_EVERY) {
             return;

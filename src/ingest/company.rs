@@ -5,9 +5,10 @@
 
 use super::judge::End;
 use super::record::Fetching;
-use super::{Ingest, LINGER, MOST_IDS, max_batch_delay};
+use super::{Ingest, LINGER, max_batch_delay};
 use crate::liveness::{CALL, HOWEVER_LONG};
 use crate::queue::Outcome;
+use crate::source::MAX_INFO_IDS;
 use crate::submission::SubmissionId;
 use std::collections::HashMap;
 use std::future::pending;
@@ -97,7 +98,7 @@ impl Gathering {
         let fetching = Fetching::new(ingest, draining, hangs_after, concurrency);
         // While all slots wait for the budget, seats gather: the tighter the budget, the fuller the
         // requests.
-        let slots = Arc::new(Semaphore::new(concurrency.div_ceil(MOST_IDS).max(2)));
+        let slots = Arc::new(Semaphore::new(concurrency.div_ceil(MAX_INFO_IDS).max(2)));
         let mut requests = JoinSet::new();
         let mut gathered: Vec<Seat> = Vec::new();
         let mut leave_at = Instant::now();
@@ -105,13 +106,13 @@ impl Gathering {
         let mut follow_at = leave_at;
         let mut closed = false;
         while !(closed && gathered.is_empty()) {
-            let full = gathered.len() >= MOST_IDS;
+            let full = gathered.len() >= MAX_INFO_IDS;
             // No other job can come before one of these has ended.
             let all = gathered.len() >= concurrency;
-            // Whoever stops waits for no others.
+            // A worker that stops waits for no others.
             let now = full || all || closed || stopping.is_cancelled();
             let ready = !gathered.is_empty() && (now || Instant::now() >= leave_at);
-            let room = MOST_IDS - gathered.len().min(MOST_IDS);
+            let room = MAX_INFO_IDS - gathered.len().min(MAX_INFO_IDS);
             tokio::select! {
                 biased;
                 slot = Arc::clone(&slots).acquire_owned(), if ready => {

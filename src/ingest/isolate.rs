@@ -2,9 +2,9 @@
 
 use super::judge::Ends;
 use super::record::Fetching;
-use super::{MOST_ATTEMPTS, MOST_IDS, PATIENCE, RETURN_AFTER_MS};
+use super::{MOST_ATTEMPTS, PATIENCE, RETURN_AFTER_MS};
 use crate::bisect::{Bisection, Step, halvings_to_one, size_after};
-use crate::source::InfoPage;
+use crate::source::{InfoPage, MAX_INFO_IDS};
 use crate::store::{Attempt, FailureKind};
 use crate::submission::SubmissionId;
 use std::collections::HashMap;
@@ -83,7 +83,7 @@ impl Fetching {
         let alike = suspects.chunk_by(|left, right| left.suspicion == right.suspicion);
         for alike in alike.collect::<Vec<_>>().into_iter().rev() {
             let halvings = most_suspected(alike);
-            for group in alike.chunks(size_after(MOST_IDS, halvings)) {
+            for group in alike.chunks(size_after(MAX_INFO_IDS, halvings)) {
                 search.resume(group.to_vec(), halvings);
             }
         }
@@ -163,7 +163,7 @@ impl Fetching {
         for (group, halvings) in verdict.undecided {
             // What failed by itself finds no company again.
             let halvings = match group.as_slice() {
-                [_] if halvings > 0 => halvings_to_one(MOST_IDS),
+                [_] if halvings > 0 => halvings_to_one(MAX_INFO_IDS),
                 _ => halvings,
             };
             suspects.extend(group.iter().map(|attempt| (attempt.id.clone(), halvings)));
@@ -177,7 +177,7 @@ impl Fetching {
 
     async fn try_group(&self, ids: &[SubmissionId]) -> Tried {
         let mut known = self.known.some(ids);
-        known.truncate(MOST_IDS.saturating_sub(ids.len()));
+        known.truncate(MAX_INFO_IDS.saturating_sub(ids.len()));
         let (mut reddit, deadline) = (self.ingest.reddit.doubtful(), Instant::now() + PATIENCE);
         if ids.len() > 1 {
             // Where Reddit is slow for everybody, nobody is suspected for it.
@@ -211,7 +211,7 @@ impl Fetching {
     async fn charge(&self, attempt: &Attempt, why: &str) -> (SubmissionId, super::judge::End) {
         let kind = FailureKind::RequestFailed;
         let reason = format!("whatever request asks for it fails, while others succeed: {why}");
-        let alone = halvings_to_one(MOST_IDS);
+        let alone = halvings_to_one(MAX_INFO_IDS);
         self.suspect(&[(attempt.id.clone(), alone)]).await;
         let end = self.fail(&attempt.id, kind, &reason).await;
         if attempt.attempts < MOST_ATTEMPTS {

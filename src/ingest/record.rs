@@ -3,13 +3,11 @@
 use super::isolate::{Isolation, is_suspect, most_suspected, speaks_of};
 use super::judge::{End, Ends, Judged};
 use super::known::Known;
-use super::{
-    ALONE_FROM_ATTEMPT, FAILED_RETRY_MS, Ingest, MOST_IDS, PATIENCE, RETURN_AFTER_MS, patience,
-};
+use super::{ALONE_FROM_ATTEMPT, FAILED_RETRY_MS, Ingest, PATIENCE, RETURN_AFTER_MS, patience};
 use crate::bisect::Bisection;
 use crate::liveness::CALL;
 use crate::queue::{Outcome, panic_text};
-use crate::source::{InfoPage, Reddit, RequestClass, SourceError};
+use crate::source::{InfoPage, MAX_INFO_IDS, Reddit, RequestClass, SourceError};
 use crate::store::{Attempt, Failure, FailureKind, FetchStored, StoreError};
 use crate::submission::{Observation, SubmissionId};
 use futures::FutureExt;
@@ -197,7 +195,7 @@ impl Fetching {
             true => self.known_good(ids).await,
             false => Vec::new(),
         };
-        known.truncate(MOST_IDS.saturating_sub(ids.len()));
+        known.truncate(MAX_INFO_IDS.saturating_sub(ids.len()));
         let (mut outage, mut isolated) = (false, false);
         let page = loop {
             let begun = Instant::now();

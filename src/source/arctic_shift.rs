@@ -12,7 +12,7 @@ pub use options::ArcticShiftOptions;
 use super::budget::{Budget, RequestClass};
 use super::error::{SourceError, WaitCause};
 use super::gate::{Gate, Pass, Words};
-use super::moved::Moved;
+use super::observer::Observer;
 use super::options::InvalidOptions;
 use super::origin::Admission;
 use super::transport::{Answer, Transport, TransportOptions, below, now_ms};
@@ -48,7 +48,7 @@ const LATEST: i64 = 99_999_999_999;
 
 /// A client of the archive; cheap to clone, all clones share budget, back-off and the size of pages.
 #[derive(Clone, Debug)]
-pub struct ArcticShift(Arc<Inner>, Moved);
+pub struct ArcticShift(Arc<Inner>, Observer);
 
 #[derive(Debug)]
 struct Inner {
@@ -125,7 +125,7 @@ impl ArcticShift {
             budget,
             size: PageSize::default(),
         };
-        Ok(ArcticShift(Arc::new(inner), Moved::nobody()))
+        Ok(ArcticShift(Arc::new(inner), Observer::none()))
     }
 
     /// Where it is.
@@ -151,7 +151,7 @@ impl ArcticShift {
     /// The same client, which calls `moved` now and then while a request of its own waits for the
     /// budget, however long, as long as the budget moves, and whenever it asks again for less.
     pub fn telling(&self, moved: impl Fn() + Send + Sync + 'static) -> ArcticShift {
-        ArcticShift(Arc::clone(&self.0), Moved::new(moved))
+        ArcticShift(Arc::clone(&self.0), Observer::new(moved))
     }
 
     /// One page of a subreddit's submissions that were created from `start` on and before `end`,
@@ -239,7 +239,7 @@ impl ArcticShift {
             }
             tracing::debug!(%error, rows = asked.rows, ?pause, "The archive is asked again for less");
             sleep(pause).await;
-            self.1.tell()();
+            self.1.call();
         }
     }
 
@@ -252,7 +252,7 @@ impl ArcticShift {
     ) -> Option<Result<Answer, SourceError>> {
         let inner = &*self.0;
         let turn = inner.transport.grant(&inner.budget, RequestClass::Backfill);
-        let grant = match inner.budget.watched(self.1.tell(), turn).await {
+        let grant = match inner.budget.watched(|| self.1.call(), turn).await {
             Ok(grant) => grant,
             Err(error) => return Some(Err(error.into())),
         };

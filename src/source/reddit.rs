@@ -10,7 +10,7 @@ mod listing;
 mod options;
 mod received;
 
-pub use info::InfoPage;
+pub use info::{InfoPage, MAX_INFO_IDS};
 pub use listing::ListingPage;
 pub use options::{Login, RedditOptions};
 pub use received::Received;
@@ -19,7 +19,7 @@ use super::budget::{Budget, Quota, RequestClass};
 use super::clock::{Dated, EvidenceClock, Sent};
 use super::error::{SourceError, WaitCause};
 use super::gate::{self, Gate, Words};
-use super::moved::Moved;
+use super::observer::Observer;
 use super::options::InvalidOptions;
 use super::origin::Admission;
 use super::transport::{self, Answer, Transport, TransportOptions};
@@ -68,9 +68,9 @@ impl Endpoint {
 #[derive(Clone, Debug)]
 pub struct Reddit {
     inner: Arc<Inner>,
-    moved: Moved,
+    moved: Observer,
     /// Called when a request of its own got its grant.
-    granted: Moved,
+    granted: Observer,
     /// Whether its requests may fail for what they ask for.
     doubtful: bool,
     /// How long one of them may take, where that is less than usual.
@@ -125,8 +125,8 @@ impl Reddit {
         };
         Ok(Reddit {
             inner: Arc::new(inner),
-            moved: Moved::nobody(),
-            granted: Moved::nobody(),
+            moved: Observer::none(),
+            granted: Observer::none(),
             doubtful: false,
             limit: None,
         })
@@ -136,7 +136,7 @@ impl Reddit {
     /// budget, however long, as long as the budget moves.
     pub fn telling(&self, moved: impl Fn() + Send + Sync + 'static) -> Reddit {
         Reddit {
-            moved: Moved::new(moved),
+            moved: Observer::new(moved),
             ..self.clone()
         }
     }
@@ -144,7 +144,7 @@ impl Reddit {
     /// The same client, which calls `granted` when a request of its own has its turn and is sent.
     pub fn on_grant(&self, granted: impl Fn() + Send + Sync + 'static) -> Reddit {
         Reddit {
-            granted: Moved::new(granted),
+            granted: Observer::new(granted),
             ..self.clone()
         }
     }
@@ -346,7 +346,7 @@ impl Reddit {
                 let grant = turn(deadline, inner.transport.grant(&inner.budget, class)).await??;
                 Ok::<_, Held>((token, grant))
             };
-            let (token, grant) = inner.budget.watched(self.moved.tell(), wait).await?;
+            let (token, grant) = inner.budget.watched(|| self.moved.call(), wait).await?;
             // The wait for the budget may have been long.
             if token.expired() {
                 continue;
@@ -362,7 +362,7 @@ impl Reddit {
                 Some(limit) => request.timeout(limit),
                 None => request,
             };
-            self.granted.tell()();
+            self.granted.call();
             let sent = inner.clock.sent();
             let answer = inner.transport.exchange(endpoint.as_str(), request).await?;
             inner.clock.hear(&answer.headers);
@@ -372,7 +372,7 @@ impl Reddit {
             if answer.status == StatusCode::UNAUTHORIZED && !renewed {
                 // Another's renewal is waited for like a renewal of one's own.
                 let forget = turn(deadline, inner.auth.forget(&token, &inner.transport));
-                inner.budget.watched(self.moved.tell(), forget).await?;
+                inner.budget.watched(|| self.moved.call(), forget).await?;
                 renewed = true;
                 continue;
             }

@@ -1,18 +1,18 @@
 //! Where the counter of ids stands now: by what a listing shows, and by looking ever further ahead.
 
-use super::plan::MOST_IDS;
+use super::info;
 use crate::discover::Discover;
 use crate::liveness::CALL;
-use crate::source::{RequestClass, SourceError};
+use crate::source::{MAX_INFO_IDS, RequestClass, SourceError};
 use crate::store::StoreError;
-use crate::submission::{Observation, SubmissionId, SubredditName};
+use crate::submission::{Observation, SubredditName};
 use std::collections::HashSet;
 
 /// Names in a listing that is to show new submissions.
 const NAMES: u32 = 100;
 /// So many ids in a row are asked for at each place.
 const IN_A_ROW: i64 = 10;
-const PLACES: i64 = MOST_IDS as i64 / IN_A_ROW;
+const PLACES: i64 = MAX_INFO_IDS as i64 / IN_A_ROW;
 /// So many of them exist where the counter has been; a few may have been made by hand.
 const EXIST: usize = 3;
 /// Close enough to go on step by step.
@@ -121,10 +121,7 @@ async fn ahead(discover: &Discover, from: i64) -> Result<i64, SourceError> {
     for _ in 0..MOST_REQUESTS {
         let Some(starts) = search.places() else { break };
         let ids = starts.iter().flat_map(|start| *start..*start + IN_A_ROW);
-        let ids: Vec<SubmissionId> = ids.map(SubmissionId::from_number).collect();
-        let page = discover.reddit.info(&ids, RequestClass::Poll);
-        let page = discover.progress.during(CALL, page).await?;
-        discover.progress.made();
+        let page = info(discover, ids, RequestClass::Poll).await?;
         let seen = page
             .items
             .iter()
@@ -189,13 +186,10 @@ impl Search {
 
 /// The share of ids that exist, of the hundred up to this one.
 pub(super) async fn share_below(discover: &Discover, top: i64) -> Result<f64, SourceError> {
-    let first = top.saturating_sub(MOST_IDS as i64 - 1).max(0);
-    let ids: Vec<SubmissionId> = (first..=top).map(SubmissionId::from_number).collect();
-    let page = discover.reddit.info(&ids, RequestClass::Poll);
-    let page = discover.progress.during(CALL, page).await?;
-    discover.progress.made();
+    let first = top.saturating_sub(MAX_INFO_IDS as i64 - 1).max(0);
+    let page = info(discover, first..=top, RequestClass::Poll).await?;
     #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
-    let share = page.order.len() as f64 / ids.len().max(1) as f64;
+    let share = page.order.len() as f64 / (top - first + 1).max(1) as f64;
     Ok(share)
 }
 
@@ -211,7 +205,7 @@ mod tests {
             let mut requests = 0;
             while let Some(places) = search.places() {
                 requests += 1;
-                assert!(places.len() * 10 <= MOST_IDS);
+                assert!(places.len() * 10 <= MAX_INFO_IDS);
                 let ids = places.iter().flat_map(|start| *start..*start + IN_A_ROW);
                 // One in fifty never appears.
                 search.seen(

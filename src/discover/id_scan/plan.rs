@@ -7,13 +7,12 @@
 //! ever later, and then absent for good. Each id between the ledger's first and the head is at any time
 //! settled, pending, or skipped.
 
+use crate::source::MAX_INFO_IDS;
 use crate::store::{IdLedger, IdRetry, Interval, without};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 /// When an absent id is asked for again: so long after it was first found to be absent (milliseconds).
 pub const DELAYS_MS: [i64; 5] = [10_000, 60_000, 900_000, 21_600_000, 129_600_000];
-/// Ids in one request at most.
-pub const MOST_IDS: usize = 100;
 
 /// Ids above the head in one request at least.
 const LEAST_AHEAD: usize = 25;
@@ -269,22 +268,22 @@ impl Scan {
     pub fn request(&self, now_ms: i64, above: bool) -> Request {
         let mut ids = BTreeSet::new();
         let reach = if above { self.reach(now_ms) } else { 0 };
-        let for_retries = MOST_IDS - reach.min(MOST_IDS - FOR_RETRIES);
+        let for_retries = MAX_INFO_IDS - reach.min(MAX_INFO_IDS - FOR_RETRIES);
         if self.has_below(now_ms) {
             ids.extend(self.witnesses.iter().rev().take(WITNESSES));
         }
         let room = for_retries.saturating_sub(ids.len());
         ids.extend(self.due_ids(now_ms).take(room));
-        let room = MOST_IDS - ids.len();
+        let room = MAX_INFO_IDS - ids.len();
         let mut ahead = reach.min(room);
         let room = room - ahead;
         // Those that became absent last stand highest.
-        let early = self.retries.values().rev().take(MOST_IDS * 2);
+        let early = self.retries.values().rev().take(MAX_INFO_IDS * 2);
         let early =
             early.filter(|it| it.tries == 0 && now_ms.saturating_sub(it.missing_ms) < EARLY_MS);
         ids.extend(early.map(|it| it.id).take(room));
         // The newest of what was skipped.
-        let mut room = MOST_IDS - ids.len() - ahead;
+        let mut room = MAX_INFO_IDS - ids.len() - ahead;
         // New ids first.
         let later = above && self.saturated;
         for skipped in self.skipped.iter().rev().filter(|_| !later) {

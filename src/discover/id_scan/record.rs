@@ -3,15 +3,12 @@
 use super::plan::Answer;
 use crate::config::Scope;
 use crate::discover::Discover;
-use crate::liveness::CALL;
+use crate::discover::count::{count_found, count_lag};
+use crate::discover::record::repeat;
 use crate::source::InfoPage;
 use crate::store::{IdRecord, IdStored, StoreError};
 use crate::submission::{Observation, Refusal, Undecodable};
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// Between two tries while the database is away.
-const PAUSE: Duration = Duration::from_millis(500);
+use tokio_util::sync::CancellationToken;
 
 /// Stores an answer, however long the database is away.
 ///
@@ -112,22 +109,10 @@ async fn alone(
     Ok(())
 }
 
-/// Repeats a transaction while the database is away.
+/// Repeats it while the database is away: a scan that is to stop drops it.
 async fn persist(discover: &Discover, record: &IdRecord<'_>) -> Result<IdStored, StoreError> {
-    loop {
-        let begun = Instant::now();
-        let recording = discover.store.record_ids(record);
-        let result = discover.progress.during(CALL, recording).await;
-        discover.progress.made();
-        match result {
-            Err(error) if error.is_outage() => tokio::time::sleep(PAUSE).await,
-            result => {
-                let seconds = begun.elapsed().as_secs_f64();
-                discover.metrics.ingest.write_seconds.observe(seconds);
-                return result;
-            }
-        }
-    }
+    let never = CancellationToken::new();
+    repeat(discover, &never, || discover.store.record_ids(record)).await
 }
 
 /// Counts what was found and fetched at once.
@@ -152,7 +137,6 @@ fn count(discover: &Discover, observations: &[Observation], stored: &IdStored) {
         };
         let submission = &item.submission;
         let name = submission.subreddit.as_deref().unwrap_or_default();
-        let is_fresh = stored.fresh.binary_search(index).is_ok();
         metrics.watched.label(name, |subreddit| {
             let kind = submission.kind.as_str();
             metrics
@@ -160,13 +144,6 @@ fn count(discover: &Discover, observations: &[Observation], stored: &IdStored) {
                 .stored
                 .with_label_values(&[subreddit, kind])
                 .inc();
-            if is_fresh {
-                metrics
-                    .discover
-                    .submissions
-                    .with_label_values(&[subreddit])
-                    .inc();
-            }
         });
         if metrics.watched.is_history(name, submission.created_utc) {
             continue;
@@ -175,8 +152,9 @@ fn count(discover: &Discover, observations: &[Observation], stored: &IdStored) {
         #[expect(clippy::cast_precision_loss, reason = "a histogram counts in floats")]
         let lag = now_ms.saturating_sub(created_ms) as f64 / 1000.0;
         metrics.ingest.lag_seconds.observe(lag);
-        if is_fresh {
-            metrics.discover.lag_seconds.observe(lag);
-        }
     }
+    let fresh = stored.fresh.iter();
+    let fresh = fresh.filter_map(|index| observations.get(*index));
+    count_found(metrics, fresh.clone());
+    count_lag(metrics, fresh, now_ms);
 }

@@ -9,7 +9,7 @@ use super::{PATIENCE, lock};
 use crate::liveness::CALL;
 use crate::source::{ListingPage, RequestClass, SourceError};
 use crate::store::PollRecord;
-use crate::submission::{Observation, SubmissionId};
+use crate::submission::{Observation, SubmissionId, SubredditName};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
@@ -37,31 +37,32 @@ pub(super) struct Page {
     pub(super) settled_until: HashMap<String, i64>,
 }
 
-/// What became of a page.
-pub(super) enum Paged {
-    Stored(Answer),
-    /// An outage holds requests back, or what was answered could not be stored: it is new to the next poll.
+/// Why a poll came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// Nothing was answered, or what was could not be stored: it is new to the next poll.
     Unanswered,
+    /// It was answered that this is not to be had.
+    Refused,
 }
 
 impl Page {
     /// Requests a page and stores what is new.
-    pub(super) async fn request(&self, poll: &Poll) -> Result<Paged, SourceError> {
+    pub(super) async fn request(&self, poll: &Poll) -> Result<Answer, Failed> {
         let Discover {
             reddit, progress, ..
         } = &self.discover;
         let ask = reddit.new_page(&poll.names, poll.after.as_deref(), 100, RequestClass::Poll);
-        let mut page = tokio::select! {
-            answer = progress.during(CALL, ask) => answer?,
-            () = self.outage() => {
-                return Ok(Paged::Unanswered);
-            }
+        let answer = tokio::select! {
+            answer = progress.during(CALL, ask) => answer,
+            () = self.outage() => return Err(Failed::Unanswered),
         };
+        let mut page = answer.map_err(|error| failed(poll, &error))?;
         progress.made();
         let large = page.take_large();
         let stored = self.take(poll, page).await;
         drop(large);
-        Ok(stored)
+        stored
     }
 
     /// Returns once an outage has held requests back for long.
@@ -83,7 +84,7 @@ impl Page {
         clippy::cast_possible_truncation,
         reason = "spans of days"
     )]
-    async fn take(&self, poll: &Poll, page: ListingPage) -> Paged {
+    async fn take(&self, poll: &Poll, page: ListingPage) -> Result<Answer, Failed> {
         let now_ms = (self.discover.now_ms)();
         let now = now_ms.div_euclid(1_000);
         let joined = self.joins(poll, &page);
@@ -99,11 +100,15 @@ impl Page {
             joined,
             after: page.after.clone(),
             span,
-            listed: by_subreddit(page.items.iter()),
+            listed: if poll.first {
+                by_subreddit(page.items.iter())
+            } else {
+                HashMap::new()
+            },
         };
         if new.is_empty() {
             lock(&self.seen).add(ids(&page.items));
-            return Paged::Stored(answer);
+            return Ok(answer);
         }
         let record = PollRecord {
             listed: &new,
@@ -114,7 +119,7 @@ impl Page {
         };
         // A poll that is dropped when the process stops is made again by the next one.
         let Some(stored) = write(&self.discover, &record, &CancellationToken::new()).await else {
-            return Paged::Unanswered;
+            return Err(Failed::Unanswered);
         };
         if !stored.fresh.is_empty() {
             self.discover.work.notify_one();
@@ -125,17 +130,13 @@ impl Page {
         count_lag(metrics, fresh, (self.discover.now_ms)());
         // What is left to the next proof walk is not looked at again, either.
         lock(&self.seen).add(ids(&page.items));
-        let first_page = poll.after.is_none();
         // Groups change, and what was below the old group's page is no arrival.
         let since = ((now - ARRIVAL_SLACK) as f64 - poll.window) as i64;
         let arrived = new
             .iter()
             .filter(|item| item.submission.created_utc >= since);
         answer.new = by_subreddit(arrived);
-        if !first_page {
-            answer.listed.clear();
-        }
-        Paged::Stored(answer)
+        Ok(answer)
     }
 
     /// Whether the page shows what was known before, or there is nothing below it that may be new.
@@ -176,6 +177,16 @@ impl Page {
         };
         let settled = self.settled_until.get(&subreddit.to_ascii_lowercase());
         settled.is_some_and(|until| item.submission.created_utc < until - ORDER_SLACK)
+    }
+}
+
+fn failed(poll: &Poll, error: &SourceError) -> Failed {
+    let names = poll.names.iter().map(SubredditName::as_str);
+    let listing = names.take(5).collect::<Vec<_>>().join("+");
+    tracing::debug!(%error, listing, names = poll.names.len(), "A poll failed");
+    match error {
+        SourceError::Wait { .. } => Failed::Unanswered,
+        SourceError::Unavailable { .. } | SourceError::Refused { .. } => Failed::Refused,
     }
 }
 

@@ -1,10 +1,9 @@
 //! How many requests a second polls may plan with: a little more than they got lately, so that the plan follows what
 //! the other classes leave.
 
+use crate::source::RequestClass;
 use tokio::time::Instant;
 
-/// The part of the budget that polls are guaranteed.
-pub(super) const GUARANTEED: f64 = 0.45;
 /// The part that a plan uses at most, so that the bucket is not always empty.
 const MOST: f64 = 0.97;
 /// What is planned, of what was got.
@@ -33,7 +32,7 @@ impl Share {
 
     /// Requests a second to plan with.
     pub(super) fn per_second(&self) -> f64 {
-        let least = self.budget * GUARANTEED;
+        let least = self.budget * RequestClass::Poll.share();
         (self.got * MARGIN).clamp(least, self.budget * MOST)
     }
 
@@ -68,6 +67,9 @@ mod tests {
     fn a_plan_takes_what_the_others_leave_and_never_less_than_is_guaranteed() {
         assert!((planned(10.0) - 2.0 * MOST).abs() < 0.01, "nobody else");
         assert!((planned(1.2) - 1.2 * MARGIN).abs() < 0.02, "others");
-        assert!((planned(0.2) - 2.0 * GUARANTEED).abs() < 0.01, "an outage");
+        assert!(
+            (planned(0.2) - 2.0 * RequestClass::Poll.share()).abs() < 0.01,
+            "an outage"
+        );
     }
 }

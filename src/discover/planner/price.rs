@@ -2,10 +2,12 @@
 
 use super::group::Group;
 use super::{Outlook, Planner};
+use crate::discover::period::overflows_after;
 
 /// New submissions that one page is expected to show at most; the rest of its 100 places shows that it joins
 /// the previous page.
 const PAGE_ROOM: f64 = 85.0;
+
 impl Planner {
     /// How well the objective is met.
     pub fn outlook(&self) -> Outlook {
@@ -40,10 +42,9 @@ impl Planner {
         // A little less, since a poll waits for the next slot of the budget.
         let objective = (self.limits.objective.as_secs_f64() * 0.9).max(fastest);
         let arrivals = group.arrivals().max(1e-9);
-        // A listing of 1,000 must not overflow even in a burst of five times the rate.
-        let overflow = 905.0 / (5.0 * arrivals);
         let least = (2.0 * theta / arrivals).sqrt();
-        least.clamp(fastest, objective).min(overflow.max(fastest))
+        let overflow = overflows_after(arrivals).max(fastest);
+        least.clamp(fastest, objective).min(overflow)
     }
 
     /// Requests a second at these intervals.

@@ -8,8 +8,8 @@
 use super::class::RequestClass;
 use serde::{Deserialize, Serialize};
 
-/// A class that was told when to ask again keeps its turn for so long after that time. Then the next
-/// class is served, since whoever waited may have been killed.
+/// A class that waits keeps its turn for so long after the time at which it is to ask again. Then the
+/// next class is served, since the process that waited may have been killed.
 const GRACE_MS: i64 = 100;
 
 /// For so long after a class was to ask, its unused share is not forgotten.
@@ -124,7 +124,7 @@ impl Shares {
 }
 
 impl Class {
-    /// Whoever was idle is owed one request, and nobody owes more than `most` grants.
+    /// A class that was idle is owed one request, and none owes more than `most` grants.
     fn limit(&mut self, class: RequestClass, most: f64) {
         let one = 1.0 / class.share();
         self.lead = self.lead.clamp(-one, most.max(1.0) * one);

@@ -8,7 +8,7 @@ use crate::submission::{Observation, SubmissionId, Undecodable};
 use reqwest::Url;
 
 /// Reddit answers more with an error.
-const MOST_IDS: usize = 100;
+pub const MAX_INFO_IDS: usize = 100;
 
 /// What `/api/info` gave out.
 #[derive(Debug, Clone)]
@@ -78,9 +78,9 @@ impl From<ListingPage> for InfoPage {
 
 /// The address that asks for these ids.
 pub(super) fn info_url(api_url: &Url, ids: &[SubmissionId]) -> Result<Url, SourceError> {
-    if ids.len() > MOST_IDS {
+    if ids.len() > MAX_INFO_IDS {
         return Err(SourceError::unsent(format!(
-            "{} ids in one request; Reddit takes {MOST_IDS}",
+            "{} ids in one request; Reddit takes {MAX_INFO_IDS}",
             ids.len()
         )));
     }

@@ -55,7 +55,7 @@ impl Stored {
             let old = without(&self.ledger.runs, &[*asked]);
             assert_eq!(
                 old, self.ledger.runs,
-                "nothing is asked for anew as if it were open"
+                "nothing is asked for again as if it were open"
             );
             self.ledger.runs.push(*asked);
         }
@@ -92,7 +92,7 @@ fn step(
     scan.begin_step();
     for number in 1..=most {
         let request = scan.request(now_ms, true);
-        assert!(request.ids.len() <= MOST_IDS && !request.ids.is_empty());
+        assert!(request.ids.len() <= MAX_INFO_IDS && !request.ids.is_empty());
         let answer = scan.answer(&request, &counter.given_out(&request.ids, now_ms), now_ms);
         stored.record(&answer, now_ms);
         scan.apply(&answer);
