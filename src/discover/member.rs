@@ -114,16 +114,13 @@ pub(super) fn member(
         Proof::ToBeAlone => return None,
         Proof::Seen => {}
         Proof::Complete { start, ground } => {
-            // A listing that showed its end proves everything down to its oldest item.
+            // A listing that showed its end proves everything down to its oldest item. Another proves no
+            // more than it was walked for: below its last items may stand one that is newer.
             let oldest = walk.own().map(|item| item.submission.created_utc).min();
-            let ground = if ground == i64::MIN {
-                oldest.unwrap_or(start)
-            } else {
-                ground
-            };
+            let ground = oldest.filter(|_| ground == i64::MIN);
             record.window = window(start, WindowOutcome::Complete);
             record.proven = Some(Interval {
-                start: ground.min(start),
+                start: ground.map_or(start, |ground| ground.min(start)),
                 end: served_at,
             });
             record.update.covered_until = Some(served_at);

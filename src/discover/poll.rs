@@ -170,7 +170,8 @@ fn reach(discover: &Discover, overlaps: &Overlaps, group: &[Claimed], served_at:
         let claimed = as_of(claimed, served_at);
         let short = window_start(&claimed, short_overlap(config), served_at, config);
         let Some(covered) = claimed.covered_until else {
-            return short;
+            // As later windows do, for what stands below its place.
+            return short - overlap.min(seconds(config.first_window));
         };
         let name = &claimed.claim.subreddit;
         let unproven = claimed.seen_until.is_some_and(|seen| seen > covered);

@@ -106,11 +106,12 @@ fn may_hide_more(walk: &Walk, start: i64, served_at: i64) -> bool {
 }
 
 /// How far down a walk that was cut short has listed everything: one second after the newest
-/// creation time in its last few items, for it may have stopped in the midst of that second.
+/// creation time in its last few items, for it may have stopped in the midst of that second, and as
+/// much later as the listing was out of order.
 pub fn listed_since(walk: &Walk) -> Option<i64> {
     let last = walk.own().rev().take(OLD_RUN);
     let newest = last.map(|item| item.submission.created_utc).max();
-    newest.map(|newest| newest.saturating_add(1))
+    newest.map(|newest| newest.saturating_add(1).saturating_add(walk.disorder()))
 }
 
 /// Submissions per hour as a walk shows them: the count over the span that it listed, at least a

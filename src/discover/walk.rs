@@ -35,6 +35,9 @@ const MOST_PAGES: u32 = 60;
 /// some 35.
 pub(super) const MOST_BYTES: usize = 40 << 20;
 
+/// What stands further below its place than this, in seconds, says nothing of its neighbours.
+const MOST_DISORDER: i64 = 900;
+
 /// A fullname, as often as a walk keeps it.
 const NAME_BYTES: usize = 256;
 
@@ -242,6 +245,21 @@ impl Walk {
             .and_then(|start| self.times.get(start..));
         run.and_then(|run| run.iter().max())
             .map_or(i64::MAX, |newest| newest.saturating_add(1))
+    }
+
+    /// How far below the end of what was listed, in seconds, there may stand one that belongs above it:
+    /// twice as far as any stood below its place, since the farthest need not be among those listed.
+    pub fn disorder(&self) -> i64 {
+        // Old items that reappear on top stand above their place, in ones and twos: the middle one of
+        // those above knows of neither.
+        let below = self.times.windows(OLD_RUN + 1).filter_map(|run| {
+            let (item, above) = run.split_last()?;
+            let mut above = above.to_vec();
+            above.sort_unstable();
+            Some(item - above[OLD_RUN / 2])
+        });
+        let farthest = below.max().unwrap_or(0);
+        farthest.saturating_mul(2).clamp(0, MOST_DISORDER)
     }
 
     /// Submissions that are expected down to where the walk goes, at the pace of what was listed so far.

@@ -62,6 +62,7 @@ mod monitoring;
 mod monitoring_alerts;
 mod monitoring_live;
 mod odd_fields;
+mod pipeline_disorder;
 mod pipeline_fetching;
 mod pipeline_freshness;
 mod pipeline_hostile;

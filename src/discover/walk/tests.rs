@@ -136,6 +136,30 @@ fn an_old_post_on_top_ends_nothing() {
 }
 
 #[test]
+fn what_stands_below_its_place_says_by_how_much_another_may() {
+    let mut times = steady(100, 10_000);
+    let disorder = |times: &[i64]| {
+        Listing::new(times, 1_000, Troubles::default())
+            .walk(10_020)
+            .0
+            .disorder()
+    };
+    assert_eq!(disorder(&times), 0);
+    // Old ones on top are above their place.
+    times.insert(0, 100);
+    times.insert(30, 200);
+    assert!(disorder(&times) < 10);
+    times.insert(60, 10_099);
+    assert!(
+        (90..110).contains(&disorder(&times)),
+        "{}",
+        disorder(&times)
+    );
+    times.insert(90, 9_000_000);
+    assert_eq!(disorder(&times), MOST_DISORDER);
+}
+
+#[test]
 fn the_end_of_a_short_listing_is_shown_more_than_once() {
     for count in [1, 2, 37, 100, 200, 499] {
         let (walk, ended) = Listing::new(&steady(count, 1_000), 1_000, Troubles::default()).walk(0);
