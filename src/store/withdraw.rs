@@ -63,14 +63,17 @@ const TRUSTED: Dialects = Dialects::same(
               AND (window_end > $2 + $3 OR window_end > finished_at + $3)),
            9223372036854775807)",
 );
-const LAST_COVERED: Dialects =
-    Dialects::same("SELECT max(covered_end) FROM coverage WHERE subreddit = $1");
-/// `$2` is the watermark that is left, if any.
+/// Below the watermark all is proven or lies in a gap, so it goes back to where what was taken back
+/// begins (`$2`; now, where nothing was), and not below it.
 const SET_BACK: Dialects = Dialects {
-    postgres: "UPDATE subreddits SET covered_until = $2, seen_until = $2,
-         last_complete_at = least(last_complete_at, $2) WHERE name = $1",
-    sqlite: "UPDATE subreddits SET covered_until = $2, seen_until = $2,
-         last_complete_at = min(last_complete_at, $2) WHERE name = $1",
+    postgres: "UPDATE subreddits SET covered_until = least(covered_until, $2),
+         seen_until = least(covered_until, $2),
+         last_complete_at = least(last_complete_at, $2) WHERE name = $1
+     RETURNING covered_until",
+    sqlite: "UPDATE subreddits SET covered_until = min(covered_until, $2),
+         seen_until = min(covered_until, $2),
+         last_complete_at = min(last_complete_at, $2) WHERE name = $1
+     RETURNING covered_until",
 };
 /// The nearest submissions that were known before, below and above: `$2` and `$3` bound what is doubted,
 /// `$4` are those that were not known.
@@ -272,13 +275,10 @@ impl Transaction {
             };
             self.uncover(subreddit, future).await?;
         }
-        let covered_until: Option<i64> = in_transaction!(self, LAST_COVERED, |sql, connection| {
-            let query = sqlx::query_scalar(sql).bind(subreddit);
+        let recorded = doubted_from.unwrap_or(now).min(now);
+        let covered_until: Option<i64> = in_transaction!(self, SET_BACK, |sql, connection| {
+            let query = sqlx::query_scalar(sql).bind(subreddit).bind(recorded);
             query.fetch_one(connection).await?
-        });
-        in_transaction!(self, SET_BACK, |sql, connection| {
-            let query = sqlx::query(sql).bind(subreddit).bind(covered_until);
-            query.execute(connection).await?;
         });
         tracing::warn!(
             subreddit,

@@ -3,8 +3,8 @@
 use super::conformance;
 use super::fixtures::{NOW, World, interval, member, name, raw};
 use freshet::store::{
-    Claim, Doubts, Gap, GapCause, GapReason, GapState, Interval, MemberRecord, PollRecord,
-    PollStored, SweepDue, SweepRecord, WindowOutcome, WindowRecord,
+    Claim, Doubts, Gap, GapCause, GapReason, GapRecord, GapState, Interval, MemberRecord,
+    PollRecord, PollStored, SweepDue, SweepRecord, WindowOutcome, WindowRecord,
 };
 use freshet::submission::{Observation, decode};
 
@@ -91,6 +91,7 @@ conformance! {
     coverage_of_the_future_is_withdrawn_down_to_the_last_window_that_can_be_trusted,
     where_no_window_can_be_trusted_all_is_withdrawn_that_no_older_coverage_holds,
     a_sweep_withdraws_the_future_too_and_a_clock_a_little_ahead_is_no_future,
+    a_clock_behind_all_that_is_proven_leaves_no_second_unrecorded,
     many_that_nobody_knew_in_proven_time_withdraw_it_between_what_was_known,
     what_a_contradicting_walk_proves_itself_is_proven_at_once,
     what_is_approved_late_or_new_within_the_overlap_withdraws_nothing,
@@ -158,7 +159,7 @@ async fn where_no_window_can_be_trusted_all_is_withdrawn_that_no_older_coverage_
     world.record(seen).await;
     assert_eq!(coverage(&world).await, [interval(100, 200)]);
     assert_eq!(contradicted(&world).await, [interval(T - HOUR, T)]);
-    assert_eq!(watermark(&world).await, Some(200));
+    assert_eq!(watermark(&world).await, Some(T - HOUR));
 }
 
 async fn a_sweep_withdraws_the_future_too_and_a_clock_a_little_ahead_is_no_future(world: World) {
@@ -189,7 +190,40 @@ async fn a_sweep_withdraws_the_future_too_and_a_clock_a_little_ahead_is_no_futur
         assert_eq!(covered.last().map_or(T - HOUR, |it| it.end), end);
     }
     assert_eq!(contradicted(&world).await, [interval(T - HOUR, T - 1_800)]);
-    assert_eq!(watermark(&world).await, None);
+    assert_eq!(watermark(&world).await, Some(T - HOUR));
+}
+
+/// A clock that is behind sees what was proven as the future: what it lets go is walked again.
+async fn a_clock_behind_all_that_is_proven_leaves_no_second_unrecorded(world: World) {
+    let claim = world.claimed("rust").await;
+    world.record(polled(&claim, T - 900, T, T)).await;
+    let behind = |seconds| T - HOUR + seconds;
+    for seconds in [0, 60] {
+        let claim = world.claim_again("rust").await;
+        let mut cut_short = member(&claim);
+        cut_short.update.covered_until = Some(behind(seconds));
+        cut_short.update.next_poll_ms = NOW;
+        cut_short.doubts = doubts(behind(seconds));
+        world.record(cut_short).await;
+        assert_eq!(coverage(&world).await, []);
+        assert_eq!(watermark(&world).await, Some(behind(seconds)));
+    }
+    // A second scheduler's clock is right; then it is seen as the future again.
+    let claim = world.claim_again("rust").await;
+    let mut right = polled(&claim, T - 300, T + 120, T + 120);
+    right.gap = Some(GapRecord {
+        interval: interval(behind(60), T - 300),
+        cause: GapCause::Cap,
+    });
+    world.record(right).await;
+    let claim = world.claim_again("rust").await;
+    let mut seen = member(&claim);
+    seen.doubts = doubts(behind(120));
+    world.record(seen).await;
+    assert_eq!(watermark(&world).await, Some(behind(120)));
+    let gaps = open(&world).await;
+    let gaps: Vec<Interval> = gaps.iter().map(|gap| gap.interval).collect();
+    assert_eq!(gaps, [interval(behind(60), T - 300)]);
 }
 
 async fn many_that_nobody_knew_in_proven_time_withdraw_it_between_what_was_known(world: World) {
