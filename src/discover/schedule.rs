@@ -49,8 +49,12 @@ async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &Cancellation
     let mut planned: VecDeque<Vec<Claimed>> = VecDeque::new();
     let mut walks = JoinSet::new();
     let mut failing = false;
+    let mut clock_told = false;
     while !stop.is_cancelled() {
         if planned.is_empty() {
+            if !clock_told {
+                clock_told = tell_clock(&discover).await;
+            }
             period.update(&mut discover).await;
             let discover = &discover;
             let claimed = discover
@@ -100,6 +104,19 @@ async fn schedule(discover: &Discover, claims: &Arc<Claims>, stop: &Cancellation
     while let Some(ended) = walks.join_next().await {
         told(ended);
     }
+}
+
+/// Tells Reddit's clock up to when everything is proven: our own may have been set back since. Whether the
+/// database could say.
+async fn tell_clock(discover: &Discover) -> bool {
+    let watermark = discover.store.latest_watermark();
+    let Ok(watermark) = discover.progress.during(CALL, watermark).await else {
+        return false;
+    };
+    if let Some(watermark) = watermark {
+        discover.reddit.has_passed(watermark);
+    }
+    true
 }
 
 /// The panic itself is told by the panic hook.

@@ -88,6 +88,8 @@ pub(super) struct EvidenceClock {
 struct Known {
     /// Both clocks, when they last agreed.
     agreed: Option<i64>,
+    /// A moment that has passed: the end of what was proven before this process began.
+    proven: Option<i64>,
     /// The server's, by its last answer.
     dated: Option<i64>,
     /// The same, also by answers that are no page: to be shown, and no evidence.
@@ -122,6 +124,14 @@ impl EvidenceClock {
             wall_ms: (self.now_ms)(),
             at: Instant::now(),
         }
+    }
+
+    /// Notes a moment (seconds since the epoch) of which it was proven, by two clocks, that it has passed: a
+    /// clock of ours that shows less is behind.
+    pub(super) fn has_passed(&self, moment: i64) {
+        let elapsed = self.elapsed(Instant::now());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.proven = Some(micros(moment).saturating_sub(elapsed));
     }
 
     /// Notes the `Date` of any answer, to be shown.
@@ -219,12 +229,8 @@ impl EvidenceClock {
             known.doubt = known.doubt.saturating_sub(1);
         } else {
             known.doubt = known.doubt.saturating_add(DOUBT).min(MOST_DOUBT);
-            // Set back before the two were ever compared: the server's agrees with what ours showed at the
-            // start and the time since.
-            let start = self.started_ms.saturating_mul(1_000);
-            let agreed = date.saturating_sub(later(start, elapsed)).abs() <= AGREED;
-            if ahead > 0 && agreed && known.agreed.is_none() {
-                known.agreed = Some(start.min(micros(date).saturating_sub(elapsed)));
+            if ahead > 0 && known.agreed.is_none() {
+                known.agreed = self.outvoted(known, wall_ms, date, elapsed);
             }
         }
         if known.doubt >= PERSISTS {
@@ -240,6 +246,20 @@ impl EvidenceClock {
         } else if known.doubt == 0 && known.skew.take().is_some() {
             tracing::info!(source = self.source, "Clock skew has ended");
         }
+    }
+
+    /// When the two would have agreed, where ours is behind the server's before the two ever did: what ours
+    /// showed at the start with the time since, or what was proven by then, says so too.
+    fn outvoted(&self, known: &Known, wall_ms: i64, date: i64, elapsed: i64) -> Option<i64> {
+        let start = self.started_ms.saturating_mul(1_000);
+        if date.saturating_sub(later(start, elapsed)).abs() <= AGREED {
+            return Some(start.min(micros(date).saturating_sub(elapsed)));
+        }
+        let wall = wall_ms.div_euclid(1_000);
+        known.proven.filter(|proven| {
+            let passed = later(*proven, elapsed);
+            passed > wall + AGREED && date >= passed
+        })
     }
 
     /// Microseconds from the start until then.

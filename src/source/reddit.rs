@@ -279,6 +279,11 @@ impl Reddit {
         self.inner.clock.now()
     }
 
+    /// Notes a moment (seconds since the epoch) of which it was proven before that it has passed.
+    pub fn has_passed(&self, moment: i64) {
+        self.inner.clock.has_passed(moment);
+    }
+
     /// By how many seconds Reddit's clock is ahead of ours, while the two keep disagreeing.
     pub fn clock_skew(&self) -> Option<i64> {
         self.inner.clock.skew()

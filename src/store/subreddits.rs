@@ -141,6 +141,7 @@ const ACTIVE: Dialects = Dialects::same(
     "SELECT name, added_at, covered_until, posts_per_hour, last_submission_at, suspect
      FROM subreddits WHERE state = 'active'",
 );
+const LATEST_WATERMARK: Dialects = Dialects::same("SELECT max(covered_until) FROM subreddits");
 const COUNT_ACTIVE: Dialects =
     Dialects::same("SELECT count(*) FROM subreddits WHERE state = 'active'");
 const BUSIEST: Dialects = Dialects::same(
@@ -262,6 +263,16 @@ impl Store {
             },
         );
         rows.collect()
+    }
+
+    /// The newest moment (seconds) up to which a subreddit's history is known; none where no poll ever was.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn latest_watermark(&self) -> Result<Option<i64>, StoreError> {
+        on_engine!(self, read, LATEST_WATERMARK, |sql, pool| {
+            Ok(sqlx::query_scalar(sql).fetch_one(pool).await?)
+        })
     }
 
     /// How many subreddits are watched and neither paused nor unavailable.

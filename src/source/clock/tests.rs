@@ -223,3 +223,25 @@ fn a_clock_that_is_set_back_before_the_first_answer_is_outvoted_by_the_date_and_
         assert!(about(TRUE).contains(&moment.proves.unwrap()), "{moment:?}");
     }
 }
+
+#[test]
+fn a_clock_behind_what_was_proven_before_the_start_is_outvoted_where_the_date_is_not() {
+    for (wall, proven, proves) in [
+        // An hour behind, ten minutes after the last proof.
+        (TRUE - 3_600, TRUE - 600, TRUE - 600),
+        // A minute behind is agreement; a last proof of long ago tells nothing.
+        (TRUE - 50, TRUE - 10, TRUE - 50),
+        (TRUE - 3_600, TRUE - DAY, TRUE - 3_600),
+        // What two wrong clocks proved of the future is no witness.
+        (TRUE - 3_600, TRUE + DAY, TRUE - 3_600),
+    ] {
+        WALL.with(|it| it.set(wall));
+        let clock = EvidenceClock::new("reddit", wall_ms, Arc::new(Metrics::new()));
+        clock.has_passed(proven);
+        for _ in 0..5 {
+            let moment = read(&clock, wall, dated(TRUE), &[]);
+            let found = moment.proves.unwrap();
+            assert!(about(proves).contains(&found), "{moment:?} of {proves}");
+        }
+    }
+}
