@@ -13,7 +13,7 @@ mod signals;
 mod stages;
 mod unmixed;
 
-pub use backfills::{connect_archive, read_backfill, run_backfill};
+pub use backfills::{connect_archive, ids_are_dense, read_backfill, run_backfill};
 pub use doctor::{Check, State, examine};
 pub use open::{open_existing_store, open_queue, open_store, open_store_to_read, try_queue};
 pub use stages::Role;

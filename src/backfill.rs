@@ -13,6 +13,7 @@
 //! | `archive` | one slice out of the archive |
 //! | `horizon` | up to when the archive is believed |
 //! | `evidence` | what was read proves, after what contradicts it |
+//! | `by_id` | one slice by its ids, for all subreddits; gaps as such a backfill |
 //! | `listing` | one slice out of Reddit's listing |
 //! | `files` | what files hold |
 //! | `claimed` | what files prove of which somebody says that they are complete |
@@ -23,6 +24,7 @@
 //! | `unstored` | since when the database takes nothing |
 
 mod archive;
+mod by_id;
 mod choice;
 mod claimed;
 mod evidence;
@@ -37,6 +39,7 @@ mod repair;
 mod unstored;
 mod walk;
 
+pub use by_id::{IDS, IdRepair, IdRepairs, ids_under_way, repair_by_ids, repair_gaps_by_ids};
 pub use choice::{PlannedSource, best_source};
 pub use claimed::{Claimed, FileEvidence, prove_files};
 pub use files::{FileLoad, Load, Loading, Rejects};

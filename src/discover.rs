@@ -28,7 +28,10 @@ mod suspects;
 mod sweep;
 mod walk;
 
-pub use id_scan::{IdScanOptions, id_scan};
+pub use id_scan::plan::{DELAYS_MS, LEAST_SHARE};
+pub use id_scan::{
+    IdScanOptions, Unknown as IdsUnknown, id_scan, ids_are_dense, info as ask_ids, top_of_ids,
+};
 pub use live::live;
 pub use parts::made_up;
 pub use past::{Past, PastEnd, past};

@@ -287,7 +287,7 @@ impl Metrics {
                 polls: r.counters("freshet_polls_total", "Polls of a subreddit by what they proved: complete, truncated, failed, or seen (listed in company, proof still to come).", &["outcome"]),
                 walk_pages: r.histogram("freshet_walk_pages", "Pages asked for in one walk of a listing.", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0]),
                 gaps: r.counters("freshet_gaps_total", "Intervals recorded as possibly missing submissions, by cause.", &["cause"]),
-                gaps_repaired: r.counters("freshet_gaps_repaired_total", "Recorded gaps that were proven complete later, by a poll, a sweep or a backfill.", &["by"]),
+                gaps_repaired: r.counters("freshet_gaps_repaired_total", "Recorded gaps that were proven complete later, by a poll, a sweep, a backfill or ids.", &["by"]),
                 sweeps: r.counters("freshet_sweeps_total", "Walks of a whole listing beside the polls, for an open gap (repair) or for what appeared late (sweep), by how far they came.", &["kind", "outcome"]),
                 late: r.counters("freshet_late_submissions_total", "Submissions that sweeps found in ground that was proven complete before: approved late, or reappeared.", &["subreddit"]),
                 open_gaps: r.int_gauges("freshet_open_gaps", "Recorded gaps that are still open.", &["subreddit"]),

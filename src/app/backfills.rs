@@ -6,10 +6,12 @@ use super::signals::Stop;
 use super::stages::Stages;
 use super::unmixed::Unmixed;
 use super::{connect_reddit, now_ms};
-use crate::backfill::{self, Backfiller, Horizon, PATIENCE, Repair, SliceHandler, Unstored};
+use crate::backfill::{
+    self, Backfiller, Horizon, IdRepairs, PATIENCE, Repair, SliceHandler, Unstored,
+};
 use crate::config::{Config, display_url};
 use crate::dependency::{Dependency, Fault, Service};
-use crate::discover::Discover;
+use crate::discover::{self, Discover};
 use crate::feed::{self, Feed, Slices};
 use crate::liveness::Progress;
 use crate::metrics::Metrics;
@@ -38,6 +40,8 @@ const SLICE_LIMIT: Duration = Duration::from_secs(300);
 const BUDGET: &str = "arctic-shift";
 /// How often somebody who waits for a backfill looks at it.
 const LOOK: Duration = Duration::from_millis(200);
+/// Nobody waits for longer for what can only be asked for again then, milliseconds.
+const LONG_MS: i64 = 15_000;
 /// What lasts shorter is not worth a word.
 const NO_MOMENT: Duration = Duration::from_secs(2);
 
@@ -134,6 +138,19 @@ impl Parts {
                 Ok(())
             });
         }
+    }
+
+    /// Repairs gaps by ids, where those are dense.
+    pub(super) fn start_id_repairs(&self, stages: &mut Stages, discover: Discover) {
+        let repairs = IdRepairs {
+            discover,
+            work: Arc::clone(&self.work),
+        };
+        let stop = self.stop.clone();
+        stages.add("repair by ids", async move {
+            backfill::repair_by_ids(repairs, stop).await;
+            Ok(())
+        });
     }
 
     /// Brings slices in.
@@ -263,6 +280,33 @@ pub async fn run_backfill(
     end
 }
 
+/// Whether Reddit's ids are dense, so that all of a time can be asked for.
+///
+/// # Errors
+/// Where Reddit or the database does not answer.
+pub async fn ids_are_dense(
+    config: &Config,
+    store: &Store,
+    unmixed: &Unmixed,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<bool> {
+    let reddit = connect_reddit(config, metrics).await?;
+    unmixed.guard(Some(&reddit), None);
+    let discover = Discover {
+        reddit,
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        config: config.discover.clone(),
+        holder: String::new(),
+        work: Arc::default(),
+        now_ms,
+        progress: Progress::unwatched(),
+    };
+    let dense = discover::ids_are_dense(&discover);
+    let dense = async { dense.await.context("whether Reddit's ids are dense") };
+    unmixed.unless_refused(dense).await
+}
+
 async fn until_over(
     store: &Store,
     id: i64,
@@ -294,13 +338,25 @@ async fn until_over(
             Err(_) => return Err(given_up("does not answer", &away)),
         };
         asked = None;
-        if backfill.state()? != BackfillState::Running {
+        if backfill.state()? != BackfillState::Running || waits_for_long(store, &backfill).await {
             return Ok(backfill);
         }
         if let Some(trouble) = trouble.filter(|it| it.lasts() >= NO_MOMENT) {
             backfill.trouble = Some(trouble.text);
         }
         told(&backfill);
+    }
+}
+
+/// Whether all that is left of it waits for ids that may appear late, which takes hours.
+async fn waits_for_long(store: &Store, backfill: &Backfill) -> bool {
+    if backfill.source != backfill::IDS || backfill.slices_active > 0 {
+        return false;
+    }
+    match store.waits_until(backfill.id).await {
+        Ok(until_ms) => until_ms.is_some_and(|until_ms| until_ms > now_ms() + LONG_MS),
+        // The next look tells.
+        Err(_) => false,
     }
 }
 

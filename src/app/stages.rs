@@ -193,6 +193,10 @@ impl Stages {
         if roles.contains(&Role::Scheduler) {
             let progress = |part| liveness.part(Role::Scheduler.as_str(), part);
             past.start_feeding(self, config.discover.repair_from_archive, progress);
+            if config.discover.id_scan != IdScan::Off {
+                let discover = past.discover(config, reddit.clone(), progress("repair_by_ids"));
+                past.start_id_repairs(self, discover);
+            }
         }
         if roles.contains(&Role::Worker) {
             let progress = liveness.part(Role::Worker.as_str(), "slices");

@@ -1,7 +1,7 @@
 //! A job is one slice: claimed, brought in page by page, and let go however that ends.
 
 use super::parts::{refused, without};
-use super::{Backfiller, LEASE_MS, LEASE_RENEWAL, archive, listing};
+use super::{Backfiller, LEASE_MS, LEASE_RENEWAL, archive, by_id, listing};
 use crate::liveness::CALL;
 use crate::metrics::Metrics;
 use crate::queue::{Fault, Handler, Outcome, SliceId};
@@ -46,6 +46,8 @@ pub(super) enum Broken {
     Refused(String),
     /// A page of the source fails, and perhaps for what it holds.
     Page(SourceError),
+    /// All that can be done now is done; when there is more (milliseconds), and why it waits.
+    Waits { due_ms: i64, reason: String },
     /// Another process may be able to.
     ElsewhereOnly(&'static str),
     /// The database.
@@ -254,6 +256,7 @@ impl SliceHandler {
                     done => done,
                 },
                 "reddit" => listing::bring_in(&self.0, claim, &step).await,
+                by_id::IDS => by_id::bring_in(&self.0, claim, &step).await,
                 _ => Err(Broken::ElsewhereOnly(
                     "this process does not know its source: a newer build began it",
                 )),
@@ -348,6 +351,13 @@ impl SliceHandler {
                 )
             }
             Broken::Page(error) => (Some(error.to_string()), failed, Outcome::Failed),
+            Broken::Waits { due_ms, reason } => {
+                let due = SliceDue::Again {
+                    due_ms,
+                    spent: false,
+                };
+                (Some(reason), due, Outcome::Returned)
+            }
             Broken::ElsewhereOnly(reason) => (
                 Some(reason.to_owned()),
                 again(UNANSWERED_AGAIN_MS, false),

@@ -12,7 +12,9 @@ use crate::store::DeadFilter;
 use crate::submission::{SubmissionId, SubredditName};
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub(super) use help::reference;
-pub(super) use past::{BackfillAction, BackfillArguments, BackfillOrder, GapsAction, Reprocess};
+pub(super) use past::{
+    BackfillAction, BackfillArguments, BackfillOrder, GapsAction, GapsSource, Reprocess,
+};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;

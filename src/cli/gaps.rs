@@ -1,17 +1,19 @@
-//! `freshet gaps`: times that may miss submissions, and how they are closed out of the archive.
+//! `freshet gaps`: times that may miss submissions, and how they are closed out of the archive or by ids.
 
-use super::arguments::GapsAction;
+use super::arguments::{GapsAction, GapsSource};
 use super::backfill::watch;
 use super::moment::rfc3339;
 use super::output::print_line;
 use super::report::{align_right, counted, print_json, span, table, warn_if_simulated};
-use crate::app::{Unmixed, connect_archive, now_ms, open_existing_store, open_store_to_read};
-use crate::backfill::{repair_gaps, repairs_under_way};
+use crate::app::{
+    Unmixed, connect_archive, ids_are_dense, now_ms, open_existing_store, open_store_to_read,
+};
+use crate::backfill::{ids_under_way, repair_gaps, repair_gaps_by_ids, repairs_under_way};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::store::{Backfill, BackfillState, GapState, Store};
 use crate::submission::SubredditName;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -25,9 +27,16 @@ pub(super) async fn run(config: &Config, action: GapsAction) -> anyhow::Result<(
         GapsAction::List { subreddit, json } => list(&store, subreddit.as_ref(), json).await,
         GapsAction::Repair {
             subreddit,
+            source,
             detach,
             json,
-        } => repair(config, &store, subreddit.as_ref(), detach, json).await,
+        } => {
+            let subreddit = subreddit.as_ref();
+            match source {
+                GapsSource::ArcticShift => repair(config, &store, subreddit, detach, json).await,
+                GapsSource::Ids => repair_by_ids(config, &store, subreddit, detach, json).await,
+            }
+        }
     };
     store.close().await;
     done
@@ -71,7 +80,9 @@ async fn list(store: &Store, subreddit: Option<&SubredditName>, json: bool) -> a
         ]);
     }
     print_line!("{rows}");
-    eprintln!("`freshet gaps repair` asks the archive for what is missing there.");
+    eprintln!(
+        "`freshet gaps repair` asks the archive for what is missing there, and with --source ids Reddit."
+    );
     Ok(())
 }
 
@@ -104,9 +115,7 @@ async fn repair(
         return Ok(());
     }
     for Backfill { id, subreddit, .. } in &under_way {
-        // As the same command does for any other backfill.
-        let running = store.set_backfill_state(*id, BackfillState::Running, now_ms());
-        running.await.context("a repair that was begun")?;
+        resume(store, *id).await?;
         eprintln!("Resuming backfill {id}, which closes gaps of r/{subreddit}.");
     }
     for (name, id, gaps) in &begun {
@@ -115,10 +124,85 @@ async fn repair(
             counted(*gaps as u64, "gap")
         );
     }
+    let begun: Vec<i64> = begun.iter().map(|(_, id, _)| *id).collect();
+    finish(config, store, &unmixed, &under_way, &begun, detach, json).await
+}
+
+async fn repair_by_ids(
+    config: &Config,
+    store: &Store,
+    subreddit: Option<&SubredditName>,
+    detach: bool,
+    json: bool,
+) -> anyhow::Result<()> {
+    if config.reddit.client.is_none() && !detach {
+        bail!("ids are asked for at Reddit, which needs a key: set reddit.client_id");
+    }
+    let sources: &[_] = match detach {
+        true => &[],
+        false => &[("reddit.api_url", &config.reddit.api_url)],
+    };
+    let unmixed = Unmixed::check(config, store, sources).await?;
+    let under_way = match detach {
+        true => Vec::new(),
+        false => {
+            let metrics = Arc::new(Metrics::new());
+            if !ids_are_dense(config, store, &unmixed, &metrics).await? {
+                bail!(
+                    "too few of Reddit's ids exist to ask for all of a time; without --source ids, the archive is \
+                     asked"
+                );
+            }
+            let under_way = ids_under_way(store, now_ms()).await;
+            under_way.context("the repairs that were begun")?
+        }
+    };
+    let begun = repair_gaps_by_ids(store, subreddit, now_ms()).await;
+    let begun = begun.context("the gaps")?;
+    if begun.is_none() && under_way.is_empty() {
+        if json {
+            return print_json(&json!([]));
+        }
+        eprintln!("No gap of an active subreddit is open for which no repair by ids is under way.");
+        return Ok(());
+    }
+    for Backfill { id, .. } in &under_way {
+        resume(store, *id).await?;
+        eprintln!("Resuming backfill {id}, which closes gaps by ids.");
+    }
+    if let Some(repair) = begun {
+        eprintln!(
+            "Backfill {} closes {} by the ids of {}, for about {} at most.",
+            repair.backfill,
+            counted(repair.gaps as u64, "gap"),
+            span(repair.seconds),
+            counted(repair.requests, "request")
+        );
+    }
+    let begun: Vec<i64> = begun.iter().map(|it| it.backfill).collect();
+    finish(config, store, &unmixed, &under_way, &begun, detach, json).await
+}
+
+/// Lets a repair go on that was begun, as the same command does for any other backfill.
+async fn resume(store: &Store, id: i64) -> anyhow::Result<()> {
+    let running = store.set_backfill_state(id, BackfillState::Running, now_ms());
+    running.await.context("a repair that was begun")?;
+    Ok(())
+}
+
+/// Does these here, or leaves them to others.
+async fn finish(
+    config: &Config,
+    store: &Store,
+    unmixed: &Unmixed,
+    under_way: &[Backfill],
+    begun: &[i64],
+    detach: bool,
+    json: bool,
+) -> anyhow::Result<()> {
     if detach {
         if json {
-            let ids: Vec<i64> = begun.iter().map(|(_, id, _)| *id).collect();
-            return print_json(&json!({ "backfills": ids }));
+            return print_json(&json!({ "backfills": begun }));
         }
         eprintln!("A process that runs does them; see: freshet backfill list");
         return Ok(());
@@ -126,9 +210,9 @@ async fn repair(
     let metrics = Arc::new(Metrics::new());
     let archive = connect_archive(config, &metrics)?;
     let mut ended = Vec::new();
-    let under_way = under_way.into_iter().map(|backfill| backfill.id);
-    for id in under_way.chain(begun.into_iter().map(|(_, id, _)| id)) {
-        match watch(config, store, archive.clone(), &unmixed, &metrics, id).await? {
+    let under_way = under_way.iter().map(|backfill| backfill.id);
+    for id in under_way.chain(begun.iter().copied()) {
+        match watch(config, store, archive.clone(), unmixed, &metrics, id).await? {
             Some(backfill) => ended.push(backfill),
             None => {
                 return Err(super::backfill::interrupted("freshet gaps repair"));

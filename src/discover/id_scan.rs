@@ -19,10 +19,10 @@ use crate::liveness::{CALL, HOWEVER_LONG};
 use crate::source::{InfoPage, MAX_INFO_IDS, RequestClass, SourceError};
 use crate::store::{IdRecord, StoreError};
 use crate::submission::SubmissionId;
-use locate::{Unknown, locate, share_below};
+pub use locate::Unknown;
+use locate::{locate, share_below};
 use pace::{Pace, allowed};
 use plan::{DELAYS_MS, JUMP, LEAST_SHARE, Request, Scan};
-use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -271,8 +271,31 @@ async fn step_made(
     Ok(Made::Done)
 }
 
+/// An id at or a little below the top of the counter, which was seen; none where nothing was ever posted.
+///
+/// # Errors
+/// As Reddit or the database answers.
+pub async fn top_of_ids(discover: &Discover) -> Result<Option<i64>, Unknown> {
+    let ledger = discover.store.id_ledger().await?;
+    locate(discover, ledger.map(|ledger| ledger.head)).await
+}
+
+/// Whether most ids exist where the counter stands, so that it pays to ask for all of a time.
+///
+/// # Errors
+/// As Reddit or the database answers.
+pub async fn ids_are_dense(discover: &Discover) -> Result<bool, Unknown> {
+    match top_of_ids(discover).await? {
+        Some(top) => Ok(share_below(discover, top).await? >= LEAST_SHARE),
+        None => Ok(false),
+    }
+}
+
 /// Requests these ids.
-async fn info(
+///
+/// # Errors
+/// As Reddit answers.
+pub async fn info(
     discover: &Discover,
     ids: impl Iterator<Item = i64>,
     class: RequestClass,
@@ -297,21 +320,7 @@ async fn ask(
         Ok(page) => page,
         Err(error) => return Ok(Some(error)),
     };
-    let given_out: HashSet<i64> = page
-        .order
-        .iter()
-        .filter_map(|name| {
-            name.strip_prefix("t3_")?
-                .parse::<SubmissionId>()
-                .ok()?
-                .number()
-        })
-        .chain(
-            page.items
-                .iter()
-                .filter_map(|item| item.submission.id.number()),
-        )
-        .collect();
+    let given_out = page.numbers();
     #[expect(clippy::cast_possible_truncation, reason = "seconds of one request")]
     let asked_ms = (discover.now_ms)() - (page.seconds * 1000.0) as i64;
     let answer = scan.answer(request, &given_out, asked_ms);

@@ -5,7 +5,7 @@
 //! about ids are stored in one transaction. Two processes that record at the same time do no harm: a run
 //! only grows, and an id that is settled never becomes pending again.
 
-use super::content::{Content, prepare};
+use super::content::{Batch, Content, Deltas, prepare};
 use super::fetches::{FetchRecord, FetchStored};
 use super::intervals::{Interval, cover};
 use super::polls::Found;
@@ -146,7 +146,8 @@ struct Named {
     subreddit: Option<String>,
 }
 
-fn subreddit_of(object: &Undecodable) -> Option<String> {
+/// The subreddit that an object that is no submission says it is of.
+pub(super) fn subreddit_of(object: &Undecodable) -> Option<String> {
     let named: Named = serde_json::from_str(object.raw.get()).ok()?;
     named.subreddit.map(|name| name.to_ascii_lowercase())
 }
@@ -243,54 +244,102 @@ impl Store {
         let head: Option<i64> = in_transaction!(&mut transaction, LOCK, |sql, connection| {
             sqlx::query_scalar(sql).fetch_optional(connection).await?
         });
+        let given_out = GivenOut {
+            observations: record.observations,
+            undecodable: record.undecodable,
+            store_all: record.store_all,
+            now_ms: record.now_ms,
+        };
+        let written = transaction
+            .write_given_out(&given_out, &mut batch, begun)
+            .await?;
+        transaction.note_ids(record, head).await?;
+        transaction.count(written.deltas).await?;
+        transaction.commit().await?;
+        Ok(written.stored)
+    }
+}
 
+/// What an answer gave out, to be stored as fetched.
+pub(super) struct GivenOut<'a> {
+    pub observations: &'a [Observation],
+    pub undecodable: &'a [Undecodable],
+    pub store_all: bool,
+    pub now_ms: i64,
+}
+
+/// What became of it.
+pub(super) struct WrittenOut {
+    pub stored: IdStored,
+    /// Subreddits whose submissions were given out and not stored, since nobody watches them now.
+    pub unwatched: Vec<String>,
+    /// To be counted at the transaction's end.
+    pub deltas: Deltas,
+}
+
+impl Transaction {
+    /// Stores submissions that were given out by id, and ends the fetches that wait for them; `batch` is
+    /// what is made of them, of which what is not to be stored is taken out.
+    pub(super) async fn write_given_out(
+        &mut self,
+        given_out: &GivenOut<'_>,
+        batch: &mut Batch<'_>,
+        begun: Instant,
+    ) -> Result<WrittenOut, StoreError> {
         let name_of = |index: &usize| {
-            let name = record.observations[*index].submission.subreddit.as_deref();
+            let name = given_out.observations[*index]
+                .submission
+                .subreddit
+                .as_deref();
             name.map(str::to_ascii_lowercase)
         };
         let rows: Vec<String> = batch.newest.iter().filter_map(Content::subreddit).collect();
         let deep: Vec<String> = batch.too_deep.iter().filter_map(name_of).collect();
-        let objects: Vec<String> = record.undecodable.iter().filter_map(subreddit_of).collect();
+        let objects: Vec<String> = given_out
+            .undecodable
+            .iter()
+            .filter_map(subreddit_of)
+            .collect();
         let names = rows.iter().chain(&deep).chain(&objects);
         let names: BTreeSet<&str> = names.map(String::as_str).collect();
-        let watched = transaction
-            .lock_watched(names.into_iter().collect())
-            .await?;
+        let watched = self.lock_watched(names.iter().copied().collect()).await?;
         let is_kept = |name: Option<String>| {
-            record.store_all || name.is_some_and(|name| watched.contains(&name))
+            given_out.store_all || name.is_some_and(|name| watched.contains(&name))
         };
         batch.newest.retain(|row| is_kept(row.subreddit()));
         batch.too_deep.retain(|index| is_kept(name_of(index)));
-        let undecodable: Vec<Undecodable> = record
+        let undecodable: Vec<Undecodable> = given_out
             .undecodable
             .iter()
             .filter(|object| is_kept(subreddit_of(object)))
             .cloned()
             .collect();
         let fetched = FetchRecord {
-            observations: record.observations,
+            observations: given_out.observations,
             undecodable: &undecodable,
             deferred: &[],
             unavailable: &[],
             by: "",
-            now_ms: record.now_ms,
+            now_ms: given_out.now_ms,
         };
-        let written = transaction.write_fetched(&fetched, &batch, begun).await?;
-
-        let names = watched.iter().map(String::as_str);
-        let found = Found::count(names, &batch.newest, &written.fresh);
-        transaction.add_found(&found).await?;
-        transaction.note_ids(record, head).await?;
-        transaction.count(written.deltas).await?;
-        transaction.commit().await?;
-        Ok(IdStored {
-            stored: written.stored,
-            fresh: batch.places_of(&written.fresh),
+        let written = self.write_fetched(&fetched, batch, begun).await?;
+        let found = Found::count(
+            watched.iter().map(String::as_str),
+            &batch.newest,
+            &written.fresh,
+        );
+        self.add_found(&found).await?;
+        let unwatched = names.into_iter().filter(|name| !watched.contains(*name));
+        Ok(WrittenOut {
+            stored: IdStored {
+                stored: written.stored,
+                fresh: batch.places_of(&written.fresh),
+            },
+            unwatched: unwatched.map(str::to_owned).collect(),
+            deltas: written.deltas,
         })
     }
-}
 
-impl Transaction {
     /// Those of these names that are watched and not paused; their rows stay as they are until the end.
     async fn lock_watched(&mut self, names: Vec<&str>) -> Result<HashSet<String>, StoreError> {
         if names.is_empty() {

@@ -2,10 +2,12 @@
 
 use super::Interval;
 use super::gaps::GapChanges;
-use super::slices::ONE_AT_A_TIME;
 use super::statement::{Dialects, Transaction, in_transaction};
 use super::{Store, StoreError};
 
+/// Two backfills of a subreddit that nobody watches have no row in common.
+pub(super) const ONE_AT_A_TIME: &str =
+    "SELECT pg_advisory_xact_lock(hashtextextended('coverage ' || $1, 0))";
 /// On its first slice, as one number and one text.
 const NOTE: Dialects = Dialects::same(
     "UPDATE slices SET proven_seconds = $2, reason = coalesce($3, reason)
@@ -18,6 +20,7 @@ impl Transaction {
         &mut self,
         name: &str,
         proven: &[Interval],
+        by: &'static str,
         now: i64,
     ) -> Result<u64, StoreError> {
         let mut gaps_repaired = 0;
@@ -34,10 +37,7 @@ impl Transaction {
                 left: None,
                 proven: Some(*proven),
             };
-            gaps_repaired += self
-                .change_gaps(&[changes], "backfill", now)
-                .await?
-                .repaired;
+            gaps_repaired += self.change_gaps(&[changes], by, now).await?.repaired;
         }
         Ok(gaps_repaired)
     }
@@ -61,7 +61,7 @@ impl Store {
             let mut transaction = self.begin().await?;
             let proven = transaction.without_unstored(backfill, proven).await?;
             let gaps_repaired = transaction
-                .prove(subreddit, &proven, now_ms.div_euclid(1000))
+                .prove(subreddit, &proven, "backfill", now_ms.div_euclid(1000))
                 .await?;
             let seconds: i64 = proven.iter().map(|it| it.end - it.start).sum();
             in_transaction!(&mut transaction, NOTE, |sql, connection| {

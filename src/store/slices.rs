@@ -153,9 +153,6 @@ const HELD: Dialects = Dialects::same(
     "SELECT id FROM slices WHERE id = $1 AND claim_token = $2 AND state = 'waiting'
        AND claimed_by IS NOT NULL",
 );
-/// Two backfills of a subreddit that nobody watches have no row in common.
-pub(super) const ONE_AT_A_TIME: &str =
-    "SELECT pg_advisory_xact_lock(hashtextextended('coverage ' || $1, 0))";
 const STEP: Dialects = Dialects::same(
     "UPDATE slices
      SET reached = $2, listed = listed + $3, fresh = fresh + $4, renewed = renewed + $5,
@@ -163,7 +160,7 @@ const STEP: Dialects = Dialects::same(
          reason = NULL
      WHERE id = $1",
 );
-const END: Dialects = Dialects::same(
+pub(super) const END: Dialects = Dialects::same(
     "UPDATE slices
      SET state = 'done', proven_seconds = $2, reason = $3, fed_ms = NULL, claimed_by = NULL,
          claimed_until_ms = NULL
@@ -436,7 +433,7 @@ impl Transaction {
         Ok(held.is_some())
     }
 
-    async fn step(
+    pub(super) async fn step(
         &mut self,
         step: &SliceStep<'_>,
         stored: &ArchiveStored,
@@ -464,7 +461,7 @@ impl Transaction {
     ) -> Result<u64, StoreError> {
         let (name, now) = (claim.subreddit.as_str(), now_ms.div_euclid(1000));
         let all_proven = self.without_unstored(claim.backfill, end.proven).await?;
-        let gaps_repaired = self.prove(name, &all_proven, now).await?;
+        let gaps_repaired = self.prove(name, &all_proven, "backfill", now).await?;
         let proven: i64 = all_proven.iter().map(|it| it.end - it.start).sum();
         in_transaction!(self, END, |sql, connection| {
             let query = sqlx::query(sql)
@@ -478,7 +475,11 @@ impl Transaction {
     }
 
     /// A backfill none of whose slices waits is done.
-    async fn finish_backfill(&mut self, backfill: i64, now: i64) -> Result<(), StoreError> {
+    pub(super) async fn finish_backfill(
+        &mut self,
+        backfill: i64,
+        now: i64,
+    ) -> Result<(), StoreError> {
         in_transaction!(self, FINISH, |sql, connection| {
             let query = sqlx::query(sql).bind(backfill).bind(now);
             query.execute(connection).await?;

@@ -54,6 +54,8 @@ mod dump_formats;
 mod feeding;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzzed;
+mod id_repair;
+mod id_repair_binary;
 mod id_scan;
 mod idle;
 mod live_polls;

@@ -18,6 +18,7 @@ mod fetches;
 pub mod fixtures;
 mod heartbeats;
 mod history;
+mod id_slices;
 mod ids;
 mod marks;
 mod polls;

@@ -113,6 +113,15 @@ pub(in crate::cli) enum BackfillAction {
     },
 }
 
+/// Where what gaps miss comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(in crate::cli) enum GapsSource {
+    /// The archive
+    ArcticShift,
+    /// Reddit, which is asked for every id of the time: about 655 requests an hour, whatever is missing
+    Ids,
+}
+
 /// `freshet gaps`.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum GapsAction {
@@ -125,11 +134,14 @@ pub(in crate::cli) enum GapsAction {
         #[arg(long)]
         json: bool,
     },
-    /// Begin a backfill from the archive for each subreddit that has some
+    /// Begin backfills that close them, of the archive for each subreddit, or by ids for all of them
     Repair {
         /// Only of this subreddit
         #[arg(value_name = "SUBREDDIT", value_parser = one)]
         subreddit: Option<SubredditName>,
+        /// Where what is missing comes from
+        #[arg(long, value_name = "SOURCE", default_value = "arctic-shift")]
+        source: GapsSource,
         /// Leave it to the workers that run (freshet run) instead of doing it here
         #[arg(long)]
         detach: bool,

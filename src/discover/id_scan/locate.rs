@@ -28,9 +28,11 @@ const FAR: i64 = 1_000_000;
 
 /// Why it is not known.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unknown {
+pub enum Unknown {
+    /// Reddit does not say.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

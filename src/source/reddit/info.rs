@@ -6,6 +6,7 @@ use crate::source::error::SourceError;
 use crate::source::transport::below;
 use crate::submission::{Observation, SubmissionId, Undecodable};
 use reqwest::Url;
+use std::collections::HashSet;
 
 /// Reddit answers more with an error.
 pub const MAX_INFO_IDS: usize = 100;
@@ -31,6 +32,18 @@ pub struct InfoPage {
 }
 
 impl InfoPage {
+    /// The ids that were given out, as numbers, whether they could be decoded or not.
+    pub fn numbers(&self) -> HashSet<i64> {
+        let named = self.order.iter().filter_map(|name| {
+            let id: SubmissionId = name.strip_prefix("t3_")?.parse().ok()?;
+            id.number()
+        });
+        let items = self.items.iter();
+        named
+            .chain(items.filter_map(|item| item.submission.id.number()))
+            .collect()
+    }
+
     /// The same answer without what it gave out: as one that leaves out whatever was asked for.
     #[must_use]
     pub fn emptied(self) -> InfoPage {

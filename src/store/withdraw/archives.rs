@@ -10,7 +10,7 @@ use super::runs::{Brought, Tolerance};
 use crate::store::StoreError;
 use crate::store::content::Content;
 use crate::store::gaps::GapsChanged;
-use crate::store::slices::ONE_AT_A_TIME;
+use crate::store::proofs::ONE_AT_A_TIME;
 use crate::store::statement::{Dialects, Texts, Transaction, in_transaction};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -2,12 +2,13 @@
 //!
 //! A world lives on one thread: its clock is the thread's.
 
+use freshet::backfill::{Backfiller, SliceHandler};
 use freshet::config::{Config, DiscoverConfig, Inputs};
 use freshet::discover::{Discover, IdScanOptions, id_scan, live, repair, run, sweep};
 use freshet::liveness::{Limits, Liveness};
 use freshet::metrics::Metrics;
 use freshet::simulator::{Publication, Simulator, SimulatorOptions};
-use freshet::source::{Budget, Reddit, RedditOptions};
+use freshet::source::{ArcticShift, ArcticShiftOptions, Budget, Reddit, RedditOptions};
 use freshet::store::{Store, Subreddit, SubredditState, SweepDue};
 use freshet::submission::SubredditName;
 use sqlx::{Connection, SqliteConnection};
@@ -228,6 +229,27 @@ impl World {
         let task = tokio::spawn(live(discover, stop.clone()));
         self.scanners.push((stop, task));
         metrics
+    }
+
+    /// What brings slices of backfills in, with a client of its own.
+    pub fn slices(&self) -> SliceHandler {
+        let (url, agent) = (self.simulator.url(), "linux:freshet:test (by /u/test)");
+        let archive = ArcticShiftOptions::new(url.parse().unwrap(), agent.to_owned());
+        let budget = Budget::local(NonZeroU32::new(60_000).unwrap());
+        let metrics = Arc::clone(&self.metrics);
+        SliceHandler::new(Backfiller {
+            archive: ArcticShift::new(archive, budget, metrics).unwrap(),
+            discover: Some(self.discover()),
+            store: self.store.clone(),
+            metrics: Arc::clone(&self.metrics),
+            holder: format!("worker-{}", uuid::Uuid::new_v4()),
+            work: Arc::default(),
+            now_ms: our_clock,
+            progress: self.liveness.part("worker", "slices"),
+            stop: CancellationToken::new(),
+            horizon: Arc::default(),
+            unstored: Arc::default(),
+        })
     }
 
     fn discover(&self) -> Discover {
