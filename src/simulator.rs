@@ -29,7 +29,7 @@ pub use corpus::{Corpus, CorpusMode};
 pub use endpoint::Endpoint;
 pub use fault::Fault;
 pub use oddities::{InvalidOddity, Oddities};
-pub use options::{Ids, SimulatorOptions};
+pub use options::{Bursts, Ids, SimulatorOptions};
 pub use removal::Removal;
 pub use requests::{RequestRecord, RequestStats};
 pub use world::{SubredditState, Truth};

@@ -184,6 +184,20 @@ pub(super) struct SimulateArguments {
     /// As many submissions by night as by day, instead of the rhythm of a real day (UTC)
     #[arg(long)]
     pub(super) steady: bool,
+    /// Let every such span end in a silence and a burst in all subreddits at once
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) burst_every: Option<Duration>,
+    /// How long a burst lasts, and the silence before it
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = humantime::parse_duration, requires = "burst_every")]
+    pub(super) burst_lasts: Duration,
+    /// How many times the usual rate comes in a burst
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 12.0,
+        requires = "burst_every"
+    )]
+    pub(super) burst_factor: f64,
     /// Number submissions with one counter, as Reddit does, instead of leaving out the ids of others
     #[arg(long)]
     pub(super) dense_ids: bool,

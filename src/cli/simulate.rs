@@ -3,7 +3,7 @@
 use super::Usage;
 use super::arguments::SimulateArguments;
 use crate::simulator::{
-    ArchiveOptions, Corpus, CorpusMode, Ids, Oddities, Simulator, SimulatorOptions,
+    ArchiveOptions, Bursts, Corpus, CorpusMode, Ids, Oddities, Simulator, SimulatorOptions,
 };
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -105,7 +105,30 @@ fn options(arguments: &SimulateArguments) -> anyhow::Result<SimulatorOptions> {
         requests_per_minute: Some(arguments.requests_per_minute).filter(|limit| *limit > 0),
         gzip: arguments.gzip,
         steady: arguments.steady,
+        bursts: bursts(arguments)?,
         listing_cap: arguments.listing_cap,
         ..SimulatorOptions::world(arguments.seed, made_up, each)
     })
+}
+
+fn bursts(arguments: &SimulateArguments) -> Result<Option<Bursts>, Usage> {
+    let Some(every) = arguments.burst_every else {
+        return Ok(None);
+    };
+    let (lasts, factor) = (arguments.burst_lasts, arguments.burst_factor);
+    if lasts.is_zero() || lasts.saturating_mul(2) > every {
+        return Err(Usage(
+            "--burst-lasts: must be above 0 and at most half of --burst-every".to_owned(),
+        ));
+    }
+    if !(factor.is_finite() && factor >= 1.0) {
+        return Err(Usage(
+            "--burst-factor: must be a number, and not below 1".to_owned(),
+        ));
+    }
+    Ok(Some(Bursts {
+        every,
+        lasts,
+        factor,
+    }))
 }

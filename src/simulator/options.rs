@@ -21,6 +21,17 @@ pub struct Ids {
     pub rest_per_second: f64,
 }
 
+/// Silences that end in bursts, from the start of the world on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bursts {
+    /// From the end of one to the end of the next.
+    pub every: Duration,
+    /// How long each lasts, and before it the silence; at most half of `every`.
+    pub lasts: Duration,
+    /// How many times the usual rate comes.
+    pub factor: f64,
+}
+
 /// How the simulated Reddit is made. The same options give the same world (on machines whose
 /// logarithm and cosine round alike).
 #[derive(Clone)]
@@ -58,6 +69,8 @@ pub struct SimulatorOptions {
     pub heartbeat: Option<(SubredditName, Duration)>,
     /// Whether as many come by night as by day.
     pub steady: bool,
+    /// Silences that end in bursts, in all subreddits at once.
+    pub bursts: Option<Bursts>,
     /// How submissions are numbered.
     pub ids: Ids,
     /// The archive on the same listener.
@@ -88,6 +101,7 @@ impl Default for SimulatorOptions {
             latency: Duration::ZERO,
             heartbeat: None,
             steady: false,
+            bursts: None,
             ids: Ids::default(),
             archive: ArchiveOptions::default(),
         }

@@ -11,6 +11,7 @@ mod home;
 mod item;
 mod life;
 mod listing;
+mod rhythm;
 mod truth;
 
 pub(super) use archive::{Kept, Span};
@@ -66,8 +67,7 @@ pub(super) struct World {
     heartbeat: Option<(SubredditName, i64)>,
     /// When the history ended, world time in milliseconds.
     started_ms: i64,
-    /// By how much of the mean the busiest hour is above it, and the quietest below.
-    swing: f64,
+    rhythm: rhythm::Rhythm,
     /// How far the archive is behind, milliseconds.
     archive_lag_ms: i64,
     now_ms: i64,
@@ -119,7 +119,7 @@ impl World {
             corpus_next_ms: 0.0,
             heartbeat: None,
             started_ms: starts_at_ms,
-            swing: if options.steady { 0.0 } else { arrivals::SWING },
+            rhythm: rhythm::Rhythm::new(options.steady, options.bursts, starts_at_ms),
             archive_lag_ms: super::clock::millis(options.archive.lag),
             now_ms: starts_at_ms.saturating_sub(super::clock::millis(options.history)),
         };

@@ -12,8 +12,6 @@ const SECOND_MS: f64 = 1_000.0;
 const MINUTE_MS: f64 = 60.0 * SECOND_MS;
 const HOUR_MS: f64 = 60.0 * MINUTE_MS;
 const DAY_MS: f64 = 24.0 * HOUR_MS;
-/// The busiest hour has 1.6 times the mean, the quietest 0.4 times.
-pub(super) const SWING: f64 = 0.6;
 /// How many the `equal_timestamps` oddity adds to one at most: several pages of a search.
 const MOST_TOGETHER: u32 = 300;
 
@@ -24,7 +22,7 @@ impl World {
     /// Puts a home's next arrival on the agenda.
     pub(super) fn plan_arrival(&mut self, home: usize, from_ms: i64) {
         let place = &mut self.homes[home];
-        let most = place.rate_per_ms * (1.0 + self.swing);
+        let most = place.rate_per_ms * self.rhythm.most();
         if most <= 0.0 {
             return;
         }
@@ -33,9 +31,7 @@ impl World {
         let mut at = from_ms as f64;
         loop {
             at += -place.rng.random_range(f64::MIN_POSITIVE..1.0).ln() / most;
-            let part_of_day = (at / DAY_MS).fract();
-            let wave = ((part_of_day - place.busiest) * std::f64::consts::TAU).cos();
-            if place.rng.random_range(0.0..1.0 + self.swing) < 1.0 + self.swing * wave {
+            if place.rng.random_range(0.0..self.rhythm.most()) < self.rhythm.at(at, place.busiest) {
                 break;
             }
         }
