@@ -87,7 +87,7 @@ pub struct Metrics {
 /// Bringing in the past.
 #[derive(Debug)]
 pub struct BackfillMetrics {
-    /// `source`: reddit, arctic-shift, files; `outcome`: fresh, renewed, known.
+    /// `source`: reddit, arctic-shift, files, ids; `outcome`: fresh, renewed, known.
     pub submissions: IntCounterVec,
     /// `state`: running, paused.
     pub open: IntGaugeVec,
@@ -322,7 +322,7 @@ impl Metrics {
             backfill: BackfillMetrics {
                 submissions: r.counters("freshet_backfill_submissions_total", "Submissions that backfills found, by what they were to the database: fresh, renewed (a newer state of a known one), known.", &["source", "outcome"]),
                 open: r.int_gauges("freshet_backfills", "Backfills that are neither done nor cancelled, by state: running (also where nobody works on it), paused.", &["state"]),
-                slices: r.int_gauges("freshet_backfill_slices", "Slices of backfills that are neither done nor cancelled, by state: waiting, active (being brought in), failed (set aside, also of backfills that are done but for them).", &["state"]),
+                slices: r.int_gauges("freshet_backfill_slices", "Slices of backfills that are neither done nor cancelled, by state: waiting, later (all ids were asked for, and absent ones may appear late), active (being brought in), failed (set aside, also of backfills that are done but for them).", &["state"]),
             },
             ingest: IngestMetrics {
                 fetch_seconds: r.histograms("submission_fetch_time_seconds", "Seconds of one fetch, from its request to its answer, observed for each submission.", &["source"], SECONDS_REQUEST),
@@ -369,11 +369,11 @@ impl Metrics {
         ] {
             self.discover.gaps.with_label_values(&[cause]).inc_by(0);
         }
-        for by in ["poll", "sweep", "backfill"] {
+        for by in ["poll", "sweep", "backfill", "ids"] {
             let repaired = &self.discover.gaps_repaired;
             repaired.with_label_values(&[by]).inc_by(0);
         }
-        for source in ["reddit", "arctic-shift", "files"] {
+        for source in ["reddit", "arctic-shift", "files", "ids"] {
             for outcome in ["fresh", "renewed", "known"] {
                 let found = &self.backfill.submissions;
                 found.with_label_values(&[source, outcome]).inc_by(0);
@@ -382,7 +382,7 @@ impl Metrics {
         for state in ["running", "paused"] {
             self.backfill.open.with_label_values(&[state]).set(0);
         }
-        for state in ["waiting", "active", "failed"] {
+        for state in ["waiting", "later", "active", "failed"] {
             self.backfill.slices.with_label_values(&[state]).set(0);
         }
         self.discover.late.with_label_values(&["other"]).inc_by(0);

@@ -218,6 +218,7 @@ async fn scan(
             if matches!(error, SourceError::Refused { .. }) {
                 return Ok(Ended::Unpaid("Reddit refuses requests for ids"));
             }
+            show(discover, &scan, last_end_ms);
             continue;
         }
         last_end_ms = scan.end_met_ms().unwrap_or(last_end_ms);

@@ -268,6 +268,7 @@ impl Gauges {
         }
         for (state, count) in [
             ("waiting", counts.waiting),
+            ("later", counts.later),
             ("active", counts.active),
             ("failed", counts.failed),
         ] {

@@ -172,15 +172,18 @@ const UNSETTLED: Dialects = read!(
 /// Each part is found by a partial index that holds nothing of what is done; `$1` now. CROSS JOIN: SQLite
 /// begins with its left, so what was left over when a backfill was cancelled costs nothing either.
 const COUNT: Dialects = Dialects::same(
-    "SELECT b.running, b.paused, s.waiting - s.active AS waiting, s.active,
+    "SELECT b.running, b.paused, s.waiting - s.active - s.later AS waiting, s.active, s.later,
             (SELECT count(*) FROM slices AS f JOIN backfills AS whose ON whose.id = f.backfill
              WHERE f.state = 'failed' AND whose.state <> 'cancelled') AS failed
      FROM (SELECT coalesce(sum(CASE WHEN state = 'running' THEN 1 ELSE 0 END), 0) AS running,
                   coalesce(sum(CASE WHEN state = 'paused' THEN 1 ELSE 0 END), 0) AS paused
            FROM backfills WHERE state IN ('running', 'paused')) AS b,
           (SELECT count(*) AS waiting,
-                  coalesce(sum(CASE WHEN w.claimed_until_ms > $1 THEN 1 ELSE 0 END), 0) AS active
+                  coalesce(sum(CASE WHEN w.claimed_until_ms > $1 THEN 1 ELSE 0 END), 0) AS active,
+                  coalesce(sum(CASE WHEN w.claimed_until_ms > $1 OR i.slice IS NULL THEN 0 ELSE 1 END), 0)
+                      AS later
            FROM backfills AS open CROSS JOIN slices AS w
+                LEFT JOIN id_slices AS i ON i.slice = w.id AND i.next_id >= i.end_id
            WHERE open.state IN ('running', 'paused') AND w.backfill = open.id
              AND w.state = 'waiting') AS s",
 );
@@ -212,6 +215,8 @@ pub struct BackfillCounts {
     pub paused: i64,
     /// Their slices that nobody works on.
     pub waiting: i64,
+    /// Those all of whose ids were asked for, while absent ones may still appear.
+    pub later: i64,
     /// Their slices that are being brought in.
     pub active: i64,
     /// Slices that were set aside, of those and of what is done but for them.

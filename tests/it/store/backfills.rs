@@ -73,6 +73,7 @@ async fn slices_of_open_backfills_are_counted_by_state(world: World) {
         running: 1,
         paused: 1,
         waiting: 6,
+        later: 0,
         active: 1,
         failed: 1,
     };

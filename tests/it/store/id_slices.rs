@@ -3,7 +3,7 @@
 use super::conformance;
 use super::fixtures::{NOW, World, gap, interval, member, name, seen_with};
 use freshet::store::{
-    Claim, GapCause, GapState, IdSliceEnd, IdSliceStep, NewBackfill, NewSlice, SliceClaim,
+    Claim, GapCause, GapState, IdSliceEnd, IdSliceStep, NewBackfill, NewSlice, SliceClaim, SliceDue,
 };
 use freshet::submission::{Observation, SubmissionId};
 
@@ -11,6 +11,7 @@ conformance!(
     a_slice_goes_on_where_it_was_whoever_has_it_now,
     a_step_that_is_repeated_after_a_lost_answer_counts_no_try,
     a_claim_that_was_lost_records_and_proves_nothing,
+    a_slice_that_waits_for_absent_ids_is_not_one_that_nobody_works_on,
     the_gaps_of_members_close_within_the_slice_and_those_of_others_stay,
     a_member_whose_submission_could_not_be_kept_is_none_any_more,
     what_is_stored_and_left_out_keeps_its_subreddits_gap_open,
@@ -150,6 +151,32 @@ async fn a_slice_goes_on_where_it_was_whoever_has_it_now(world: World) {
         world.store.id_slice(first.id).await.unwrap().unwrap(),
         slice
     );
+}
+
+async fn a_slice_that_waits_for_absent_ids_is_not_one_that_nobody_works_on(world: World) {
+    let claim = begun(&world).await;
+    let due = SliceDue::Again {
+        due_ms: NOW + 1,
+        spent: false,
+    };
+    for (next, waiting, later) in [(1_199, 1, 0), (1_200, 0, 1)] {
+        let step = IdSliceStep {
+            next,
+            ..step(&claim, &[], &[1_003])
+        };
+        world.store.record_id_slice(&step).await.unwrap().unwrap();
+        let counts = world.store.count_backfills(NOW).await.unwrap();
+        assert_eq!((counts.waiting, counts.later, counts.active), (0, 0, 1));
+        let after = world.store.count_backfills(NOW + 30_000).await.unwrap();
+        assert_eq!(
+            (after.waiting, after.later, after.active),
+            (waiting, later, 0)
+        );
+    }
+    let given_back = world.store.give_slice_back(&claim, None, due, NOW);
+    given_back.await.unwrap();
+    let until = world.store.waits_until(claim.backfill).await.unwrap();
+    assert_eq!(until, Some(NOW + 1));
 }
 
 async fn a_step_that_is_repeated_after_a_lost_answer_counts_no_try(world: World) {
