@@ -16,10 +16,11 @@ use super::{Backfiller, LEASE_MS};
 use crate::config::Scope;
 use crate::discover::{Discover, IdsUnknown, LEAST_SHARE, ask_ids, top_of_ids};
 use crate::source::{InfoPage, MAX_INFO_IDS, RequestClass, SourceError};
-use crate::store::{AbsentId, IdSlice, IdSliceEnd, IdSliceStep, Interval, SliceClaim};
+use crate::store::{AbsentId, IdSlice, IdSliceEnd, IdSliceStep, Interval, Recent, SliceClaim};
 use judge::{MARGIN, due_ms, is_disorder, strays};
 use search::{Search, Side, ids_at, time_at};
 use std::collections::{BTreeMap, HashSet};
+use tokio::sync::Mutex;
 
 /// Ids that were given out lately, in each request: an answer without these says nothing.
 const WITNESSES: usize = 3;
@@ -64,6 +65,8 @@ struct Pass<'a> {
     slice: IdSlice,
     witnesses: Vec<i64>,
     reached: i64,
+    /// What it brought before.
+    recent: Mutex<Recent>,
 }
 
 /// Asks for the ids of the slice and stores what lies within, as far as that goes now.
@@ -101,6 +104,7 @@ pub(super) async fn bring_in(
         slice,
         witnesses: top.witnesses,
         reached: claim.reached,
+        recent: Mutex::default(),
     };
     pass.walk().await?;
     pass.ask_again().await?;

@@ -13,6 +13,7 @@ use super::ids::{GivenOut, IdStored, subreddit_of};
 use super::slices::{SliceClaim, SliceStep};
 use super::statement::{Dialects, Texts, Transaction, in_transaction, on_engine};
 use super::submissions::json;
+use super::withdraw::Recent;
 use super::{Interval, Store, StoreError};
 use crate::submission::{Observation, SubmissionId, Undecodable};
 use std::time::Instant;
@@ -209,15 +210,17 @@ impl Store {
     }
 
     /// Stores what an answer brought, as fetched, and how far the slice has come with it, in one
-    /// transaction; none where the claim is lost. A member something of which was given out and cannot be stored
-    /// now is none any more.
+    /// transaction, and takes back what it contradicts together with what came before (`recent`, to which it is
+    /// added once it is stored); none where the claim is lost. A member something of which was given out and cannot be stored
+    /// now is none any more. With what was stored comes how many gaps were opened.
     ///
     /// # Errors
     /// As the database answers; then nothing was stored, or all of it where the answer was lost.
     pub async fn record_id_slice(
         &self,
         step: &IdSliceStep<'_>,
-    ) -> Result<Option<IdStored>, StoreError> {
+        recent: &mut Recent,
+    ) -> Result<Option<(IdStored, u64)>, StoreError> {
         self.written(async {
             let begun = Instant::now();
             let mut batch = prepare(step.observations, matches!(self, Store::Postgres(_)));
@@ -244,6 +247,11 @@ impl Store {
             transaction
                 .note_unstored(step.claim.backfill, &kept, &batch)
                 .await?;
+            let mut brought = recent.clone();
+            let now = step.now_ms.div_euclid(1000);
+            let contradicted = transaction
+                .contradicted_by_archive(&batch.newest, &written.fresh, &mut brought, now)
+                .await?;
             transaction.note_id_slice(step, &written.unwatched).await?;
             let stored = &written.stored.stored;
             let fresh = written.stored.fresh.len();
@@ -265,7 +273,8 @@ impl Store {
             transaction.step(&slice, &counted).await?;
             transaction.count(written.deltas).await?;
             transaction.commit().await?;
-            Ok(Some(written.stored))
+            *recent = brought;
+            Ok(Some((written.stored, contradicted.opened.len() as u64)))
         })
         .await
     }

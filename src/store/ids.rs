@@ -273,6 +273,8 @@ pub(super) struct WrittenOut {
     pub stored: IdStored,
     /// Subreddits whose submissions were given out and not stored, since nobody watches them now.
     pub unwatched: Vec<String>,
+    /// The ids that were not known.
+    pub fresh: HashSet<String>,
     /// To be counted at the transaction's end.
     pub deltas: Deltas,
 }
@@ -336,6 +338,7 @@ impl Transaction {
                 fresh: batch.places_of(&written.fresh),
             },
             unwatched: unwatched.map(str::to_owned).collect(),
+            fresh: written.fresh,
             deltas: written.deltas,
         })
     }

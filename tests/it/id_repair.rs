@@ -363,6 +363,29 @@ async fn where_ids_are_not_in_the_order_of_creation_nothing_is_proven() {
     assert!(reason.contains("not in the order"), "{reason}");
 }
 
+#[tokio::test]
+async fn what_was_proven_and_turns_out_to_lack_submissions_is_withdrawn() {
+    let gapped = gapped(6, 0.0, Oddities::none()).await;
+    let store = &gapped.world.store;
+    let name = gapped.names[0].as_str();
+    // Somebody is wrong about one of them.
+    let whole = [gapped.gap];
+    let proven = store.prove_backfill(gapped.backfill, name, &whole, None, our_clock());
+    assert_eq!(proven.await.unwrap(), 1);
+    assert!(gapped.visible()[name].len() >= 5);
+    gapped.world.advance(HOUR);
+    assert!(gapped.work().await, "{}", gapped.reason().await);
+    let open = store.gaps(None, Some(GapState::Open)).await.unwrap();
+    let open: Vec<_> = open
+        .iter()
+        .map(|gap| (gap.subreddit.as_str(), gap.cause))
+        .collect();
+    assert_eq!(open, [(name, GapCause::Contradicted)]);
+    let covered = store.coverage(&gapped.names[0]).await.unwrap();
+    let seconds: i64 = covered.iter().map(|(start, end)| end - start).sum();
+    assert!(seconds < 200, "{covered:?}");
+}
+
 fn number(id: &str) -> i64 {
     id.parse::<SubmissionId>().unwrap().number().unwrap()
 }

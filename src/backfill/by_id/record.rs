@@ -54,9 +54,10 @@ impl Pass<'_> {
     }
 
     async fn store(&self, record: &IdSliceStep<'_>) -> Result<(), Broken> {
-        let stored = loop {
+        let mut recent = self.recent.lock().await;
+        let (stored, contradicted) = loop {
             match self
-                .during(self.backfiller.store.record_id_slice(record))
+                .during(self.backfiller.store.record_id_slice(record, &mut recent))
                 .await
             {
                 Err(error) if error.is_outage() => self.store_is_away(&error).await?,
@@ -72,7 +73,7 @@ impl Pass<'_> {
             known: (stored.unchanged.len() + stored.stale.len()) as u64,
             refused: stored.refused.len() as u64,
             dropped: stored.dropped,
-            contradicted: 0,
+            contradicted,
         };
         count(&self.backfiller.metrics, &self.claim.source, counted);
         Ok(())

@@ -3,7 +3,8 @@
 use super::conformance;
 use super::fixtures::{NOW, World, gap, interval, member, name, seen_with};
 use freshet::store::{
-    Claim, GapCause, GapState, IdSliceEnd, IdSliceStep, NewBackfill, NewSlice, SliceClaim, SliceDue,
+    Claim, GapCause, GapState, IdSliceEnd, IdSliceStep, NewBackfill, NewSlice, Recent, SliceClaim,
+    SliceDue,
 };
 use freshet::submission::{Observation, SubmissionId};
 
@@ -119,15 +120,23 @@ async fn a_slice_goes_on_where_it_was_whoever_has_it_now(world: World) {
     let items = [item(1_001, "rust"), item(1_002, "elsewhere")];
     let stored = world
         .store
-        .record_id_slice(&step(&first, &items, &[1_003, 1_004]))
+        .record_id_slice(
+            &step(&first, &items, &[1_003, 1_004]),
+            &mut Recent::default(),
+        )
         .await;
-    assert_eq!(stored.unwrap().unwrap().fresh, [0]);
+    assert_eq!(stored.unwrap().unwrap().0.fresh, [0]);
     let again = IdSliceStep {
         appeared: vec![1_003],
         asked_ms: NOW + 1,
         ..step(&first, &[], &[1_004])
     };
-    world.store.record_id_slice(&again).await.unwrap().unwrap();
+    world
+        .store
+        .record_id_slice(&again, &mut Recent::default())
+        .await
+        .unwrap()
+        .unwrap();
     let slice = world.store.id_slice(first.id).await.unwrap().unwrap();
     assert_eq!((slice.first, slice.next, slice.end), (1_000, 1_100, 1_200));
     assert_eq!((slice.given_out, slice.strays, slice.whole), (2, 0, true));
@@ -164,7 +173,12 @@ async fn a_slice_that_waits_for_absent_ids_is_not_one_that_nobody_works_on(world
             next,
             ..step(&claim, &[], &[1_003])
         };
-        world.store.record_id_slice(&step).await.unwrap().unwrap();
+        world
+            .store
+            .record_id_slice(&step, &mut Recent::default())
+            .await
+            .unwrap()
+            .unwrap();
         let counts = world.store.count_backfills(NOW).await.unwrap();
         assert_eq!((counts.waiting, counts.later, counts.active), (0, 0, 1));
         let after = world.store.count_backfills(NOW + 30_000).await.unwrap();
@@ -183,7 +197,12 @@ async fn a_step_that_is_repeated_after_a_lost_answer_counts_no_try(world: World)
     let claim = begun(&world).await;
     for _ in 0..3 {
         let step = step(&claim, &[], &[1_003]);
-        world.store.record_id_slice(&step).await.unwrap().unwrap();
+        world
+            .store
+            .record_id_slice(&step, &mut Recent::default())
+            .await
+            .unwrap()
+            .unwrap();
     }
     let slice = world.store.id_slice(claim.id).await.unwrap().unwrap();
     assert_eq!(slice.absent[0].tries, 0);
@@ -196,7 +215,10 @@ async fn a_claim_that_was_lost_records_and_proves_nothing(world: World) {
         .begin_slice(lost.id, "other", NOW + 30_000, 20_000);
     let taken = taken.await.unwrap().unwrap();
     let items = [item(1_001, "rust")];
-    let stored = world.store.record_id_slice(&step(&lost, &items, &[])).await;
+    let stored = world
+        .store
+        .record_id_slice(&step(&lost, &items, &[]), &mut Recent::default())
+        .await;
     assert_eq!(stored.unwrap(), None);
     let shown = NAMES.map(str::to_owned);
     let ends = |claim| IdSliceEnd {
@@ -228,7 +250,7 @@ async fn the_gaps_of_members_close_within_the_slice_and_those_of_others_stay(wor
     let items = [item(1_001, "rust")];
     world
         .store
-        .record_id_slice(&step(&claim, &items, &[1_003]))
+        .record_id_slice(&step(&claim, &items, &[1_003]), &mut Recent::default())
         .await
         .unwrap();
     assert_eq!(
@@ -255,7 +277,7 @@ async fn a_member_whose_submission_could_not_be_kept_is_none_any_more(world: Wor
     let items = [item(1_001, "rust"), item(1_002, "cats")];
     world
         .store
-        .record_id_slice(&step(&claim, &items, &[]))
+        .record_id_slice(&step(&claim, &items, &[]), &mut Recent::default())
         .await
         .unwrap();
     world
@@ -283,7 +305,7 @@ async fn what_is_stored_and_left_out_keeps_its_subreddits_gap_open(world: World)
     world.list(&[item(1_003, "Rust")]).await;
     world
         .store
-        .record_id_slice(&step(&claim, &[], &[1_003, 1_004]))
+        .record_id_slice(&step(&claim, &[], &[1_003, 1_004]), &mut Recent::default())
         .await
         .unwrap();
     assert_eq!(end(&world, &claim, &NAMES, None).await, 2);
