@@ -6,7 +6,7 @@
 
 mod watched;
 
-pub use watched::Watched;
+pub use watched::{MOST_LABELS, Watched};
 
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,

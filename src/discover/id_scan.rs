@@ -325,7 +325,7 @@ async fn ask(
     #[expect(clippy::cast_possible_truncation, reason = "seconds of one request")]
     let asked_ms = (discover.now_ms)() - (page.seconds * 1000.0) as i64;
     let answer = scan.answer(request, &given_out, asked_ms);
-    record::record(discover, &page, &answer).await?;
+    record::record(discover, page, &answer).await?;
     scan.apply(&answer);
     Ok(None)
 }

@@ -33,6 +33,8 @@ const LEASE: Duration = Duration::from_secs(8);
 const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the watched list is read, and a second more for each thousand subreddits in it.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
+/// Rows of the watched list that are read at once.
+const PART: u32 = 1_000;
 /// How long a poll stays with an outage: then another is tried when the plan says.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The part of their requests that polls of listings keep while submissions are found by their ids.
@@ -89,15 +91,24 @@ struct Leader<'a> {
     start: Instant,
     seen: Arc<Mutex<Seen>>,
     share: Share,
-    active: HashMap<SubredditName, Active>,
-    /// Creation time (seconds) down to which each subreddit was known when polls began.
-    known_until: HashMap<SubredditName, i64>,
+    active: HashMap<SubredditName, Known>,
     refreshed: Option<Instant>,
     polls: JoinSet<Ended>,
     /// One permit, held by the poll that waits for its turn: the next is chosen when that is sent.
     choice: Arc<Semaphore>,
     outlook: Option<(bool, Instant)>,
     logged_met: bool,
+}
+
+/// What is known of a subreddit. There may be a hundred thousand.
+#[derive(Debug)]
+struct Known {
+    /// Creation time (seconds) of the newest submission that was known when its polls began.
+    found_until: Option<i64>,
+    /// Until when (seconds) time is proven.
+    settled_until: Option<i64>,
+    /// Whether it was in the list as it was read last.
+    listed: bool,
 }
 
 /// Polls as long as the lease is held.
@@ -117,7 +128,6 @@ async fn lead(discover: &Discover, lease: &mut Lease<'_>, stop: &CancellationTok
         seen: Arc::default(),
         share: Share::new(f64::from(per_minute.get()) / 60.0),
         active: HashMap::new(),
-        known_until: HashMap::new(),
         refreshed: None,
         polls: JoinSet::new(),
         choice: Arc::new(Semaphore::new(1)),
@@ -183,33 +193,52 @@ impl Leader<'_> {
         if self.refreshed.is_some_and(|at| at.elapsed() < every) {
             return Ok(());
         }
-        let rows = self.discover.store.active_subreddits().await?;
+        let members = self.watched_list().await?;
         self.refreshed = Some(Instant::now());
-        let members: Vec<Member> = rows
-            .iter()
-            .map(|row| Member {
-                name: row.name.clone(),
-                rate: row.posts_per_hour / 3_600.0,
-                alone: row.suspect,
-            })
-            .collect();
-        for row in &rows {
-            if !self.active.contains_key(&row.name) {
-                let watched = &self.discover.metrics.watched;
-                watched.add(row.name.as_str(), row.added_at);
-                if let Some(newest) = row.last_submission_at {
-                    self.known_until.entry(row.name.clone()).or_insert(newest);
-                }
-            }
-        }
-        self.active = rows
-            .into_iter()
-            .map(|row| (row.name.clone(), row))
-            .collect();
         let now = self.now();
         self.planner.set_members(&members, now);
         self.show_outlook();
         Ok(())
+    }
+
+    /// Reads the watched list in parts: whole rows of a long one would take much memory.
+    async fn watched_list(&mut self) -> Result<Vec<Member>, StoreError> {
+        let mut members: Vec<Member> = Vec::with_capacity(self.active.len());
+        let mut last = String::new();
+        loop {
+            let part = self.discover.store.active_after(&last, PART).await?;
+            let is_last = part.len() < PART as usize;
+            if let Some(row) = part.last() {
+                row.name.as_str().clone_into(&mut last);
+            }
+            members.extend(part.into_iter().map(|row| self.member(row)));
+            if is_last {
+                break;
+            }
+        }
+        self.active
+            .retain(|_, known| std::mem::take(&mut known.listed));
+        Ok(members)
+    }
+
+    /// Notes what a row of the list tells.
+    fn member(&mut self, row: Active) -> Member {
+        let known = self.active.entry(row.name.clone()).or_insert_with(|| {
+            let watched = &self.discover.metrics.watched;
+            watched.add(row.name.as_str(), row.added_at);
+            Known {
+                found_until: row.last_submission_at,
+                settled_until: None,
+                listed: true,
+            }
+        });
+        known.settled_until = row.covered_until;
+        known.listed = true;
+        Member {
+            name: row.name,
+            rate: row.posts_per_hour / 3_600.0,
+            alone: row.suspect,
+        }
     }
 
     /// Starts what is due; returns when to look again, or none where a poll waits for its turn.
@@ -273,18 +302,15 @@ impl Leader<'_> {
 
     /// Creation time (seconds) of the newest submission of these that was known when polls began.
     fn known_until(&self, poll: &Poll) -> Option<i64> {
-        let known = poll
-            .names
-            .iter()
-            .filter_map(|name| self.known_until.get(name));
-        known.max().copied()
+        let known = poll.names.iter().filter_map(|name| self.active.get(name));
+        known.filter_map(|known| known.found_until).max()
     }
 
     /// Until when (seconds) time is proven, by subreddit.
     fn settled_until(&self, poll: &Poll) -> HashMap<String, i64> {
-        let rows = poll.names.iter().filter_map(|name| self.active.get(name));
-        rows.filter_map(|row| Some((row.name.to_string(), row.covered_until?)))
-            .collect()
+        let known = |name: &SubredditName| self.active.get(name)?.settled_until;
+        let settled = |name: &SubredditName| Some((name.to_string(), known(name)?));
+        poll.names.iter().filter_map(settled).collect()
     }
 
     fn ended(&mut self, ended: Ended) {

@@ -136,15 +136,14 @@ impl Period {
         if self.0.is_some_and(|at| at.elapsed() < PERIOD_EVERY) {
             return;
         }
-        let list = discover.store.active_subreddits();
-        let Ok(list) = discover.progress.during(CALL, list).await else {
+        let rates = discover.store.active_rates();
+        let Ok(mut rates) = discover.progress.during(CALL, rates).await else {
             return;
         };
         self.0 = Some(Instant::now());
-        let rates: Vec<f64> = list
-            .iter()
-            .map(|row| row.posts_per_hour / 3_600.0)
-            .collect();
+        for rate in &mut rates {
+            *rate /= 3_600.0;
+        }
         let per_minute = discover.reddit.budget().requests_per_minute();
         let budget = f64::from(per_minute.get()) / 60.0;
         let period = proof_period(&rates, budget, &discover.config);

@@ -6,11 +6,11 @@ use super::disks::Disks;
 use super::status::Live;
 use super::summary::Summary;
 use crate::liveness::{CALL, HOWEVER_LONG, Progress};
-use crate::metrics::Metrics;
+use crate::metrics::{MOST_LABELS, Metrics};
 use crate::queue::{Depth, Queue};
-use crate::store::{Store, Subreddit, SubredditState};
+use crate::store::{Store, StoreError, Subreddit, SubredditState};
 use prometheus::core::{Atomic, Collector, GenericGaugeVec};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,7 +139,7 @@ impl Gauges {
     }
 
     /// What asks the source nothing has it from the database, where others note it.
-    async fn simulated(&self) -> Result<(), crate::store::StoreError> {
+    async fn simulated(&self) -> Result<(), StoreError> {
         let simulated = self.live.simulated() || self.store.is_simulated().await?;
         let gauge = &self.metrics.api.simulated;
         gauge
@@ -153,37 +153,18 @@ impl Gauges {
     ///
     /// # Errors
     /// Where the database does not answer.
-    pub async fn subreddits(&self) -> Result<usize, crate::store::StoreError> {
-        let watched = self.watched().await?;
+    pub async fn subreddits(&self) -> Result<usize, StoreError> {
+        let (own, others, counts) = self.watched().await?;
         let discover = &self.metrics.discover;
-        let names = watched.iter().map(|it| (it.name.clone(), it.added_at));
-        self.metrics.watched.set(names);
-        for state in [
-            SubredditState::Active,
-            SubredditState::Paused,
-            SubredditState::Unavailable,
-        ] {
-            let count = watched
-                .iter()
-                .filter(|subreddit| subreddit.state == state)
-                .count();
-            discover
-                .subreddits
-                .with_label_values(&[state.as_str()])
-                .set(i64::try_from(count).unwrap_or(0));
+        for (state, count) in &counts {
+            let gauge = discover.subreddits.with_label_values(&[state.as_str()]);
+            gauge.set(i64::try_from(*count).unwrap_or(0));
         }
-        let has_label = |it: &&Sample| {
-            self.metrics
-                .watched
-                .label(&it.name, |label| label == it.name)
-        };
-        let (own, others): (Vec<&Sample>, Vec<&Sample>) = watched.iter().partition(has_label);
         let mut names: HashSet<&str> = own.iter().map(|it| it.name.as_str()).collect();
-        let others = Sample::of_all(&others);
         names.extend(others.iter().map(|it| it.name.as_str()));
         remove_others(&discover.open_gaps, &names);
         remove_others(&discover.last_complete_poll, &names);
-        for subreddit in own.into_iter().chain(&others) {
+        for subreddit in own.iter().chain(&others) {
             let label = &[subreddit.name.as_str()];
             discover
                 .open_gaps
@@ -205,24 +186,48 @@ impl Gauges {
                     .set(complete as f64);
             }
         }
-        Ok(watched.len())
+        Ok(counts.iter().map(|(_, count)| count).sum())
     }
 
-    /// What is shown of the list; of a long one its rows would take much more.
-    async fn watched(&self) -> Result<Vec<Sample>, crate::store::StoreError> {
-        let mut watched: Vec<Sample> = Vec::new();
+    /// What is shown of the list: those with labels of their own, the others together (none where each has
+    /// one), and how many are in each state. A long list is never held whole.
+    async fn watched(
+        &self,
+    ) -> Result<(Vec<Sample>, Option<Sample>, [(SubredditState, usize); 3]), StoreError> {
+        let reading = self.metrics.watched.read();
+        let mut own: BTreeMap<(i64, String), Sample> = BTreeMap::new();
+        let mut others: Option<Sample> = None;
+        let mut counts = [
+            SubredditState::Active,
+            SubredditState::Paused,
+            SubredditState::Unavailable,
+        ]
+        .map(|state| (state, 0));
+        let mut last = String::new();
         loop {
-            let last = watched.last().map_or("", |last| last.name.as_str());
-            let part = self.store.subreddits_after(last, PART).await?;
+            let part = self.store.subreddits_after(&last, PART).await?;
+            reading.take(part.iter().map(|row| (row.name.as_str(), row.added_at)));
             let is_last = part.len() < PART as usize;
-            watched.extend(part.into_iter().map(Sample::from));
+            for row in part {
+                for (state, count) in &mut counts {
+                    *count += usize::from(*state == row.state);
+                }
+                last = row.name.to_string();
+                own.insert((row.added_at, last.clone()), Sample::from(row));
+                if own.len() > MOST_LABELS
+                    && let Some((_, more)) = own.pop_last()
+                {
+                    others.get_or_insert_with(Sample::of_others).add(&more);
+                }
+            }
             if is_last {
-                return Ok(watched);
+                reading.end();
+                return Ok((own.into_values().collect(), others, counts));
             }
         }
     }
 
-    async fn heartbeats(&self) -> Result<(), crate::store::StoreError> {
+    async fn heartbeats(&self) -> Result<(), StoreError> {
         for beat in self.store.heartbeats().await? {
             let label = &[beat.path.as_str()];
             let (sent, took) = (&self.metrics.heartbeat, &self.metrics.heartbeat_seconds);
@@ -233,7 +238,7 @@ impl Gauges {
         Ok(())
     }
 
-    async fn backlog(&self) -> Result<(), crate::store::StoreError> {
+    async fn backlog(&self) -> Result<(), StoreError> {
         let now_ms = (self.now_ms)();
         let counts = self.store.fetch_counts(now_ms).await?;
         for (state, count) in [
@@ -260,7 +265,7 @@ impl Gauges {
         Ok(())
     }
 
-    async fn backfills(&self) -> Result<(), crate::store::StoreError> {
+    async fn backfills(&self) -> Result<(), StoreError> {
         let counts = self.store.count_backfills((self.now_ms)()).await?;
         let backfill = &self.metrics.backfill;
         for (state, count) in [("running", counts.running), ("paused", counts.paused)] {
@@ -312,7 +317,6 @@ impl Gauges {
 struct Sample {
     name: String,
     state: SubredditState,
-    added_at: i64,
     last_complete_at: Option<i64>,
     open_gaps: i64,
 }
@@ -322,7 +326,6 @@ impl From<Subreddit> for Sample {
         Sample {
             name: row.name.to_string(),
             state: row.state,
-            added_at: row.added_at,
             last_complete_at: row.last_complete_at,
             open_gaps: row.open_gaps,
         }
@@ -330,20 +333,26 @@ impl From<Subreddit> for Sample {
 }
 
 impl Sample {
-    /// What is shown of those without a label of their own: all their gaps, and the poll of the one that
-    /// is behind the others. None where each has one.
-    fn of_all(others: &[&Sample]) -> Option<Sample> {
-        let first = others.first()?;
-        let polled = others
-            .iter()
-            .filter(|it| it.state == SubredditState::Active);
-        Some(Sample {
+    /// What is shown of those without labels of their own: all their gaps, and the poll of the one that
+    /// is behind the others.
+    fn of_others() -> Sample {
+        Sample {
             name: "other".to_owned(),
-            state: first.state,
-            added_at: first.added_at,
-            last_complete_at: polled.filter_map(|it| it.last_complete_at).min(),
-            open_gaps: others.iter().map(|it| it.open_gaps).sum(),
-        })
+            state: SubredditState::Active,
+            last_complete_at: None,
+            open_gaps: 0,
+        }
+    }
+
+    fn add(&mut self, more: &Sample) {
+        self.open_gaps += more.open_gaps;
+        if more.state == SubredditState::Active {
+            let both = self
+                .last_complete_at
+                .into_iter()
+                .chain(more.last_complete_at);
+            self.last_complete_at = both.min();
+        }
     }
 }
 

@@ -242,10 +242,11 @@ pub(super) async fn render(
     let (before, after) = text.split_at(list);
     let mut pieces = vec![before.to_vec()];
     let mut last = String::new();
+    let mut piece = Vec::new();
     loop {
         let part = store.subreddits_after(&last, PART).await?;
         let is_last = part.len() < PART as usize;
-        let mut piece = Vec::with_capacity(part.len() * 384);
+        piece.clear();
         for subreddit in part {
             if !last.is_empty() {
                 piece.push(b',');
@@ -253,7 +254,8 @@ pub(super) async fn render(
             last = subreddit.name.to_string();
             let _ = serde_json::to_writer(&mut piece, &SubredditStatus::from(subreddit));
         }
-        pieces.push(piece);
+        // As long as it is, and no longer.
+        pieces.push(piece.clone());
         if is_last {
             pieces.push(after.to_vec());
             return Ok(pieces);

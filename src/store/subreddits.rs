@@ -139,9 +139,11 @@ const LIST: Dialects = Dialects::same(
 );
 const ACTIVE: Dialects = Dialects::same(
     "SELECT name, added_at, covered_until, posts_per_hour, last_submission_at, suspect
-     FROM subreddits WHERE state = 'active'",
+     FROM subreddits WHERE state = 'active' AND name > $1 ORDER BY name LIMIT $2",
 );
 const LATEST_WATERMARK: Dialects = Dialects::same("SELECT max(covered_until) FROM subreddits");
+const ACTIVE_RATES: Dialects =
+    Dialects::same("SELECT posts_per_hour FROM subreddits WHERE state = 'active'");
 const COUNT_ACTIVE: Dialects =
     Dialects::same("SELECT count(*) FROM subreddits WHERE state = 'active'");
 const BUSIEST: Dialects = Dialects::same(
@@ -241,14 +243,15 @@ impl Store {
         Ok(rows?)
     }
 
-    /// All that are active, in no order.
+    /// So many of the active ones, ordered by name, from behind a name on; see [`Store::subreddits_after`].
     ///
     /// # Errors
     /// As the database answers.
-    pub async fn active_subreddits(&self) -> Result<Vec<Active>, StoreError> {
+    pub async fn active_after(&self, name: &str, most: u32) -> Result<Vec<Active>, StoreError> {
         type Row = (String, i64, Option<i64>, f64, Option<i64>, bool);
         let rows: Vec<Row> = on_engine!(self, read, ACTIVE, |sql, pool| {
-            Ok::<_, StoreError>(sqlx::query_as(sql).fetch_all(pool).await?)
+            let query = sqlx::query_as(sql).bind(name).bind(i64::from(most));
+            Ok::<_, StoreError>(query.fetch_all(pool).await?)
         })?;
         let rows = rows.into_iter().map(
             |(name, added_at, covered_until, posts_per_hour, last_submission_at, suspect)| {
@@ -272,6 +275,16 @@ impl Store {
     pub async fn latest_watermark(&self) -> Result<Option<i64>, StoreError> {
         on_engine!(self, read, LATEST_WATERMARK, |sql, pool| {
             Ok(sqlx::query_scalar(sql).fetch_one(pool).await?)
+        })
+    }
+
+    /// Submissions an hour of each that is active, in no order.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn active_rates(&self) -> Result<Vec<f64>, StoreError> {
+        on_engine!(self, read, ACTIVE_RATES, |sql, pool| {
+            Ok(sqlx::query_scalar(sql).fetch_all(pool).await?)
         })
     }
 

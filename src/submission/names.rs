@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// A subreddit's name, lower case, without `r/`.
 ///
 /// Letters, digits and underscores, 2 to 21 of them (`u_` and a profile's name of up to 20, which
-/// may hold hyphens); the one name with a dot is `reddit.com`.
+/// may hold hyphens); the one name with a dot is `reddit.com`. Clones share the text: of a long list each part of
+/// the program that knows it would hold its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SubredditName(String);
+pub struct SubredditName(Arc<str>);
 
 /// A submission's id, base 36 in lower case, without `t3_`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,7 +59,7 @@ impl FromStr for SubredditName {
             && name.bytes().all(allowed)
             && !name.starts_with('_');
         if well_formed || name == "reddit.com" {
-            Ok(SubredditName(name.to_owned()))
+            Ok(SubredditName(name.into()))
         } else {
             Err(invalid())
         }

@@ -18,6 +18,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// Rows of the watched list that are read at once.
+const ROWS: u32 = 1_000;
 /// What such a backfill says was asked for, and of whom.
 const REQUEST: &str = "gaps by ids";
 const ALL: &str = "all";
@@ -103,6 +105,27 @@ async fn taken(
     Ok(taken)
 }
 
+/// Those of these that are active. A long list is read in parts.
+async fn active(
+    store: &Store,
+    names: &HashSet<&SubredditName>,
+) -> Result<HashSet<SubredditName>, StoreError> {
+    let mut active = HashSet::new();
+    let mut last = String::new();
+    loop {
+        let part = store.active_after(&last, ROWS).await?;
+        let is_last = part.len() < ROWS as usize;
+        if let Some(row) = part.last() {
+            row.name.as_str().clone_into(&mut last);
+        }
+        let wanted = part.into_iter().filter(|row| names.contains(&row.name));
+        active.extend(wanted.map(|row| row.name));
+        if is_last {
+            return Ok(active);
+        }
+    }
+}
+
 async fn begin(
     store: &Store,
     mut gaps: Vec<Gap>,
@@ -112,8 +135,8 @@ async fn begin(
     if gaps.is_empty() {
         return Ok(None);
     }
-    let active = store.active_subreddits().await?;
-    let active: HashSet<SubredditName> = active.into_iter().map(|it| it.name).collect();
+    let names: HashSet<&SubredditName> = gaps.iter().map(|gap| &gap.subreddit).collect();
+    let active = active(store, &names).await?;
     gaps.retain(|gap| active.contains(&gap.subreddit));
     let taken = taken(store, since, now_ms).await?;
     gaps.retain(|gap| !without(&[gap.interval], &taken).is_empty());

@@ -16,18 +16,26 @@ use tokio_util::sync::CancellationToken;
 /// As the database answers, where it is there.
 pub(super) async fn record(
     discover: &Discover,
-    page: &InfoPage,
+    page: InfoPage,
     answer: &Answer,
 ) -> Result<(), StoreError> {
-    let new = page.items.iter().filter(|item| {
+    let InfoPage {
+        items: mut observations,
+        undecodable,
+        order,
+        // Other large answers wait until this one is stored.
+        large: _large,
+        ..
+    } = page;
+    drop(order);
+    observations.retain(|item| {
         let id = item.submission.id.number();
         // Others were asked for as witnesses, or not at all.
         id.is_some_and(|id| answer.seen.contains(&id))
     });
-    let observations: Vec<Observation> = new.cloned().collect();
     let whole = IdRecord {
         observations: &observations,
-        undecodable: &page.undecodable,
+        undecodable: &undecodable,
         store_all: discover.config.scope == Scope::All,
         asked: answer.asked.clone(),
         seen: answer.seen.clone(),
@@ -38,7 +46,7 @@ pub(super) async fn record(
     };
     match persist(discover, &whole).await {
         Ok(stored) => count(discover, &observations, &stored),
-        Err(error) if observations.is_empty() && page.undecodable.is_empty() => return Err(error),
+        Err(error) if observations.is_empty() && undecodable.is_empty() => return Err(error),
         Err(error) => {
             tracing::warn!(%error, items = observations.len(), "What was given out by id is stored one by one");
             for item in &observations {

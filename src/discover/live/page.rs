@@ -88,26 +88,32 @@ impl Page {
         let now_ms = (self.discover.now_ms)();
         let now = now_ms.div_euclid(1_000);
         let joined = self.joins(poll, &page);
-        let new = self.new_items(&page.items);
-        let span = page
-            .items
-            .iter()
-            .map(|item| item.submission.created_utc)
-            .min();
+        let ListingPage {
+            items,
+            undecodable,
+            order,
+            after,
+            ..
+        } = page;
+        // Proof walks keep it.
+        drop((undecodable, order));
+        let ids: Vec<SubmissionId> = items.iter().map(|it| it.submission.id.clone()).collect();
+        let span = items.iter().map(|item| item.submission.created_utc).min();
         let span = span.map_or(0.0, |oldest| now.saturating_sub(oldest).max(1) as f64);
         let mut answer = Answer {
             new: HashMap::new(),
             joined,
-            after: page.after.clone(),
+            after,
             span,
             listed: if poll.first {
-                by_subreddit(page.items.iter())
+                by_subreddit(items.iter())
             } else {
                 HashMap::new()
             },
         };
+        let new = self.new_items(items);
         if new.is_empty() {
-            lock(&self.seen).add(ids(&page.items));
+            lock(&self.seen).add(ids.iter());
             return Ok(answer);
         }
         let record = PollRecord {
@@ -129,7 +135,7 @@ impl Page {
         count_found(metrics, fresh.clone());
         count_lag(metrics, fresh, (self.discover.now_ms)());
         // What is left to the next proof walk is not looked at again, either.
-        lock(&self.seen).add(ids(&page.items));
+        lock(&self.seen).add(ids.iter());
         // Groups change, and what was below the old group's page is no arrival.
         let since = ((now - ARRIVAL_SLACK) as f64 - poll.window) as i64;
         let arrived = new
@@ -157,18 +163,15 @@ impl Page {
         known.count() >= KNOWN.min(page.items.len())
     }
 
-    /// What is not known to be stored, but for what contradicts proofs.
-    fn new_items(&self, items: &[Observation]) -> Vec<Observation> {
+    /// What is not known to be stored, but for what contradicts proofs. The others are held no longer.
+    fn new_items(&self, mut items: Vec<Observation>) -> Vec<Observation> {
         let seen = lock(&self.seen);
-        let new = items
-            .iter()
-            .filter(|item| !seen.contains(&item.submission.id));
-        let (settled, mut open): (Vec<&Observation>, Vec<&Observation>) =
-            new.partition(|item| self.is_settled(item));
-        if settled.len() < CONTRADICTING {
-            open.extend(settled);
+        items.retain(|item| !seen.contains(&item.submission.id));
+        let settled = items.iter().filter(|item| self.is_settled(item)).count();
+        if settled >= CONTRADICTING {
+            items.retain(|item| !self.is_settled(item));
         }
-        open.into_iter().cloned().collect()
+        items
     }
 
     fn is_settled(&self, item: &Observation) -> bool {
@@ -188,10 +191,6 @@ fn failed(poll: &Poll, error: &SourceError) -> Failed {
         SourceError::Wait { .. } => Failed::Unanswered,
         SourceError::Unavailable { .. } | SourceError::Refused { .. } => Failed::Refused,
     }
-}
-
-fn ids(items: &[Observation]) -> impl Iterator<Item = &SubmissionId> {
-    items.iter().map(|item| &item.submission.id)
 }
 
 fn by_subreddit<'a>(items: impl Iterator<Item = &'a Observation>) -> HashMap<String, u32> {
