@@ -21,7 +21,7 @@ pub use gauges::{Gauges, sample};
 pub use http::{Health, Opening, serve};
 pub use logging::{LogFormat, RecentLines, start as start_logging};
 pub use status::{
-    BackfillStatus, BackfillsStatus, Live, MOST_BACKFILLS, QueueStatus, RateBudget, Status,
-    SubredditStatus, read as read_status,
+    BackfillStatus, BackfillsStatus, FreshnessStatus, Live, MOST_BACKFILLS, QueueStatus,
+    RateBudget, Status, SubredditStatus, read as read_status,
 };
 pub use stderr::{draw, flush_log, note, stderr};

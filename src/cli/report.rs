@@ -5,7 +5,9 @@ mod past;
 use super::output::print_line;
 use crate::app::{now_ms, open_store_to_read, reachable, try_queue};
 use crate::config::{Config, display_url};
-use crate::observe::{DependencyStatus, QueueStatus, Status, SubredditStatus, read_status};
+use crate::observe::{
+    DependencyStatus, FreshnessStatus, QueueStatus, Status, SubredditStatus, read_status,
+};
 use crate::queue::Queue;
 use crate::store::Store;
 use anyhow::Context;
@@ -57,6 +59,7 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
         .filter(|live| same_service(live, &status));
     if let Some(live) = &live {
         status.budget = live.budget;
+        status.freshness = live.freshness;
         if status.queue.engine.is_none() {
             status.queue = live.queue.clone();
         }
@@ -200,6 +203,11 @@ fn print(status: &Status, queue_url: &str) {
             budget.remaining
         );
     }
+    if let Some(freshness) = &status.freshness {
+        for line in freshness_lines(freshness) {
+            print_line!("{line}");
+        }
+    }
     for line in dependencies(&status.dependencies, now) {
         print_line!("{line}");
     }
@@ -211,6 +219,38 @@ fn print(status: &Status, queue_url: &str) {
     for line in past::lines(&status.backfills) {
         print_line!("{line}");
     }
+}
+
+/// Whether the budget meets the freshness objective, and what it would take.
+fn freshness_lines(freshness: &FreshnessStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    if freshness.objective_met {
+        lines.push(
+            "Objective    met: the budget allows every poll within discover.interval".to_owned(),
+        );
+    } else {
+        lines.push(format!(
+            "Objective    NOT met; it takes {:.0} requests a minute",
+            freshness.needed_per_minute
+        ));
+    }
+    lines.push(format!(
+        "Polls        at most {:.1} s apart; found {:.1} s after it appears, expected",
+        freshness.longest_interval_seconds, freshness.expected_lag_seconds
+    ));
+    let ids = if freshness.id_scan {
+        format!(
+            "on, {:.1} s behind the newest id",
+            freshness.id_scan_lag_seconds
+        )
+    } else {
+        "off here".to_owned()
+    };
+    lines.push(format!(
+        "Proofs       every {:.0} s; id scan {ids}",
+        freshness.proof_period_seconds
+    ));
+    lines
 }
 
 fn subreddits(subreddits: &[SubredditStatus], now: i64) -> Table {
@@ -323,5 +363,33 @@ pub(super) fn span(seconds: i64) -> String {
         100..=5_999 => format!("{} min", seconds / 60),
         6_000..=172_799 => format!("{} h", seconds / 3_600),
         _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_objective_out_of_reach_is_told_with_the_budget_that_would_be_needed_in_eighty_columns() {
+        let far = FreshnessStatus {
+            objective_met: false,
+            expected_lag_seconds: 1_234.5,
+            longest_interval_seconds: 12_345.6,
+            needed_per_minute: 123_456.0,
+            proof_period_seconds: 900.0,
+            id_scan: true,
+            id_scan_lag_seconds: 12_345.6,
+        };
+        let lines = freshness_lines(&far);
+        assert_eq!(
+            lines,
+            [
+                "Objective    NOT met; it takes 123456 requests a minute",
+                "Polls        at most 12345.6 s apart; found 1234.5 s after it appears, expected",
+                "Proofs       every 900 s; id scan on, 12345.6 s behind the newest id",
+            ]
+        );
+        assert!(lines.iter().all(|line| line.len() <= 80), "{lines:?}");
     }
 }

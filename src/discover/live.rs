@@ -171,7 +171,11 @@ async fn lead(discover: &Discover, lease: &mut Lease<'_>, stop: &CancellationTok
     }
     leader.polls.abort_all();
     while leader.polls.join_next().await.is_some() {}
-    discover.metrics.discover.objective_met.set(1);
+    let metrics = &discover.metrics.discover;
+    metrics.objective_met.set(1);
+    metrics.expected_wait.set(0.0);
+    metrics.longest_interval.set(0.0);
+    metrics.needed_budget.set(0.0);
 }
 
 /// The panic itself is logged by the panic hook.

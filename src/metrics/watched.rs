@@ -179,7 +179,6 @@ mod tests {
         );
         let broken_off = watched.read();
         broken_off.take([("kettles", 1)]);
-        drop(broken_off);
         let reading = watched.read();
         reading.take([("rust", 1)]);
         watched.add("new", 2);

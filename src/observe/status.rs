@@ -61,6 +61,29 @@ impl Live {
             remaining: gauge(&self.metrics.api.budget_remaining),
         })
     }
+
+    fn freshness(&self) -> Option<FreshnessStatus> {
+        let discover = &self.metrics.discover;
+        let id_scan = discover.ids.running.get() == 1;
+        // Whoever polls plans an interval.
+        let polls = discover.longest_interval.get() > 0.0;
+        (polls || id_scan).then(|| FreshnessStatus {
+            objective_met: discover.objective_met.get() == 1,
+            expected_lag_seconds: finite(&discover.expected_wait),
+            longest_interval_seconds: finite(&discover.longest_interval),
+            needed_per_minute: finite(&discover.needed_budget),
+            proof_period_seconds: finite(&discover.proof_period),
+            id_scan,
+            id_scan_lag_seconds: finite(&discover.ids.lag),
+        })
+    }
+}
+
+/// JSON knows no infinity.
+fn finite(gauge: &prometheus::Gauge) -> f64 {
+    Some(gauge.get())
+        .filter(|value| value.is_finite())
+        .unwrap_or(0.0)
 }
 
 /// Everything at a glance.
@@ -82,6 +105,9 @@ pub struct Status {
     pub queue: QueueStatus,
     /// The budget of requests, as the running process sees it; none without one.
     pub budget: Option<RateBudget>,
+    /// How well that serves the freshness objective, as the running process plans; none where it does not poll.
+    #[serde(default)]
+    pub freshness: Option<FreshnessStatus>,
     /// The watched list.
     pub subreddits: Vec<SubredditStatus>,
     /// What is being brought in of the past.
@@ -176,6 +202,25 @@ pub struct RateBudget {
     pub per_minute: f64,
     /// Left in the source's window, by its own count.
     pub remaining: f64,
+}
+
+/// What the present plan of polls comes to.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct FreshnessStatus {
+    /// Whether no subreddit waits longer than `discover.interval`, or ids are scanned.
+    pub objective_met: bool,
+    /// Mean time until a new submission is discovered, as expected.
+    pub expected_lag_seconds: f64,
+    /// Longest time between two polls of a subreddit.
+    pub longest_interval_seconds: f64,
+    /// Requests a minute with which no subreddit would wait longer than `discover.interval`.
+    pub needed_per_minute: f64,
+    /// Time between two proofs that nothing of a subreddit was missed.
+    pub proof_period_seconds: f64,
+    /// Whether this process finds submissions by their ids.
+    pub id_scan: bool,
+    /// How far that is behind the newest id.
+    pub id_scan_lag_seconds: f64,
 }
 
 /// One watched subreddit.
@@ -319,6 +364,7 @@ async fn read_counts(
             heartbeat_at,
         },
         budget: live.and_then(Live::budget),
+        freshness: live.and_then(Live::freshness),
         dependencies,
         subreddits: Vec::new(),
         backfills: BackfillsStatus {

@@ -170,6 +170,14 @@ async fn status_reads_alone_and_beside_a_running_process() {
     run.until_status("all is fetched", |it| fetched(it) == 20)
         .await;
     let listen = run.address().await.to_string();
+    let planned = |it: &Value| it["freshness"]["proof_period_seconds"].as_f64() > Some(0.0);
+    let status = run.until_status("polls are planned", planned).await;
+    let freshness = &status["freshness"];
+    assert_eq!(freshness["objective_met"], true, "{status}");
+    assert_eq!(freshness["id_scan"], false, "{status}");
+    for number in ["longest_interval_seconds", "needed_per_minute"] {
+        assert!(freshness[number].as_f64() > Some(0.0), "{status}");
+    }
 
     let beside = home.run(&["status", "--http-listen", &listen]).await;
     assert!(beside.stdout.starts_with("SIMULATED"), "{beside:?}");
@@ -178,6 +186,14 @@ async fn status_reads_alone_and_beside_a_running_process() {
         beside.stdout.contains("100000 requests a minute"),
         "{beside:?}"
     );
+    for line in [
+        "Objective    met",
+        "Polls        at most",
+        "Proofs       every",
+    ] {
+        let line = beside.stdout.lines().find(|it| it.starts_with(line));
+        assert!(line.is_some_and(|it| it.len() <= 80), "{beside:?}");
+    }
     assert_eq!(beside.ended_with(0).stderr, "");
 
     let json = home
@@ -198,6 +214,7 @@ async fn status_reads_alone_and_beside_a_running_process() {
     let other = other.run(&["status", "--http-listen", &listen]).await;
     assert!(other.stdout.contains("0 discovered"), "{other:?}");
     assert!(!other.stdout.contains("Budget"), "{other:?}");
+    assert!(!other.stdout.contains("Objective"), "{other:?}");
     other.ended_with(0).says(&[&listen]);
 
     run.signal("TERM");

@@ -357,6 +357,7 @@ mod tests {
                 per_minute: 600.0,
                 remaining: 5_923.0,
             }),
+            freshness: None,
             subreddits: names.collect(),
             backfills: BackfillsStatus::default(),
             dependencies: Vec::new(),
