@@ -185,10 +185,17 @@ impl Shared {
         let (credentials, account) = (options.credentials.clone(), options.account.clone());
         let (token_lifetime, latency, gzip) =
             (options.token_lifetime, options.latency, options.gzip);
+        // A clock that follows the wall's goes on while the history is made, however long that takes; one that
+        // starts at a given time starts with the first request.
+        let follows = options.starts_at_ms.is_none();
+        let clock = Clock::new(starts_at_ms, speed);
         let world = World::new(options, starts_at_ms);
         Shared {
-            // The clock starts when the history is there, however long that took.
-            clock: Clock::new(starts_at_ms, speed),
+            clock: if follows {
+                clock
+            } else {
+                Clock::new(starts_at_ms, speed)
+            },
             world: Mutex::new(world),
             gate: Mutex::new(gate),
             archive: Mutex::new(archive),
