@@ -151,9 +151,11 @@ impl Page {
         if page.items.is_empty() || (poll.first && self.known_until.is_none()) {
             return true;
         }
-        let known_until = self
-            .known_until
-            .map_or(i64::MIN, |until| until - ORDER_SLACK);
+        // What is older than the poll before arrived before it, whatever else the listing then was of.
+        #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
+        let polled = page.moment.shown.saturating_sub(poll.window as i64);
+        let known_until = self.known_until.unwrap_or(i64::MIN).max(polled);
+        let known_until = known_until.saturating_sub(ORDER_SLACK);
         let seen = lock(&self.seen);
         let tail = page.items.iter().rev().take(TAIL);
         let known = tail.filter(|item| {
