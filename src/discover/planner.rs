@@ -26,6 +26,8 @@ const REGROUP_EVERY: f64 = 600.0;
 /// The first time soon after all were polled once: rates are unknown at the start.
 const FIRST_ROUNDS: f64 = 1.2;
 const FIRST_REGROUP: f64 = 30.0;
+/// No poll begins for so long, that those under way may end before the members are sorted.
+const REGROUP_PATIENCE: f64 = 3.0;
 /// Groups are only changed where that makes the sum of the roots of their rates smaller by this factor.
 const REGROUP_GAIN: f64 = 0.95;
 /// Failures in a row, while others are answered, after which a group is split.
@@ -200,7 +202,11 @@ impl Planner {
     /// What to request now. A poll that is handed out counts as under way until [`Planner::answered`] or
     /// [`Planner::failed`] names its group.
     pub fn next(&mut self, now: f64) -> Next {
-        if now >= self.regroup_at && self.groups.iter().all(|group| !group.busy) {
+        let busy = self.groups.iter().any(|group| group.busy);
+        if busy && (self.regroup_at..self.regroup_at + REGROUP_PATIENCE).contains(&now) {
+            return Next::Idle;
+        }
+        if now >= self.regroup_at && !busy {
             let sets = self.sets();
             // Each change of a group costs some freshness, too.
             let present = self.groups.iter().map(|group| group.names.as_slice());
