@@ -67,7 +67,7 @@ pub enum Next {
     Poll(Poll),
     /// Nothing is due before then.
     WaitUntil(f64),
-    /// There is nothing to poll, or all of it is being polled.
+    /// There is nothing to poll before a poll under way ends.
     Idle,
 }
 
@@ -82,8 +82,9 @@ pub struct Poll {
     pub after: Option<String>,
     /// Whether any of these was never polled.
     pub first: bool,
-    /// Seconds since the poll before: what is older did not arrive since.
-    pub window: f64,
+    /// The source's time at the poll before, seconds since the epoch: what is older did not arrive since. None
+    /// where there was none.
+    pub since: Option<i64>,
     /// Whether it may fail for what it asks for.
     pub doubtful: bool,
 }
@@ -91,13 +92,15 @@ pub struct Poll {
 /// One page, as far as the plan cares.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// Submissions that were not seen before and arrived within the poll's window, by subreddit (lower case).
+    /// The source's time, seconds since the epoch.
+    pub shown_at: i64,
+    /// Submissions that were not seen before and arrived since the poll before, by subreddit (lower case).
     pub new: HashMap<String, u32>,
     /// Whether it shows what was known before, or ends the listing.
     pub joined: bool,
     /// The anchor of what lies below, where the listing goes on.
     pub after: Option<String>,
-    /// Seconds between the creation of the oldest and now.
+    /// Seconds in which as many submissions came as the page lists.
     pub span: f64,
     /// Submissions listed by subreddit; nothing unless the poll was a first one.
     pub listed: HashMap<String, u32>,
@@ -142,6 +145,8 @@ struct State {
     rate: Rate,
     alone: bool,
     polled: Option<f64>,
+    /// The source's time then.
+    shown_at: Option<i64>,
 }
 
 impl Planner {
@@ -188,6 +193,7 @@ impl Planner {
                         rate: Rate::expected(member.rate),
                         alone: member.alone,
                         polled: None,
+                        shown_at: None,
                     };
                     self.members.insert(member.name.clone(), state);
                 }
@@ -247,15 +253,13 @@ impl Planner {
         self.followed_last = follows;
         let group = &mut self.groups[index];
         group.busy = true;
-        let after = group.follow_ups.last().filter(|_| follows);
-        let after = after.map(|it| it.after.clone());
+        let follow_up = group.follow_ups.last().filter(|_| follows);
         Next::Poll(Poll {
             group: group.id,
             names: group.names.clone(),
-            after,
+            after: follow_up.map(|it| it.after.clone()),
             first: group.polled.is_none(),
-            window: now
-                - if follows { group.before } else { group.polled }.unwrap_or(f64::NEG_INFINITY),
+            since: follow_up.map_or(group.shown_at, |it| it.since),
             doubtful: group.doubtful,
         })
     }
@@ -283,7 +287,8 @@ impl Planner {
         let since = group.polled;
         let sent = group.sent.take().unwrap_or(now);
         if !follows {
-            group.before = group.polled.replace(sent);
+            group.polled = Some(sent);
+            group.shown_at = Some(answer.shown_at);
         }
         let shown: u32 = answer.listed.values().sum();
         #[expect(clippy::cast_precision_loss, reason = "at most a thousand names")]
@@ -297,6 +302,7 @@ impl Planner {
                 state.rate.add(f64::from(new));
                 continue;
             }
+            state.shown_at = Some(answer.shown_at);
             match state.polled.replace(sent) {
                 Some(before) => state.rate.observe(f64::from(new), sent - before),
                 None => {
@@ -376,7 +382,8 @@ impl Planner {
     /// How much of its interval has passed; what was never polled goes before all others.
     fn urgency(&self, group: &Group, now: f64) -> f64 {
         let since = match group.polled {
-            _ if group.failures > 0 => group.not_before,
+            // Once is chance, and its turn is still due.
+            _ if group.failures > 1 => group.not_before,
             Some(polled) => polled,
             None => f64::NEG_INFINITY,
         };
@@ -447,7 +454,12 @@ impl Planner {
         #[expect(clippy::cast_precision_loss, reason = "at most a thousand names")]
         let polled = polled.map(|polled| polled.iter().sum::<f64>() / polled.len() as f64);
         let rate = self.rate_of(&names);
-        Group::new(GroupId(self.next_id), names, polled, rate, now)
+        let shown_at = names.iter().map(|name| self.members.get(name)?.shown_at);
+        // The least: none where any was never polled.
+        let shown_at = shown_at.min().flatten();
+        let mut group = Group::new(GroupId(self.next_id), names, polled, rate, now);
+        group.shown_at = shown_at;
+        group
     }
 
     fn split(&mut self, index: usize, now: f64) {
@@ -457,6 +469,7 @@ impl Planner {
         for half in [left, right] {
             let mut part = self.group(half.to_vec(), now);
             part.polled = group.polled;
+            part.shown_at = group.shown_at;
             part.doubtful = true;
             part.failures = SPLIT_AFTER - 1;
             self.groups.push(part);

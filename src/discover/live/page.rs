@@ -79,15 +79,11 @@ impl Page {
         }
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "spans of days"
-    )]
     async fn take(&self, poll: &Poll, page: ListingPage) -> Result<Answer, Failed> {
         let now_ms = (self.discover.now_ms)();
         let now = now_ms.div_euclid(1_000);
         let joined = self.joins(poll, &page);
+        let shown_at = page.moment.shown;
         let ListingPage {
             items,
             undecodable,
@@ -98,13 +94,12 @@ impl Page {
         // Proof walks keep it.
         drop((undecodable, order));
         let ids: Vec<SubmissionId> = items.iter().map(|it| it.submission.id.clone()).collect();
-        let span = items.iter().map(|item| item.submission.created_utc).min();
-        let span = span.map_or(0.0, |oldest| now.saturating_sub(oldest).max(1) as f64);
         let mut answer = Answer {
+            shown_at,
             new: HashMap::new(),
             joined,
             after,
-            span,
+            span: span(items.iter().map(|item| item.submission.created_utc), now),
             listed: if poll.first {
                 by_subreddit(items.iter())
             } else {
@@ -137,7 +132,7 @@ impl Page {
         // What is left to the next proof walk is not looked at again, either.
         lock(&self.seen).add(ids.iter());
         // Groups change, and what was below the old group's page is no arrival.
-        let since = ((now - ARRIVAL_SLACK) as f64 - poll.window) as i64;
+        let since = poll.since.map_or(i64::MIN, |since| since - ARRIVAL_SLACK);
         let arrived = new
             .iter()
             .filter(|item| item.submission.created_utc >= since);
@@ -152,9 +147,7 @@ impl Page {
             return true;
         }
         // What is older than the poll before arrived before it, whatever else the listing then was of.
-        #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
-        let polled = page.moment.shown.saturating_sub(poll.window as i64);
-        let known_until = self.known_until.unwrap_or(i64::MIN).max(polled);
+        let known_until = self.known_until.max(poll.since).unwrap_or(i64::MIN);
         let known_until = known_until.saturating_sub(ORDER_SLACK);
         let seen = lock(&self.seen);
         let tail = page.items.iter().rev().take(TAIL);
@@ -185,6 +178,20 @@ impl Page {
     }
 }
 
+/// Seconds in which as many came as a page lists, by their creation times and now. Old ones that reappear on
+/// top say nothing of it, so the oldest tenth does not count.
+#[expect(clippy::cast_precision_loss, reason = "spans of days")]
+fn span(times: impl Iterator<Item = i64>, now: i64) -> f64 {
+    let mut times: Vec<i64> = times.collect();
+    times.sort_unstable_by(|left, right| right.cmp(left));
+    let counted = times.len() - times.len() / 10;
+    let Some(oldest) = counted.checked_sub(1).and_then(|last| times.get(last)) else {
+        return 0.0;
+    };
+    let seconds = now.saturating_sub(*oldest).max(1) as f64;
+    seconds * times.len() as f64 / counted as f64
+}
+
 fn failed(poll: &Poll, error: &SourceError) -> Failed {
     let names = poll.names.iter().map(SubredditName::as_str);
     let listing = names.take(5).collect::<Vec<_>>().join("+");
@@ -203,4 +210,22 @@ fn by_subreddit<'a>(items: impl Iterator<Item = &'a Observation>) -> HashMap<Str
         }
     }
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_posts_on_top_do_not_make_a_busy_listing_look_quiet() {
+        let now = 1_790_000_000;
+        let busy: Vec<i64> = (0..98).map(|at| now - 2 * at).collect();
+        let usual = span(busy.iter().copied(), now);
+        let old = [now - 86_400, now - 30 * 86_400];
+        let with_old = span(busy.iter().copied().chain(old), now);
+        assert!((190.0..200.0).contains(&usual), "{usual}");
+        assert!((with_old / usual - 1.0).abs() < 0.1, "{with_old}");
+        assert!((span([now - 50].into_iter(), now) - 50.0).abs() < 0.1);
+        assert!(span(std::iter::empty(), now).abs() < 0.1);
+    }
 }

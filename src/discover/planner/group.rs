@@ -18,6 +18,8 @@ pub struct GroupId(pub(super) u64);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FollowUp {
     pub(super) after: String,
+    /// The source's time at the poll before that of the top.
+    pub(super) since: Option<i64>,
     depth: u32,
 }
 
@@ -27,8 +29,8 @@ pub(super) struct Group {
     pub(super) names: Vec<SubredditName>,
     /// When its top was last requested; `None` where any member's never was.
     pub(super) polled: Option<f64>,
-    /// When its top was requested before that.
-    pub(super) before: Option<f64>,
+    /// The source's time then (seconds since the epoch), the least of its members'.
+    pub(super) shown_at: Option<i64>,
     /// When the request under way was sent.
     pub(super) sent: Option<f64>,
     /// What the group as a whole was seen to post: the sum of its members' rates is an estimate that sorting by it
@@ -59,7 +61,7 @@ impl Group {
             id,
             names,
             polled,
-            before: None,
+            shown_at: None,
             sent: None,
             rate: Rate::expected(rate),
             burst: Burst::default(),
@@ -78,16 +80,18 @@ impl Group {
 
     /// Notes what is to be requested below, once this answer has come.
     pub(super) fn follow(&mut self, follows: bool, answer: &Answer) {
-        let depth = if follows {
-            self.follow_ups.pop().map_or(1, |before| before.depth + 1)
-        } else {
-            1
-        };
+        let above = self.follow_ups.pop_if(|_| follows);
+        let depth = above.as_ref().map_or(1, |above| above.depth + 1);
+        let since = above.map_or(self.shown_at, |above| above.since);
         let Some(after) = answer.after.clone().filter(|_| !answer.joined) else {
             return;
         };
         if depth < MAX_DEPTH {
-            self.follow_ups.push(FollowUp { after, depth });
+            self.follow_ups.push(FollowUp {
+                after,
+                since,
+                depth,
+            });
             if self.follow_ups.len() > MAX_FOLLOW_UPS {
                 self.follow_ups.remove(0);
             }

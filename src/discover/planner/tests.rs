@@ -79,6 +79,7 @@ impl World {
             }
         }
         let answer = Answer {
+            shown_at: 0,
             new,
             joined: true,
             after: None,
@@ -220,6 +221,7 @@ fn poll(planner: &mut Planner, now: f64) -> Poll {
 
 fn answer(new: &[(&str, u32)], after: Option<&str>) -> Answer {
     Answer {
+        shown_at: 0,
         new: new
             .iter()
             .map(|(name, count)| ((*name).to_owned(), *count))
@@ -319,6 +321,35 @@ fn an_outage_splits_nothing() {
         assert_eq!(poll.names.len(), 2);
         planner.failed(&poll, false, now);
     }
+}
+
+#[test]
+fn a_poll_that_fails_once_is_made_again_before_the_next_round() {
+    let mut planner = Planner::new(Limits {
+        max_names: 1,
+        ..limits()
+    });
+    let list: Vec<Member> = (0..20).map(|it| member(&format!("name{it}"))).collect();
+    planner.set_members(&list, 0.0);
+    let mut now = 0.0;
+    let mut failed_at = None;
+    for step in 0..200 {
+        now += 1.0;
+        let poll = poll(&mut planner, now);
+        match failed_at {
+            None if step > 100 => {
+                failed_at = Some((poll.names.clone(), now));
+                planner.failed(&poll, true, now);
+                continue;
+            }
+            Some((ref names, at)) if *names == poll.names => {
+                assert!(now - at <= 4.0, "{} s later", now - at);
+                return;
+            }
+            _ => planner.answered(&poll, &answer(&[], None), now),
+        }
+    }
+    panic!("it was not made again");
 }
 
 #[test]
