@@ -235,7 +235,7 @@ fn freshness_lines(freshness: &FreshnessStatus) -> Vec<String> {
         ));
     }
     lines.push(format!(
-        "Polls        at most {:.1} s apart; found {:.1} s after it appears, expected",
+        "Polls        at most {:.1} s apart; expected discovery lag {:.1} s",
         freshness.longest_interval_seconds, freshness.expected_lag_seconds
     ));
     let ids = if freshness.id_scan {
@@ -386,7 +386,7 @@ mod tests {
             lines,
             [
                 "Objective    NOT met; it takes 123456 requests a minute",
-                "Polls        at most 12345.6 s apart; found 1234.5 s after it appears, expected",
+                "Polls        at most 12345.6 s apart; expected discovery lag 1234.5 s",
                 "Proofs       every 900 s; id scan on, 12345.6 s behind the newest id",
             ]
         );
