@@ -11,7 +11,7 @@ mod search;
 
 pub use begin::{IDS, IdRepair, IdRepairs, ids_under_way, repair_by_ids, repair_gaps_by_ids};
 
-use super::handler::{Broken, Step};
+use super::handler::{Broken, Step, discover_of};
 use super::{Backfiller, LEASE_MS};
 use crate::config::Scope;
 use crate::discover::{Discover, IdsUnknown, LEAST_SHARE, ask_ids, top_of_ids};
@@ -36,7 +36,6 @@ const NAMES: usize = MAX_INFO_IDS / SHOWN_BY as usize;
 /// Ids a second that no counter of submissions reaches.
 const MOST_A_SECOND: i64 = 1_000;
 
-const NO_KEY: &str = "this process has no key for Reddit (reddit.client_id)";
 const SPARSE: &str = "too few ids exist; freshet gaps repair asks the archive instead";
 
 impl From<IdsUnknown> for Broken {
@@ -75,9 +74,7 @@ pub(super) async fn bring_in(
     claim: &SliceClaim,
     step: &Step<'_>,
 ) -> Result<(), Broken> {
-    let Some(discover) = &backfiller.discover else {
-        return Err(Broken::ElsewhereOnly(NO_KEY));
-    };
+    let discover = discover_of(backfiller)?;
     let store = &backfiller.store;
     let known = store.id_slice(claim.id).await?;
     let now_ms = (backfiller.now_ms)();

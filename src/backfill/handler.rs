@@ -2,6 +2,7 @@
 
 use super::parts::{refused, without};
 use super::{Backfiller, LEASE_MS, LEASE_RENEWAL, archive, by_id, listing};
+use crate::discover::Discover;
 use crate::liveness::CALL;
 use crate::metrics::Metrics;
 use crate::queue::{Fault, Handler, Outcome, SliceId};
@@ -30,6 +31,13 @@ const MOST_ATTEMPTS: i64 = 6;
 const NEVER_ENDED: &str = "its last attempts did not end: their processes were killed or cut off";
 /// Between two tries of the same statement while the database is away.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// What asks Reddit.
+pub(super) fn discover_of(backfiller: &Backfiller) -> Result<&Discover, Broken> {
+    let no_key = "this process has no key for Reddit (reddit.client_id)";
+    let discover = backfiller.discover.as_ref();
+    discover.ok_or(Broken::ElsewhereOnly(no_key))
+}
 
 /// Why a slice did not come to its end.
 #[derive(Debug)]

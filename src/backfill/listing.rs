@@ -1,13 +1,11 @@
 //! One slice out of Reddit's own listing: all of it in one walk, which is never long.
 
 use super::evidence::far_below;
-use super::handler::{Broken, Step};
+use super::handler::{Broken, Step, discover_of};
 use super::{Backfiller, LEASE_MS};
 use crate::discover::{Past, PastEnd, past};
 use crate::store::{Interval, SliceClaim, SliceEnd, SliceStep, Store};
 use crate::submission::Observation;
-
-const NO_KEY: &str = "this process has no key for Reddit (reddit.client_id)";
 
 /// Walks the listing down to the slice's start and stores what lies within.
 pub(super) async fn bring_in(
@@ -15,9 +13,7 @@ pub(super) async fn bring_in(
     claim: &SliceClaim,
     step: &Step<'_>,
 ) -> Result<(), Broken> {
-    let Some(discover) = &backfiller.discover else {
-        return Err(Broken::ElsewhereOnly(NO_KEY));
-    };
+    let discover = discover_of(backfiller)?;
     let subreddit = claim.subreddit()?;
     let store = &backfiller.store;
     let walked = past(discover, &subreddit, claim.slice_start, &backfiller.stop).await;

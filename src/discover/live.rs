@@ -33,8 +33,6 @@ const LEASE: Duration = Duration::from_secs(8);
 const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the watched list is read, and a second more for each thousand subreddits in it.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
-/// Rows of the watched list that are read at once.
-const PART: u32 = 1_000;
 /// How long a poll stays with an outage: then another is tried when the plan says.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The part of their requests that polls of listings keep while submissions are found by their ids.
@@ -205,21 +203,14 @@ impl Leader<'_> {
         Ok(())
     }
 
-    /// Reads the watched list in parts: whole rows of a long one would take much memory.
+    /// Reads the watched list.
     async fn watched_list(&mut self) -> Result<Vec<Member>, StoreError> {
         let mut members: Vec<Member> = Vec::with_capacity(self.active.len());
-        let mut last = String::new();
-        loop {
-            let part = self.discover.store.active_after(&last, PART).await?;
-            let is_last = part.len() < PART as usize;
-            if let Some(row) = part.last() {
-                row.name.as_str().clone_into(&mut last);
-            }
-            members.extend(part.into_iter().map(|row| self.member(row)));
-            if is_last {
-                break;
-            }
-        }
+        let discover = self.discover;
+        let read = discover
+            .store
+            .read_active(|row| members.push(self.member(row)));
+        read.await?;
         self.active
             .retain(|_, known| std::mem::take(&mut known.listed));
         Ok(members)

@@ -141,6 +141,8 @@ const ACTIVE: Dialects = Dialects::same(
     "SELECT name, added_at, covered_until, posts_per_hour, last_submission_at, suspect
      FROM subreddits WHERE state = 'active' AND name > $1 ORDER BY name LIMIT $2",
 );
+/// Rows of the active subreddits that are read at once.
+const ACTIVE_PART: u32 = 1_000;
 const LATEST_WATERMARK: Dialects = Dialects::same("SELECT max(covered_until) FROM subreddits");
 const ACTIVE_RATES: Dialects =
     Dialects::same("SELECT posts_per_hour FROM subreddits WHERE state = 'active'");
@@ -243,11 +245,27 @@ impl Store {
         Ok(rows?)
     }
 
-    /// So many of the active ones, ordered by name, from behind a name on; see [`Store::subreddits_after`].
+    /// Reads the active ones, ordered by name, in parts: whole rows of a long list would take much memory.
     ///
     /// # Errors
-    /// As the database answers.
-    pub async fn active_after(&self, name: &str, most: u32) -> Result<Vec<Active>, StoreError> {
+    /// As the database answers; then some may have been taken.
+    pub async fn read_active(&self, mut take: impl FnMut(Active)) -> Result<(), StoreError> {
+        let mut last = String::new();
+        loop {
+            let part = self.active_after(&last, ACTIVE_PART).await?;
+            let is_last = part.len() < ACTIVE_PART as usize;
+            if let Some(row) = part.last() {
+                row.name.as_str().clone_into(&mut last);
+            }
+            part.into_iter().for_each(&mut take);
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// So many of the active ones, ordered by name, from behind a name on; see [`Store::subreddits_after`].
+    async fn active_after(&self, name: &str, most: u32) -> Result<Vec<Active>, StoreError> {
         type Row = (String, i64, Option<i64>, f64, Option<i64>, bool);
         let rows: Vec<Row> = on_engine!(self, read, ACTIVE, |sql, pool| {
             let query = sqlx::query_as(sql).bind(name).bind(i64::from(most));

@@ -18,8 +18,6 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Rows of the watched list that are read at once.
-const ROWS: u32 = 1_000;
 /// What such a backfill says was asked for, and of whom.
 const REQUEST: &str = "gaps by ids";
 const ALL: &str = "all";
@@ -105,27 +103,6 @@ async fn taken(
     Ok(taken)
 }
 
-/// Those of these that are active. A long list is read in parts.
-async fn active(
-    store: &Store,
-    names: &HashSet<&SubredditName>,
-) -> Result<HashSet<SubredditName>, StoreError> {
-    let mut active = HashSet::new();
-    let mut last = String::new();
-    loop {
-        let part = store.active_after(&last, ROWS).await?;
-        let is_last = part.len() < ROWS as usize;
-        if let Some(row) = part.last() {
-            row.name.as_str().clone_into(&mut last);
-        }
-        let wanted = part.into_iter().filter(|row| names.contains(&row.name));
-        active.extend(wanted.map(|row| row.name));
-        if is_last {
-            return Ok(active);
-        }
-    }
-}
-
 async fn begin(
     store: &Store,
     mut gaps: Vec<Gap>,
@@ -136,7 +113,13 @@ async fn begin(
         return Ok(None);
     }
     let names: HashSet<&SubredditName> = gaps.iter().map(|gap| &gap.subreddit).collect();
-    let active = active(store, &names).await?;
+    let mut active = HashSet::new();
+    let read = store.read_active(|row| {
+        if names.contains(&row.name) {
+            active.insert(row.name);
+        }
+    });
+    read.await?;
     gaps.retain(|gap| active.contains(&gap.subreddit));
     let taken = taken(store, since, now_ms).await?;
     gaps.retain(|gap| !without(&[gap.interval], &taken).is_empty());
