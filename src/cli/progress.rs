@@ -41,7 +41,7 @@ impl Progress {
     pub(super) fn new() -> Progress {
         let bar = stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(STEPS), target());
-            bar.set_style(style("{msg}"));
+            bar.set_style(style("{wide_msg}"));
             bar
         });
         Progress::with(bar)
@@ -68,7 +68,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             if let Some(share) = share {
                 if !std::mem::replace(&mut self.measured, true) {
-                    bar.set_style(style("{bar:20} {percent:>3} %  {msg}"));
+                    bar.set_style(style("{bar:20} {percent:>3} %  {wide_msg}"));
                 }
                 #[expect(
                     clippy::cast_possible_truncation,
@@ -161,13 +161,18 @@ impl Terminal {
     }
 }
 
+/// A terminal that nobody told its size says 0.
+fn known(told: Option<u16>, usual: u16) -> u16 {
+    told.filter(|told| *told > 0).unwrap_or(usual)
+}
+
 impl TermLike for Terminal {
     fn width(&self) -> u16 {
-        size().map_or(80, |(columns, _)| columns)
+        known(size().ok().map(|(columns, _)| columns), 80)
     }
 
     fn height(&self) -> u16 {
-        size().map_or(24, |(_, rows)| rows)
+        known(size().ok().map(|(_, rows)| rows), 24)
     }
 
     fn move_cursor_up(&self, count: usize) -> io::Result<()> {

@@ -47,6 +47,8 @@ pub fn draw(text: String) {
     };
     if idle {
         stderr.push(text.into_bytes());
+        // What is printed to standard output next finds it drawn, or wiped away.
+        stderr.drain(FLUSH_LIMIT);
     }
 }
 
@@ -185,7 +187,7 @@ impl Stderr {
 
     /// Never returns: the thread ends with the process.
     fn write_lines(&self, mut out: Box<dyn Write + Send>) {
-        let mut torn = false;
+        let mut left = Left::Start;
         loop {
             let mut text = Vec::new();
             let mut state = self.lock();
@@ -199,16 +201,14 @@ impl Stderr {
             // It counts until it is written.
             state.writing = true;
             let told = state.lost.untold;
-            if torn {
-                text.push(b'\n');
-            }
+            text.extend(left.before(told > 0 || line.ends_with(b"\n")));
             if told > 0 {
                 text.extend(state.lost.note(state.shape));
             }
             drop(state);
             let size = line.len() + OVERHEAD;
             text.extend(line);
-            let written = write_whole(&mut *out, &text, &mut torn);
+            let written = write_whole(&mut *out, &text, &mut left);
             let mut state = self.lock();
             state.writing = false;
             state.bytes = state.bytes.saturating_sub(size);
@@ -304,14 +304,41 @@ fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// `torn` says whether the last line stopped half-way.
-fn write_whole(out: &mut dyn Write, mut text: &[u8], torn: &mut bool) -> io::Result<()> {
+/// Where what was written last left the cursor.
+#[derive(Debug, Clone, Copy)]
+enum Left {
+    /// At the start of a line.
+    Start,
+    /// Behind what was drawn, such as a bar, which replaces itself.
+    Drawn,
+    /// In the middle of a line that could not be written whole.
+    Torn,
+}
+
+impl Left {
+    /// What leads to where a line, or a drawing, may begin.
+    fn before(self, line: bool) -> &'static [u8] {
+        match self {
+            Left::Drawn if line => b"\r\x1b[2K",
+            Left::Start | Left::Drawn => b"",
+            Left::Torn => b"\n",
+        }
+    }
+}
+
+fn write_whole(out: &mut dyn Write, mut text: &[u8], left: &mut Left) -> io::Result<()> {
     while !text.is_empty() {
         match out.write(text) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => {
-                *torn = text.get(written.saturating_sub(1)) != Some(&b'\n');
+                let ended = text.get(written.saturating_sub(1)) == Some(&b'\n');
                 text = text.get(written..).unwrap_or_default();
+                *left = match text {
+                    _ if ended => Left::Start,
+                    // Every line ends with its end.
+                    [] => Left::Drawn,
+                    _ => Left::Torn,
+                };
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(BUSY_PAUSE),

@@ -107,10 +107,8 @@ async fn a_service_with_its_summary_goes_on_and_stops_in_order() {
     works_and_stops(home.path(), port, &line).await;
 }
 
-#[tokio::test]
-async fn a_backfill_comes_to_its_end() {
-    let past = Past::start(options(7, 40.0), On::Sqlite).await;
-    let (start, end) = (past.now() - 2 * DAY, past.now() - DAY / 2);
+/// The line of a shell that brings in this period.
+fn backfill(past: &Past, start: i64, end: i64) -> String {
     let words = [
         "backfill",
         NAME,
@@ -128,12 +126,50 @@ async fn a_backfill_comes_to_its_end() {
         .get_envs()
         .filter_map(|(name, value)| Some(format!("{}={}", name.to_str()?, value?.to_str()?)))
         .collect();
-    let line = format!(
-        "env {} {} {} > shown",
+    format!(
+        "env {} {} {}",
         environment.join(" "),
         env!("CARGO_BIN_EXE_freshet"),
         arguments.join(" ")
-    );
+    )
+}
+
+#[tokio::test]
+async fn a_backfill_draws_its_bar_in_one_line_which_the_result_replaces() {
+    for columns in ["80", "30", "0"] {
+        let past = Past::start(options(7, 40.0), On::Sqlite).await;
+        let (start, end) = (past.now() - 2 * DAY, past.now() - DAY / 2);
+        let line = format!("stty cols {columns}; {}", backfill(&past, start, end));
+        let shown = Command::new("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("TERM", "xterm-256color")
+            .current_dir(past.home.path())
+            .stdin(Stdio::null())
+            .output();
+        let shown = String::from_utf8(shown.await.unwrap().stdout).unwrap();
+        let is_bar = |line: &str| line.contains(['\u{2588}', '\u{2591}']);
+        assert!(is_bar(&shown), "{columns}: {shown:?}");
+        // What is left of a line is what followed the last time that it was wiped.
+        let left: Vec<&str> = shown
+            .split("\r\n")
+            .map(|line| line.rsplit("\r\u{1b}[2K").next().unwrap())
+            .collect();
+        assert!(!left.iter().any(|line| is_bar(line)), "{columns}: {left:?}");
+        let result = left.iter().find(|line| line.contains(": done"));
+        assert!(
+            result.is_some_and(|line| line.starts_with("Backfill")),
+            "{columns}: {left:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_backfill_comes_to_its_end() {
+    let past = Past::start(options(7, 40.0), On::Sqlite).await;
+    let (start, end) = (past.now() - 2 * DAY, past.now() - DAY / 2);
+    let line = format!("{} > shown", backfill(&past, start, end));
     let folder = past.home.path();
     let unread = Unread::start(folder, &line);
     assert_eq!(content(folder, "ended").await, "0");

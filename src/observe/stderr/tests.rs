@@ -121,6 +121,20 @@ fn what_cannot_be_written_is_counted_and_told_once_writing_works_again() {
 }
 
 #[test]
+fn a_drawing_is_replaced_where_it_is_by_the_next_and_by_a_line() {
+    let (stderr, end, seen) = played();
+    drop(end);
+    for text in ["\rone", "\rtwo", "line\n", "\rthree"] {
+        stderr.push(text.into());
+    }
+    assert!(stderr.flush_for(SOON));
+    assert_eq!(
+        seen.try_iter().collect::<String>(),
+        "\rone\rtwo\r\u{1b}[2Kline\n\rthree"
+    );
+}
+
+#[test]
 fn a_descriptor_that_somebody_made_non_blocking_loses_nothing() {
     let (stderr, end, seen) = played();
     for ends in [
