@@ -156,6 +156,7 @@ struct Shared {
     account: Option<(String, String)>,
     latency: Duration,
     gzip: bool,
+    longest_url: usize,
     stop: CancellationToken,
 }
 
@@ -185,6 +186,7 @@ impl Shared {
         let (credentials, account) = (options.credentials.clone(), options.account.clone());
         let (token_lifetime, latency, gzip) =
             (options.token_lifetime, options.latency, options.gzip);
+        let longest_url = options.longest_url;
         // A clock that follows the wall's goes on while the history is made, however long that takes; one that
         // starts at a given time starts with the first request.
         let follows = options.starts_at_ms.is_none();
@@ -208,6 +210,7 @@ impl Shared {
             account,
             latency,
             gzip,
+            longest_url,
             stop,
         }
     }

@@ -172,6 +172,9 @@ pub(super) struct SimulateArguments {
     /// Items that a listing shows at most; 0 for no limit
     #[arg(long, default_value_t = 1000)]
     pub(super) listing_cap: usize,
+    /// Bytes of the longest path and query; longer ones get 414
+    #[arg(long, value_name = "BYTES", default_value_t = 8192)]
+    pub(super) longest_url: usize,
     /// Serve these real submissions instead (NDJSON, or a zstd dump)
     #[arg(long, value_name = "FILE")]
     pub(super) corpus: Vec<PathBuf>,

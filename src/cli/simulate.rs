@@ -104,6 +104,7 @@ fn options(arguments: &SimulateArguments) -> anyhow::Result<SimulatorOptions> {
         corpus,
         requests_per_minute: Some(arguments.requests_per_minute).filter(|limit| *limit > 0),
         gzip: arguments.gzip,
+        longest_url: arguments.longest_url,
         steady: arguments.steady,
         bursts: bursts(arguments)?,
         listing_cap: arguments.listing_cap,

@@ -146,7 +146,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "discover.names_per_listing",
-        "100",
+        "300",
         "Subreddits that share one listing request at most",
     ),
     key(

@@ -6,8 +6,8 @@ use crate::store::Claimed;
 /// Members of one proof walk at most. A page of 100 submissions shows each of so many that post alike, but for
 /// one in a hundred: with more, silent members would have to be listed alone.
 pub(super) const MOST_MEMBERS: usize = 20;
-/// Characters of all names and the `+` between them at most; longer requests end in 414.
-pub(super) const MOST_CHARS: usize = 1_700;
+/// Characters of all names and the `+` between them at most: well below what servers take.
+const MOST_CHARS: usize = 1_700;
 /// Submissions that a shared page is planned to hold over the span that a walk lists. A page holds
 /// 100: the rest shows the older ground that proves the walk.
 pub(super) const SHARED_PAGE: f64 = 60.0;

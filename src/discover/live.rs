@@ -37,6 +37,9 @@ const REFRESH_EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The part of their requests that polls of listings keep while submissions are found by their ids.
 const BESIDE_ID_SCAN: f64 = 0.2;
+/// Characters of all names of a request and the `+` between them at first: half of what servers usually take. Where
+/// that is too long for Reddit, requests become shorter.
+const MOST_CHARS: usize = 4_000;
 /// How long the objective must be out of reach, or within it again, before that is logged.
 const OUTLOOK_HOLDS: Duration = Duration::from_secs(60);
 
@@ -114,7 +117,7 @@ async fn lead(discover: &Discover, lease: &mut Lease<'_>, stop: &CancellationTok
     let config = &discover.config;
     let limits = Limits {
         max_names: config.names_per_listing,
-        max_chars: super::group::MOST_CHARS,
+        max_chars: MOST_CHARS,
         fastest: config.fastest,
         objective: config.interval,
     };
@@ -317,6 +320,7 @@ impl Leader<'_> {
         let now = self.now();
         match &ended.answer {
             Ok(answer) => self.planner.answered(&ended.poll, answer, now),
+            Err(Failed::TooLong) => self.planner.too_long(&ended.poll, now),
             Err(failed) => {
                 let others =
                     *failed == Failed::Refused || self.planner.answers() > ended.answers_before;

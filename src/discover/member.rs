@@ -281,7 +281,8 @@ fn unchanged(claimed: &Claimed) -> SubredditUpdate {
 /// One proof period on. Quiet subreddits meet at the same instants, so that they find company.
 fn next_poll_ms(config: &DiscoverConfig, posts_per_hour: f64, now_ms: i64) -> i64 {
     // A busy one before its listing may overflow.
-    let overflow = Duration::from_secs_f64(overflows_after(posts_per_hour / 3_600.0).min(86_400.0));
+    let rate = posts_per_hour / 3_600.0;
+    let overflow = Duration::from_secs_f64(overflows_after(rate, rate).min(86_400.0));
     let period = config.proof_period.min(overflow.max(config.interval));
     let interval = milliseconds(period).max(1);
     if !is_quiet(posts_per_hour, config) {

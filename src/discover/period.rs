@@ -10,9 +10,12 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(900);
 /// Submissions that a page adds to a walk.
 const PAGE: f64 = 90.0;
-/// A listing holds 1,000; with a burst of this many times the usual rate it must not overflow between two walks.
+/// A listing holds 1,000; with a burst of this many times the usual rate it must not overflow between two polls,
+/// one of which may come a little late.
 const BURST: f64 = 5.0;
-const LISTING: f64 = 905.0;
+const LISTING: f64 = 800.0;
+/// What has burst already may become faster by this factor.
+const FASTER: f64 = 1.5;
 
 /// The shortest time between two proofs of each subreddit that the proofs' share of `budget` (requests a second)
 /// allows, where they post at these rates (submissions a second). Never shorter than the freshness objective.
@@ -48,7 +51,7 @@ fn requests(rates: &[f64], period: f64, config: &DiscoverConfig) -> f64 {
             quiet += 1.0;
             quiet_items += items;
         } else {
-            let period = period.min(overflows_after(*rate));
+            let period = period.min(overflows_after(*rate, *rate));
             // The window, and once per overlap two of those.
             let pages = rate * (period + short + 2.0 * period) / PAGE;
             busy += pages.max(1.0);
@@ -59,9 +62,10 @@ fn requests(rates: &[f64], period: f64, config: &DiscoverConfig) -> f64 {
     groups.ceil() + busy
 }
 
-/// Seconds after which a listing that posts at this rate (submissions a second) may overflow.
-pub(super) fn overflows_after(rate: f64) -> f64 {
-    LISTING / (BURST * rate.max(1e-9))
+/// Seconds after which a listing may overflow, of what posts so often as a rule and so often now (submissions a
+/// second).
+pub(super) fn overflows_after(usual: f64, now: f64) -> f64 {
+    LISTING / (BURST * usual).max(FASTER * now).max(1e-9)
 }
 
 #[cfg(test)]

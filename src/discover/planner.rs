@@ -6,6 +6,7 @@
 //! passed, so no slot is lost and rates may change at any time. As the square root is concave, groups are filled in
 //! the order of their members' rates. Times are seconds of any monotonic clock, rates are submissions a second.
 
+mod form;
 mod group;
 mod price;
 mod rate;
@@ -121,6 +122,8 @@ pub struct Outlook {
 #[derive(Debug)]
 pub struct Planner {
     limits: Limits,
+    /// Characters of the longest list of names that was answered.
+    longest: usize,
     members: HashMap<SubredditName, State>,
     groups: Vec<Group>,
     next_id: u64,
@@ -154,6 +157,7 @@ impl Planner {
     pub fn new(limits: Limits) -> Planner {
         Planner {
             limits,
+            longest: 0,
             members: HashMap::new(),
             groups: Vec::new(),
             next_id: 0,
@@ -274,6 +278,7 @@ impl Planner {
     /// A poll was answered.
     pub fn answered(&mut self, poll: &Poll, answer: &Answer, now: f64) {
         self.answered += 1;
+        self.longest = self.longest.max(form::chars(&poll.names));
         let Some(index) = self.find(poll.group) else {
             return;
         };
@@ -388,94 +393,5 @@ impl Planner {
             None => f64::NEG_INFINITY,
         };
         (now - since) / self.interval(group)
-    }
-
-    fn rate_of(&self, names: &[SubredditName]) -> f64 {
-        let rates = names.iter().filter_map(|name| self.members.get(name));
-        rates.map(|state| state.rate.mean()).sum()
-    }
-
-    /// The mean wait is proportional to the square of this sum.
-    fn roots<'a>(&self, sets: impl Iterator<Item = &'a [SubredditName]>) -> f64 {
-        sets.map(|names| self.rate_of(names).sqrt()).sum()
-    }
-
-    /// The members in groups, sorted by their rates.
-    fn sets(&self) -> Vec<Vec<SubredditName>> {
-        let mut names: Vec<(&SubredditName, &State)> = self.members.iter().collect();
-        names.sort_by(|(left, a), (right, b)| {
-            b.rate
-                .mean()
-                .total_cmp(&a.rate.mean())
-                .then(left.cmp(right))
-        });
-        let (single, shared): (Vec<_>, Vec<_>) = names
-            .into_iter()
-            .partition(|(name, state)| state.alone || matches!(name.as_str(), "all" | "popular"));
-        let mut sets: Vec<Vec<SubredditName>> = single
-            .into_iter()
-            .map(|(name, _)| vec![name.clone()])
-            .collect();
-        let (mut set, mut chars) = (Vec::new(), 0);
-        for (name, _) in shared {
-            let more = name.as_str().len() + 1;
-            if set.len() >= self.limits.max_names || chars + more > self.limits.max_chars {
-                sets.push(std::mem::take(&mut set));
-                chars = 0;
-            }
-            chars += more;
-            set.push(name.clone());
-        }
-        if !set.is_empty() {
-            sets.push(set);
-        }
-        sets
-    }
-
-    fn form(&mut self, sets: Vec<Vec<SubredditName>>, now: f64) {
-        let before = std::mem::take(&mut self.groups);
-        for names in sets {
-            let mut group = self.group(names, now);
-            // What was to be followed below goes on where most of the listing is the same.
-            let same = before.iter().find(|old| old.names == group.names);
-            if let Some(old) = same {
-                group = old.clone();
-            }
-            self.groups.push(group);
-        }
-        self.price();
-    }
-
-    fn group(&mut self, names: Vec<SubredditName>, now: f64) -> Group {
-        self.next_id += 1;
-        let polled = names.iter().map(|name| self.members.get(name)?.polled);
-        // In the mean; never, where any was never polled.
-        let polled = polled.collect::<Option<Vec<f64>>>();
-        #[expect(clippy::cast_precision_loss, reason = "at most a thousand names")]
-        let polled = polled.map(|polled| polled.iter().sum::<f64>() / polled.len() as f64);
-        let rate = self.rate_of(&names);
-        let shown_at = names.iter().map(|name| self.members.get(name)?.shown_at);
-        // The least: none where any was never polled.
-        let shown_at = shown_at.min().flatten();
-        let mut group = Group::new(GroupId(self.next_id), names, polled, rate, now);
-        group.shown_at = shown_at;
-        group
-    }
-
-    fn split(&mut self, index: usize, now: f64) {
-        let group = self.groups.swap_remove(index);
-        let middle = group.names.len() / 2;
-        let (left, right) = group.names.split_at(middle);
-        for half in [left, right] {
-            let mut part = self.group(half.to_vec(), now);
-            part.polled = group.polled;
-            part.shown_at = group.shown_at;
-            part.doubtful = true;
-            part.failures = SPLIT_AFTER - 1;
-            self.groups.push(part);
-        }
-        // Until the one that spoils it is known, members are not sorted again.
-        self.regroup_at = self.regroup_at.max(now + REGROUP_EVERY);
-        self.price();
     }
 }

@@ -35,9 +35,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
-/// Longer paths and queries get 414. Reddit's own bound is not known.
-const LONGEST_URI: usize = 8192;
-
 /// Serves until told to stop.
 pub(super) async fn serve(
     control: Control,
@@ -210,7 +207,7 @@ async fn respond(
     fault: Option<Fault>,
 ) -> Response {
     let shared = &control.shared;
-    if uri.path_and_query().map_or(0, |text| text.as_str().len()) > LONGEST_URI {
+    if uri.path_and_query().map_or(0, |text| text.as_str().len()) > shared.longest_url {
         return answer::uri_too_long();
     }
     if endpoint.is_archive() {

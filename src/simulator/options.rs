@@ -57,6 +57,8 @@ pub struct SimulatorOptions {
     pub token_lifetime: Duration,
     /// Whether answers are compressed for clients that ask.
     pub gzip: bool,
+    /// Bytes of the longest path and query; longer ones get 414. Reddit's own bound is not known.
+    pub longest_url: usize,
     /// How many ids one subreddit's listing holds; 0 is no limit.
     pub listing_cap: usize,
     /// The one client id and secret that gets tokens; `None` gives them to any.
@@ -95,6 +97,7 @@ impl Default for SimulatorOptions {
             requests_per_minute: Some(100),
             token_lifetime: Duration::from_secs(24 * 3600),
             gzip: true,
+            longest_url: 8_192,
             listing_cap: REDDIT_LISTING_CAP,
             credentials: None,
             account: None,

@@ -140,3 +140,40 @@ async fn of_two_processes_one_polls_and_the_other_takes_over() {
     assert!(listings(&second) > 0);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn all_is_found_in_time_however_long_a_request_the_server_takes() {
+    for longest_url in [900, 8_192] {
+        let watched: Vec<SubredditName> = (0..260)
+            .map(|number| format!("quite_a_long_{number}").parse().unwrap())
+            .collect();
+        let options = SimulatorOptions {
+            subreddits: watched.iter().map(|name| (name.clone(), 0.0)).collect(),
+            oddities: Oddities::none(),
+            longest_url,
+            ..SimulatorOptions::default()
+        };
+        let mut world = World::new(options, &[("discover.fastest", "50ms")], 0).await;
+        world.watch(&watched).await;
+        let metrics = world.start_live();
+        // A page of a new listing shows them all.
+        let posting: Vec<&SubredditName> = watched.iter().step_by(3).collect();
+        for (created_utc, name) in (START - 300..).zip(&posting) {
+            let publication = Publication {
+                created_utc: Some(created_utc),
+                ..Publication::to(name)
+            };
+            world.simulator.control().publish(publication).unwrap();
+        }
+        until_stored(&world, posting.len()).await;
+        world.stop().await;
+        let refused = metrics
+            .api
+            .requests
+            .with_label_values(&["reddit", "new", "414"])
+            .get();
+        // Each time they become shorter by three tenths.
+        let most = if longest_url < 4_000 { 1..=30 } else { 0..=0 };
+        assert!(most.contains(&refused), "{longest_url}: {refused}");
+    }
+}

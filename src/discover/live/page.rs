@@ -44,6 +44,8 @@ pub(super) enum Failed {
     Unanswered,
     /// It was answered that this is not to be had.
     Refused,
+    /// The request was longer than the server takes.
+    TooLong,
 }
 
 impl Page {
@@ -198,6 +200,9 @@ fn failed(poll: &Poll, error: &SourceError) -> Failed {
     tracing::debug!(%error, listing, names = poll.names.len(), "A poll failed");
     match error {
         SourceError::Wait { .. } => Failed::Unanswered,
+        SourceError::Refused {
+            status: Some(414), ..
+        } => Failed::TooLong,
         SourceError::Unavailable { .. } | SourceError::Refused { .. } => Failed::Refused,
     }
 }

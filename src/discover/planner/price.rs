@@ -8,6 +8,11 @@ use crate::discover::period::overflows_after;
 /// the previous page.
 const PAGE_ROOM: f64 = 85.0;
 
+/// Prices, and how exactly one is found.
+const CHEAPEST: f64 = 1e-9;
+const DEAREST: f64 = 1e12;
+const PRECISION: f64 = 1.000_1;
+
 impl Planner {
     /// How well the objective is met.
     pub fn outlook(&self) -> Outlook {
@@ -43,7 +48,7 @@ impl Planner {
         let objective = (self.limits.objective.as_secs_f64() * 0.9).max(fastest);
         let arrivals = group.arrivals().max(1e-9);
         let least = (2.0 * theta / arrivals).sqrt();
-        let overflow = overflows_after(arrivals).max(fastest);
+        let overflow = overflows_after(group.rate.at_most(), arrivals).max(fastest);
         least.clamp(fastest, objective).min(overflow)
     }
 
@@ -58,10 +63,18 @@ impl Planner {
 
     /// Finds the price at which the budget is just used.
     pub(super) fn price(&mut self) {
-        let (mut low, mut high) = (1e-9_f64, 1e12_f64);
-        for _ in 0..60 {
+        let dear = |theta| self.cost(|group| self.planned(group, theta)) > self.budget;
+        // It is near the last one, as a rule.
+        let (mut low, mut high) = (self.theta / 2.0, self.theta * 2.0);
+        while low > CHEAPEST && !dear(low) {
+            (low, high) = (low / 8.0, low);
+        }
+        while high < DEAREST && dear(high) {
+            (low, high) = (high, high * 8.0);
+        }
+        while high > low * PRECISION {
             let theta = (low * high).sqrt();
-            if self.cost(|group| self.planned(group, theta)) > self.budget {
+            if dear(theta) {
                 low = theta;
             } else {
                 high = theta;

@@ -10,6 +10,8 @@ const FOLLOWS: f64 = 0.3;
 const PRIOR: f64 = 0.5;
 /// What the likeness to the others counts for, in submissions.
 const LIKENESS: f64 = 0.7;
+/// Standard deviations by which a rate is hardly higher than it seems.
+const SURE: f64 = 3.0;
 /// Exposure that stands behind the prior of an unknown subreddit, seconds.
 const UNKNOWN_EXPOSURE: f64 = 3_600.0;
 
@@ -41,6 +43,11 @@ impl Rate {
     /// The mean of the estimate.
     pub(super) fn mean(&self) -> f64 {
         self.events / self.exposure
+    }
+
+    /// It is hardly higher than this.
+    pub(super) fn at_most(&self) -> f64 {
+        (self.events + SURE * self.events.sqrt()) / self.exposure
     }
 
     /// So many in so many seconds.

@@ -1,5 +1,8 @@
 //! The plan against worlds of Poisson arrivals.
 
+mod days;
+mod overflow;
+
 use super::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -205,11 +208,11 @@ fn a_listing_is_polled_before_a_burst_overflows_it() {
     let rates = zipf(20, 3.0);
     let (_, longest) = run(&rates, limits(), 0.05, 6_000.0);
     assert!(
-        longest > 905.0 / (5.0 * 3.0) * 0.3,
+        longest > 800.0 / (5.0 * 3.0) * 0.3,
         "the budget is scarce: {longest}"
     );
     let (_, longest) = run(&rates, limits(), 0.2, 6_000.0);
-    assert!(longest <= 905.0 / (5.0 * 3.0) * 1.05, "{longest}");
+    assert!(longest <= 800.0 / (5.0 * 3.0) * 1.05, "{longest}");
 }
 
 fn poll(planner: &mut Planner, now: f64) -> Poll {
@@ -308,6 +311,48 @@ fn one_that_spoils_a_shared_listing_is_separated_and_the_others_are_polled() {
         }
     }
     assert_eq!(polled.len(), 39);
+}
+
+/// Polls for a while through a server that answers 414 where `refused` says so; what was polled, and how often
+/// the server refused.
+fn through(refused: impl Fn(&[SubredditName]) -> bool) -> (HashSet<String>, usize) {
+    let mut planner = Planner::new(Limits {
+        max_names: 300,
+        max_chars: 4_000,
+        ..limits()
+    });
+    let list: Vec<Member> = (0..700).map(|it| member(&format!("name{it:07}"))).collect();
+    planner.set_members(&list, 0.0);
+    let (mut polled, mut refusals, mut now) = (HashSet::new(), 0, 0.0);
+    for _ in 0..400 {
+        now += 1.0;
+        let Next::Poll(poll) = planner.next(now) else {
+            continue;
+        };
+        if refused(&poll.names) {
+            refusals += 1;
+            planner.too_long(&poll, now);
+        } else {
+            polled.extend(poll.names.iter().map(ToString::to_string));
+            planner.answered(&poll, &answer(&[], None), now);
+        }
+    }
+    (polled, refusals)
+}
+
+#[test]
+fn requests_become_as_short_as_the_server_wants_them() {
+    for bound in [600, 1_000, 1_955, 2_048, 3_000, usize::MAX] {
+        let (polled, refusals) = through(|names| form::chars(names) > bound);
+        assert_eq!(polled.len(), 700, "{bound}");
+        assert!(refusals <= 6, "{bound}: {refusals}");
+    }
+}
+
+#[test]
+fn one_for_which_every_request_is_refused_as_too_long_costs_the_others_nothing() {
+    let (polled, _) = through(|names| names.iter().any(|name| name.as_str() == "name0000013"));
+    assert_eq!(polled.len(), 699);
 }
 
 #[test]
