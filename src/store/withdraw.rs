@@ -75,18 +75,26 @@ const SET_BACK: Dialects = Dialects {
          last_complete_at = min(last_complete_at, $2) WHERE name = $1
      RETURNING covered_until",
 };
+/// When what was known as a watermark (`$2`) was set had been discovered at the latest, seconds: before its window
+/// ended, or in that second by its walk.
+const KNOWN_BY: Dialects = Dialects::same(
+    "SELECT max(CASE WHEN fresh > 0 THEN finished_at ELSE finished_at - 1 END) FROM poll_windows
+     WHERE subreddit = $1 AND window_end = $2 AND outcome <> 'failed'",
+);
 /// The nearest submissions that were known before, below and above: `$2` and `$3` bound what is doubted,
-/// `$4` are those that were not known.
+/// `$4` are those that were not known, and `$5` when what was known was discovered at the latest.
 const NEIGHBOURS: Dialects = Dialects {
     postgres: "SELECT (SELECT max(created_utc) FROM submissions
-             WHERE lower(subreddit) = $1 AND created_utc < $2 AND NOT (id = ANY($4))),
+             WHERE lower(subreddit) = $1 AND created_utc < $2 AND NOT (id = ANY($4))
+               AND discovered_at <= $5),
          (SELECT min(created_utc) FROM submissions
-             WHERE lower(subreddit) = $1 AND created_utc >= $3 AND NOT (id = ANY($4)))",
+             WHERE lower(subreddit) = $1 AND created_utc >= $3 AND NOT (id = ANY($4))
+               AND discovered_at <= $5)",
     sqlite: "SELECT (SELECT max(created_utc) FROM submissions
-             WHERE lower(subreddit) = $1 AND created_utc < $2
+             WHERE lower(subreddit) = $1 AND created_utc < $2 AND discovered_at <= $5
                AND id NOT IN (SELECT value FROM json_each($4))),
          (SELECT min(created_utc) FROM submissions
-             WHERE lower(subreddit) = $1 AND created_utc >= $3
+             WHERE lower(subreddit) = $1 AND created_utc >= $3 AND discovered_at <= $5
                AND id NOT IN (SELECT value FROM json_each($4)))",
 };
 
@@ -159,7 +167,14 @@ impl Transaction {
             return Ok(GapsChanged::default());
         };
         let fresh: Vec<&str> = fresh.iter().map(String::as_str).collect();
-        let (last, _) = self.neighbours(subreddit, until, until, &fresh).await?;
+        // What polls found since then came with the answers that contradict the silence.
+        let known_by: Option<i64> = in_transaction!(self, KNOWN_BY, |sql, connection| {
+            let query = sqlx::query_scalar(sql).bind(subreddit).bind(until);
+            query.fetch_one(connection).await?
+        });
+        let known_by = known_by.unwrap_or(i64::MAX);
+        let neighbours = self.neighbours(subreddit, until, until, &fresh, known_by);
+        let (last, _) = neighbours.await?;
         let silence = Interval {
             start: last.unwrap_or(i64::MIN).max(proven.start),
             end: until,
@@ -168,13 +183,14 @@ impl Transaction {
     }
 
     /// When the nearest submissions that were known were created: the last before `start`, and the first
-    /// from `end` on.
+    /// from `end` on. What was discovered after `known_by` (seconds) does not count.
     async fn neighbours(
         &mut self,
         subreddit: &str,
         start: i64,
         end: i64,
         fresh_ids: &[&str],
+        known_by: i64,
     ) -> Result<(Option<i64>, Option<i64>), StoreError> {
         let ids: Texts<'_> = fresh_ids.iter().copied().collect();
         Ok(in_transaction!(self, NEIGHBOURS, |sql, connection| {
@@ -182,7 +198,8 @@ impl Transaction {
                 .bind(subreddit)
                 .bind(start)
                 .bind(end)
-                .bind(ids);
+                .bind(ids)
+                .bind(known_by);
             query.fetch_one(connection).await?
         }))
     }
@@ -332,7 +349,7 @@ impl Transaction {
             .collect();
         for missed in contradictions(&settled, tolerance) {
             let neighbours = self
-                .neighbours(subreddit, missed.start, missed.end, fresh_ids)
+                .neighbours(subreddit, missed.start, missed.end, fresh_ids, i64::MAX)
                 .await?;
             // Of two of one second, one may be missing.
             let below = is_proven(missed.start).map_or(missed.start, |it| it.start);

@@ -51,12 +51,21 @@ fn items(prefix: &str, seconds: std::ops::Range<i64>) -> Vec<Observation> {
 }
 
 async fn list(world: &World, listed: &[Observation], members: &[MemberRecord]) -> PollStored {
+    list_at(world, listed, members, T).await
+}
+
+async fn list_at(
+    world: &World,
+    listed: &[Observation],
+    members: &[MemberRecord],
+    now: i64,
+) -> PollStored {
     let poll = PollRecord {
         listed,
         undecodable: &[],
         members,
         sweep: None,
-        now_ms: NOW,
+        now_ms: now * 1_000,
     };
     world.store.record_poll(&poll).await.unwrap()
 }
@@ -93,6 +102,7 @@ conformance! {
     a_sweep_withdraws_the_future_too_and_a_clock_a_little_ahead_is_no_future,
     a_clock_behind_all_that_is_proven_leaves_no_second_unrecorded,
     many_that_nobody_knew_in_proven_time_withdraw_it_between_what_was_known,
+    a_silence_that_a_cut_walk_does_not_meet_is_vouched_for_by_nothing_that_was_found_since,
     what_a_contradicting_walk_proves_itself_is_proven_at_once,
     what_is_approved_late_or_new_within_the_overlap_withdraws_nothing,
     the_second_of_a_submission_that_could_not_be_stored_is_a_gap_until_it_is,
@@ -249,6 +259,34 @@ async fn many_that_nobody_knew_in_proven_time_withdraw_it_between_what_was_known
     let missed = interval(T - 8_901, T - 3_999);
     assert_eq!(contradicted(&world).await, [missed]);
     let proven = [interval(T - 10_000, missed.start), interval(missed.end, T)];
+    assert_eq!(coverage(&world).await, proven);
+}
+
+async fn a_silence_that_a_cut_walk_does_not_meet_is_vouched_for_by_nothing_that_was_found_since(
+    world: World,
+) {
+    let first = world.claimed("rust").await;
+    let known = items("a", T - 9_000..T - 8_900);
+    let first = polled(&first, T - 10_000, T - 1_600, T - 1_600);
+    list_at(&world, &known, &[first], T - 1_600).await;
+    // A poll finds some before the watermark moves over them, and another some after it did.
+    let before = items("b", T - 1_400..T - 1_300);
+    list_at(&world, &before, &[], T - 1_200).await;
+    let claim = world.claim_again("rust").await;
+    let second = polled(&claim, T - 1_600, T - 600, T - 600);
+    list_at(&world, &[], &[second], T - 600).await;
+    let after = items("c", T - 650..T - 600);
+    list_at(&world, &after, &[], T - 590).await;
+
+    let claim = world.claim_again("rust").await;
+    let mut cut = polled(&claim, T - 100, T, T);
+    cut.gap = Some(GapRecord {
+        interval: interval(T - 600, T - 100),
+        cause: GapCause::Cap,
+    });
+    cut.doubts.uncorroborated = Some((T - 600, GapCause::Cap));
+    list(&world, &items("d", T - 100..T), &[cut]).await;
+    let proven = [interval(T - 10_000, T - 1_301), interval(T - 100, T)];
     assert_eq!(coverage(&world).await, proven);
 }
 
