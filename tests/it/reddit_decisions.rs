@@ -39,6 +39,12 @@ fn forbidden(reason: &str) -> Answer {
     )
 }
 
+/// A good listing, and this beside it.
+fn with_beside(fields: &str) -> Answer {
+    let listing = r#""kind":"Listing","data":{"after":null,"children":[]}"#;
+    Answer::json(200, &format!("{{{listing},{fields}}}"))
+}
+
 fn to(status: u16, location: &str) -> Answer {
     Answer::html(status, "<html>").with("location", location)
 }
@@ -187,6 +193,27 @@ fn table() -> Vec<(Answer, Meaning, Meaning)> {
             Answer::html(200, "<html>"),
             Wait(BrokenBody),
             Wait(BrokenBody),
+        ),
+        // Whatever is listed beside it.
+        (
+            with_beside(r#""error":500,"message":"Internal Server Error""#),
+            Wait(BrokenBody),
+            Wait(BrokenBody),
+        ),
+        (
+            with_beside(r#""reason":"timeout""#),
+            Wait(BrokenBody),
+            Wait(BrokenBody),
+        ),
+        (
+            with_beside(r#""success":false"#),
+            Wait(BrokenBody),
+            Wait(BrokenBody),
+        ),
+        (
+            with_beside(r#""errors":[],"error":null"#),
+            Meaning::Fine,
+            Meaning::Fine,
         ),
         (
             Answer::html(401, "<html>"),

@@ -1,6 +1,6 @@
 //! Pages of a listing: the address, and the envelope item by item.
 //!
-//! The envelope is roux's; each child is decoded alone, so that an odd one costs itself.
+//! The listing is roux's; each child is decoded alone, so that an odd one costs itself.
 
 mod count;
 
@@ -13,6 +13,7 @@ use reqwest::Url;
 use roux::response::{BasicThing, Listing};
 use roux::util::FeedOption;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Bytes of a body whose children are counted before they are kept: 32 MB of `[0,0,0,…` would become
@@ -42,6 +43,37 @@ pub struct ListingPage {
     pub seconds: f64,
     /// Keeps other large answers waiting until this one is taken in.
     pub(super) large: Option<Large>,
+}
+
+/// What the server sends, as far as a page is concerned.
+#[derive(Deserialize)]
+struct Envelope {
+    data: Listing<Box<RawValue>>,
+    /// None of these is there where all is well.
+    error: Option<Value>,
+    errors: Option<Value>,
+    message: Option<Value>,
+    reason: Option<Value>,
+    success: Option<Value>,
+}
+
+impl Envelope {
+    /// Whether the server says that the listing beside it is not what was asked for.
+    fn says_failure(&self) -> bool {
+        let said = [&self.error, &self.errors, &self.message, &self.reason];
+        said.into_iter().flatten().any(says_something) || self.success == Some(Value::Bool(false))
+    }
+}
+
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Number(number) => number.as_i64() != Some(0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Bool(true) => true,
+    }
 }
 
 impl ListingPage {
@@ -99,8 +131,12 @@ pub(super) fn read(answer: Answer) -> Result<ListingPage, SourceError> {
     }
     // The children stay raw at first: roux's own element type would lose the page for a child
     // without data.
-    let envelope: BasicThing<Listing<Box<RawValue>>> =
+    let envelope: Envelope =
         serde_json::from_str(&answer.body).map_err(|error| broken(&answer, &error))?;
+    if envelope.says_failure() {
+        let detail = "HTTP 200 with a listing and an error beside it".to_owned();
+        return Err(SourceError::wait(WaitCause::BrokenBody, detail));
+    }
     // Each child holds its part of it.
     drop(answer.body);
     let listing = envelope.data;
