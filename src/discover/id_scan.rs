@@ -304,10 +304,24 @@ pub async fn info(
     let ids: Vec<SubmissionId> = ids.map(SubmissionId::from_number).collect();
     let progress = discover.progress.clone();
     let reddit = discover.reddit.telling(move || progress.made());
-    let page = discover.progress.during(CALL, reddit.info(&ids, class));
-    let page = page.await?;
+    let page = asked(discover, reddit.info(&ids, class)).await?;
     discover.progress.made();
     Ok(page)
+}
+
+/// Waits for an answer. A request that an outage holds back, for as long as Reddit asked for, does not stand still.
+async fn asked<T>(discover: &Discover, ask: impl Future<Output = T>) -> T {
+    let held_back = async {
+        loop {
+            discover.reddit.held_back().await;
+            discover.progress.made();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        answer = discover.progress.during(CALL, ask) => answer,
+        () = held_back => unreachable!("it goes on until there is an answer"),
+    }
 }
 
 /// Asks, and stores what comes of it; an error where nothing came.

@@ -1,8 +1,7 @@
 //! Where the counter of ids stands now: by what a listing shows, and by looking ever further ahead.
 
-use super::info;
+use super::{asked, info};
 use crate::discover::Discover;
-use crate::liveness::CALL;
 use crate::source::{MAX_INFO_IDS, RequestClass, SourceError};
 use crate::store::StoreError;
 use crate::submission::{Observation, SubredditName};
@@ -97,7 +96,7 @@ async fn listed(
     let page = discover
         .reddit
         .new_page(names, None, 100, RequestClass::Poll);
-    let page = discover.progress.during(CALL, page).await?;
+    let page = asked(discover, page).await?;
     discover.progress.made();
     let item = |item: &Observation| {
         let submission = &item.submission;
