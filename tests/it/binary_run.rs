@@ -84,7 +84,7 @@ async fn it_stores_on_postgres_and_redis() {
 #[tokio::test]
 async fn what_asks_reddit_nothing_runs_without_a_key() {
     let home = Home::new();
-    let process = home.start(&["run", "--role", "http"]);
+    let process = home.start(&["run", "--role", "http", "--http-listen", "127.0.0.1:0"]);
     process.until_code("/readyz", 200).await;
     assert_eq!(process.status().await["fetched"], 0);
     let metrics = process.metrics().await;

@@ -7,7 +7,6 @@ use freshet::simulator::{Corpus, CorpusMode, Publication, Simulator, SimulatorOp
 use freshet::store::{Status, StoredSubmission};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// A line and the object that it is.
 type Observed = (String, Value);
@@ -208,16 +207,12 @@ async fn replay(engines: Engines) {
     let pipeline = Pipeline::start(ground.config(&simulator, &settings), names).await;
     let (all, objects) = (expected.0.len(), spoilt.len());
     pipeline
-        .until(
-            "everything is fetched",
-            Duration::from_secs(900),
-            async |store| {
-                let totals = store.totals().await.unwrap();
-                let (fetched, kept) = (totals.fetched, totals.undecodable);
-                usize::try_from(fetched).unwrap() >= all
-                    && usize::try_from(kept).unwrap() >= objects
-            },
-        )
+        .until_count("everything is fetched", all + objects, async |store| {
+            let totals = store.totals().await.unwrap();
+            let fetched = usize::try_from(totals.fetched).unwrap();
+            let kept = usize::try_from(totals.undecodable).unwrap();
+            fetched.min(all) + kept.min(objects)
+        })
         .await;
 
     let totals = pipeline.store().totals().await.unwrap();

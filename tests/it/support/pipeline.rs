@@ -137,6 +137,27 @@ impl Pipeline {
         until(what, within, async || condition(self.store()).await).await;
     }
 
+    /// Waits until there are so many, however long that takes while they become more.
+    pub async fn until_count(
+        &self,
+        what: &str,
+        wanted: usize,
+        count: impl AsyncFn(&Store) -> usize,
+    ) {
+        let (mut last, mut since) = (0, Instant::now());
+        while last < wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let now = count(self.store()).await;
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            assert!(
+                since.elapsed() < 2 * LONG,
+                "{last} of {wanted} for long: {what}"
+            );
+        }
+    }
+
     /// Tells it to stop, and waits until it has.
     pub async fn stop(mut self) {
         self.running.stop.cancel();
