@@ -152,10 +152,11 @@ impl WaitCause {
             WaitCause::ServerError(_)
             | WaitCause::Timeout
             | WaitCause::Network
-            | WaitCause::BrokenBody => true,
+            | WaitCause::BrokenBody
+            // 403 may be said of one submission, though it reads as being said of who asks.
+            | WaitCause::Authentication => true,
             WaitCause::RateLimited
             | WaitCause::Blocked
-            | WaitCause::Authentication
             | WaitCause::Budget
             | WaitCause::Crowded
             | WaitCause::OtherOrigin => false,

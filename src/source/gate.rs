@@ -19,6 +19,8 @@ const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
 
 /// A single failure passes by itself; from the second in a row on it is worth a line in the log.
 const TOLD_FROM: u32 = 2;
+/// Or where the server itself asks for so long a wait.
+const LONG: Duration = Duration::from_secs(30);
 
 /// What an operator is told of an outage.
 #[derive(Debug, Clone, Copy)]
@@ -199,7 +201,7 @@ impl Pass<'_> {
                     state.failures = state.failures.saturating_add(1);
                     state.epoch += 1;
                     state.phase = Phase::Shut { until: now + pause };
-                    if state.failures >= TOLD_FROM {
+                    if state.failures >= TOLD_FROM || asked >= LONG {
                         let fault = cause.fault(self.gate.dependency.service());
                         let trouble = Trouble::new(fault, error.to_string());
                         self.gate.dependency.fails(trouble);

@@ -148,6 +148,7 @@ async fn an_id_for_which_the_answer_is_broken_is_isolated_and_alone_set_aside() 
 async fn an_id_for_which_the_request_is_refused_is_isolated_and_alone_set_aside() {
     one_among_a_hundred(Fault::ErrorEmpty { status: 414 }, USUAL).await;
     one_among_a_hundred(Fault::ErrorEmpty { status: 400 }, USUAL).await;
+    one_among_a_hundred(Fault::ErrorEmpty { status: 403 }, USUAL).await;
 }
 
 #[tokio::test]
