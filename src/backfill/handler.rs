@@ -217,6 +217,11 @@ impl Step<'_> {
         self.fresh
             .fetch_add(stored.archived.fresh, Ordering::Relaxed);
         self.reached.store(step.reached, Ordering::Relaxed);
+        count(
+            &self.backfiller.metrics,
+            &step.claim.source,
+            stored.archived,
+        );
         Ok(())
     }
 }

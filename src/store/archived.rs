@@ -36,7 +36,7 @@ pub struct ArchiveStored {
     /// Rewritten, because the archive saw them later than what is stored, and otherwise, or saw more of
     /// them.
     pub renewed: u64,
-    /// Left as they were.
+    /// Left as they were; of a slice, as it counts them: each once, however many pages show it.
     pub known: u64,
     /// Not stored as submissions, since they nest too deep: kept raw.
     pub refused: u64,

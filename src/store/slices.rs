@@ -157,8 +157,7 @@ const STEP: Dialects = Dialects::same(
     "UPDATE slices
      SET reached = $2, listed = listed + $3, fresh = fresh + $4, renewed = renewed + $5,
          refused = refused + $6, requests = requests + $7, claimed_until_ms = $8, attempts = 0,
-         reason = NULL
-     WHERE id = $1",
+         reason = NULL WHERE id = $1 RETURNING listed, fresh, renewed",
 );
 pub(super) const END: Dialects = Dialects::same(
     "UPDATE slices
@@ -181,8 +180,7 @@ const GIVE_BACK: Dialects = Dialects::same(
 );
 
 impl Store {
-    /// Takes slices of running backfills out to be put into the queue, as many of each as may be done
-    /// at once, `limit` of all together at most.
+    /// Takes slices out to be put into the queue: of each backfill as many as may be done at once.
     ///
     /// # Errors
     /// As the database answers.
@@ -312,8 +310,7 @@ impl Store {
         self.record_slice_after(step, record, &mut recent).await
     }
 
-    /// As [`Store::record_slice`], knowing what the same source brought before; this page is added to it
-    /// once it is stored.
+    /// As [`Store::record_slice`], after what the same source brought before, which this page adds to.
     ///
     /// # Errors
     /// As there.
@@ -332,10 +329,10 @@ impl Store {
             }
             let mut deltas = Deltas::default();
             let mut brought = recent.clone();
-            let archived = transaction
+            let mut archived = transaction
                 .archive(record, &batch, &mut brought, &mut deltas)
                 .await?;
-            transaction.step(step, &archived).await?;
+            archived.known = transaction.step(step, &archived).await?;
             transaction
                 .note_unstored(step.claim.backfill, record, &batch)
                 .await?;
@@ -437,9 +434,10 @@ impl Transaction {
         &mut self,
         step: &SliceStep<'_>,
         stored: &ArchiveStored,
-    ) -> Result<(), StoreError> {
-        in_transaction!(self, STEP, |sql, connection| {
-            let query = sqlx::query(sql)
+    ) -> Result<u64, StoreError> {
+        let (listed, new) = (step.listed as i64, (stored.fresh + stored.renewed) as i64);
+        let after: (i64, i64, i64) = in_transaction!(self, STEP, |sql, connection| {
+            let query = sqlx::query_as(sql)
                 .bind(step.claim.id)
                 .bind(step.reached)
                 .bind(step.listed as i64)
@@ -448,9 +446,11 @@ impl Transaction {
                 .bind(step.refused as i64)
                 .bind(i64::from(step.requests))
                 .bind(step.claimed_until_ms);
-            query.execute(connection).await?;
+            query.fetch_one(connection).await?
         });
-        Ok(())
+        // Pages overlap: known is what is listed and not new, as it is shown.
+        let known = after.0 - after.1 - after.2;
+        Ok((known.max(0) - (known - listed + new).max(0)).max(0) as u64)
     }
 
     async fn end_slice(

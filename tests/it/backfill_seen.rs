@@ -86,3 +86,42 @@ async fn an_operator_sees_what_others_bring_in_and_what_was_set_aside() {
     assert_eq!(seen["backfills"]["newest"].as_array().unwrap().len(), 0);
     assert!(!status().await.contains("BACKFILL"));
 }
+
+async fn the_metrics_and_the_command_count_the_same(on: On) {
+    let past = Past::start(options(7, 40.0), on).await;
+    let service = past.service("other");
+    let words = ["backfill", NAME, "--since", "2d", "--detach"];
+    let again = [&words[..], &["--reprocess", "all"]].concat();
+    let mut counted = [0.0; 3];
+    for (id, words) in [(1, &words[..]), (2, &again[..])] {
+        past.run(words).await;
+        let status = past.until_done(id, &service).await;
+        let [listed, fresh, renewed] =
+            ["listed", "fresh", "renewed"].map(|key| status[key].as_f64().unwrap());
+        for (sum, more) in counted
+            .iter_mut()
+            .zip([fresh, renewed, listed - fresh - renewed])
+        {
+            *sum += more;
+        }
+        for (outcome, wanted) in ["fresh", "renewed", "known"].iter().zip(counted) {
+            let name = "freshet_backfill_submissions_total";
+            let reached = service.until_gauge(name, ("outcome", outcome), |it| it >= wanted);
+            reached.await;
+            let metrics = service.metrics().await;
+            let shown = metrics.gauge(name, ("outcome", outcome));
+            assert_eq!(shown, Some(wanted), "{outcome} after backfill {id}");
+        }
+    }
+    assert!(counted[2] > 1_000.0, "the second finds what the first did");
+}
+
+#[tokio::test]
+async fn the_metrics_and_the_command_count_the_same_on_sqlite() {
+    the_metrics_and_the_command_count_the_same(On::Sqlite).await;
+}
+
+#[tokio::test]
+async fn the_metrics_and_the_command_count_the_same_on_postgres() {
+    the_metrics_and_the_command_count_the_same(On::Postgres).await;
+}
