@@ -96,11 +96,15 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
     let _ = app::survive_file_size_limit();
     // Before a port is opened, and also where the command itself needs little of it.
     let inputs = || Inputs::from_process(cli.config.clone(), flags.clone());
-    let config = || Config::load(inputs());
     let begin_logging = |format, filter: &str, into| {
         begin_logging(format, filter, into)?;
         warn_of_ignored(&inputs());
         Ok::<_, Usage>(())
+    };
+    // A variable that is ignored may be why something is wrong.
+    let config = || -> anyhow::Result<Config> {
+        begin_logging(format, &filter, None)?;
+        Ok(Config::load(inputs())?)
     };
     let chosen = |key: &str| flags.iter().any(|(name, _)| *name == key);
     match cli.command {
@@ -115,7 +119,6 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             if asks && config.reddit.client.is_none() {
                 return Err(Usage(NO_KEY.to_owned()).into());
             }
-            begin_logging(format, &filter, None)?;
             app::run(
                 app::Plan {
                     config,
@@ -132,13 +135,13 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
             seed,
             plain,
         } => {
+            let view = std::io::stdout().is_terminal() && !plain;
+            let lines = view.then(RecentLines::default);
+            begin_logging(format, &filter, lines.clone())?;
             let config = Config::load(Inputs {
                 defaults: demo::DEFAULTS,
                 ..inputs()
             })?;
-            let view = std::io::stdout().is_terminal() && !plain;
-            let lines = view.then(RecentLines::default);
-            begin_logging(format, &filter, lines.clone())?;
             demo::run(
                 config,
                 demo::World {
@@ -157,47 +160,38 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
         }
         Command::Subreddits { action } => {
             let config = config()?;
-            begin_logging(format, &filter, None)?;
             subreddits::run(&config, action).await
         }
         Command::Jobs { action } => {
             let config = config()?;
-            begin_logging(format, &filter, None)?;
             jobs::run(&config, action).await
         }
         Command::Status { json } => {
             let config = config()?;
-            begin_logging(format, &filter, None)?;
             report::status(&config, json).await
         }
         Command::Coverage(arguments) => {
             let config = config()?;
-            begin_logging(format, &filter, None)?;
             coverage::run(&config, arguments).await
         }
         Command::Backfill(arguments) => {
             let config = config()?;
-            begin_logging(format, &filter, None)?;
             backfill::run(&config, arguments).await
         }
         Command::Gaps { action } => {
             let config = config()?;
-            begin_logging(format, &filter, None)?;
             gaps::run(&config, action).await
         }
         Command::Export(arguments) => {
             let config = config()?;
-            begin_logging(format, &filter, None)?;
             export::run(&config, arguments).await
         }
         Command::Doctor { json } => {
             let config = config()?;
-            begin_logging(format, &filter, None)?;
             doctor::run(&config, json).await
         }
         Command::Health { url } => {
             let config = config()?;
-            begin_logging(format, &filter, None)?;
             health::health(&config, url).await
         }
         Command::Config => {
@@ -208,7 +202,6 @@ async fn execute(cli: Cli, flags: Vec<(&'static str, String)>) -> anyhow::Result
         Command::Man { command } => shell::manual(&command),
         Command::Migrate => {
             let config = config()?;
-            begin_logging(format, &filter, None)?;
             let store = app::open_store(&config).await?;
             store.close().await;
             eprintln!("The database is up to date.");

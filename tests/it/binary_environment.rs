@@ -57,6 +57,26 @@ async fn variables_that_others_set_for_a_service_of_this_name_are_named_once_and
 }
 
 #[tokio::test]
+async fn a_variable_that_lacks_an_underscore_is_named_before_the_error_that_it_led_to() {
+    for words in [
+        &["run", "rust"][..],
+        &["status"],
+        &["backfill", "rust", "--since", "1d"],
+        &["demo", "--plain"],
+    ] {
+        let home = Home::new();
+        let mut command = home.command(words);
+        command
+            .env("FRESHET_REDDIT_CLIENT_ID", "x")
+            .env("FRESHET_REDDIT__CLIENT_SECRET", "y");
+        let ended = finish(&mut command).await.ended_with(2);
+        let warned = ended.stderr.find("did you mean FRESHET_REDDIT__CLIENT_ID?");
+        let failed = ended.stderr.find("freshet: reddit.client_");
+        assert!(warned.is_some() && warned < failed, "{ended:#?}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_with_a_parameter_that_is_not_understood_is_refused_without_its_value() {
     let home = Home::new();
     for (flag, url, key, name) in [
