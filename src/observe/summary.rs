@@ -21,9 +21,9 @@ pub(super) struct Summary {
 /// What this process has done since it started.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 struct Counts {
-    discovered: f64,
-    stored: f64,
-    requests: f64,
+    discovered: u64,
+    stored: u64,
+    requests: u64,
 }
 
 impl Counts {
@@ -62,9 +62,9 @@ impl Summary {
         });
         tracing::info!(
             seconds = (now - self.since).as_secs(),
-            discovered = counts.discovered - self.before.discovered,
-            fetched = counts.stored - self.before.stored,
-            requests = counts.requests - self.before.requests,
+            discovered = counts.discovered.saturating_sub(self.before.discovered),
+            fetched = counts.stored.saturating_sub(self.before.stored),
+            requests = counts.requests.saturating_sub(self.before.requests),
             in_database = gauged(submissions),
             left_to_fetch = left.iter().sum::<i64>(),
             open_gaps = gauged(&metrics.discover.open_gaps),
@@ -77,14 +77,24 @@ impl Summary {
     }
 }
 
-fn counted<P: Atomic>(counters: &GenericCounterVec<P>) -> f64 {
+fn counted<P: Atomic>(counters: &GenericCounterVec<P>) -> u64 {
     let families = counters.collect();
     let series = families.iter().flat_map(|family| family.get_metric());
-    series.map(|series| series.get_counter().get_value()).sum()
+    whole(series.map(|series| series.get_counter().get_value()).sum())
 }
 
-fn gauged<P: Atomic>(gauges: &GenericGaugeVec<P>) -> f64 {
+fn gauged<P: Atomic>(gauges: &GenericGaugeVec<P>) -> u64 {
     let families = gauges.collect();
     let series = families.iter().flat_map(|family| family.get_metric());
-    series.map(|series| series.get_gauge().get_value()).sum()
+    whole(series.map(|series| series.get_gauge().get_value()).sum())
+}
+
+/// Prometheus knows no integers.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count, and the conversion saturates"
+)]
+fn whole(count: f64) -> u64 {
+    count.round() as u64
 }

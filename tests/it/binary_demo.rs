@@ -233,6 +233,21 @@ async fn it_sums_up_while_it_runs_and_at_its_end() {
     let home = Home::new();
     let mut demo = demo(&home, &["--plain", "--monitoring-summary-every", "2s"]);
     demo.said("Summary since the last one").await;
+    let told = demo.stderr();
+    let summary = told.lines().find(|it| it.contains("Summary since"));
+    let summary = summary.unwrap();
+    for number in [
+        "discovered",
+        "fetched",
+        "requests",
+        "in_database",
+        "subreddits",
+    ] {
+        assert!(summary.contains(number), "{number}: {summary}");
+    }
+    // After the time, whose seconds have a fraction.
+    let (_, counts) = summary.split_once("Summary").unwrap();
+    assert!(!counts.contains(".0"), "counts are whole: {summary}");
     let port = demo.address().await.to_string();
     let database = ["--database-url", "sqlite://freshet-demo.db"];
     let elsewhere = [&["status", "--http-listen", "127.0.0.1:9"], &database[..]].concat();
