@@ -316,7 +316,7 @@ async fn until_over(
     let mut look = tokio::time::interval(LOOK);
     // Not since the last answer: this process may have been stopped in between.
     let mut asked: Option<Instant> = None;
-    let mut away = format!("no answer. {}", Fault::PostgresUnreachable.remedy());
+    let mut away = format!("no answer. {}", Fault::PostgresUnreachable.steps());
     loop {
         look.tick().await;
         let trouble = unstored.trouble();

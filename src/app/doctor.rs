@@ -104,7 +104,7 @@ async fn limited(
 ) -> Vec<Check> {
     timeout(LIMIT, check).await.unwrap_or_else(|_| {
         let found = format!("no answer within {} s", LIMIT.as_secs());
-        vec![Check::fail(what, found, silent.remedy())]
+        vec![Check::fail(what, found, silent.steps())]
     })
 }
 

@@ -139,7 +139,9 @@ fn cannot_be_opened(
         }
         cause = inner.source();
     }
-    let advice = advice.map_or(String::new(), |advice| format!("\n  {advice}"));
+    let advice = advice.map_or(String::new(), |advice| {
+        format!("\n  {advice} Then run the same command again.")
+    });
     anyhow!("{what} cannot be opened: {why}{advice}")
 }
 

@@ -6,7 +6,7 @@
 use super::Class;
 
 macro_rules! faults {
-    ($($(#[$doc:meta])* $name:ident, $class:ident, $remedy:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident, $class:ident, $steps:literal $(and $meanwhile:literal)?;)*) => {
         /// What is wrong with a dependency.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Fault {
@@ -22,9 +22,14 @@ macro_rules! faults {
                 match self { $(Fault::$name => Class::$class,)* }
             }
 
-            /// What somebody can do about it.
+            /// What somebody can do about it, and what a process that runs does meanwhile.
             pub fn remedy(self) -> &'static str {
-                match self { $(Fault::$name => $remedy,)* }
+                match self { $(Fault::$name => concat!($steps $(, " ", $meanwhile)?),)* }
+            }
+
+            /// What somebody can do about it, also where the process has ended.
+            pub fn steps(self) -> &'static str {
+                match self { $(Fault::$name => $steps,)* }
             }
         }
     };
@@ -33,19 +38,22 @@ macro_rules! faults {
 faults! {
     /// Postgres does not answer.
     PostgresUnreachable, Unreachable,
-        "Is the server running, and can this machine reach it? A firewall that drops packets looks like this, too. freshet reconnects automatically (database.url).";
+        "Is the server running, and can this machine reach it? A firewall that drops packets looks like this, too (database.url)."
+        and "freshet reconnects automatically.";
     /// Postgres has no connection left.
     PostgresConnections, Unreachable,
         "The server's max_connections is reached: raise it, or run fewer processes.";
     /// Postgres starts up or shuts down.
     PostgresNotServing, NotServing,
-        "The server of database.url starts up or shuts down: wait. freshet reconnects automatically.";
+        "The server of database.url starts up or shuts down: wait."
+        and "freshet reconnects automatically.";
     /// Somebody else holds the tables locked.
     PostgresLocked, Locked,
         "Another program holds the tables locked; one that migrates them, perhaps. Wait for it, or end it.";
     /// Postgres is a standby, or its sessions are read-only.
     PostgresReadOnly, ReadOnly,
-        "The server takes no writes: it is a standby after a failover, default_transaction_read_only is on, or a quota is exceeded. Let database.url lead to the primary, lift the restriction (ALTER DATABASE … RESET default_transaction_read_only, and the same for the role), or free space; freshet reconnects automatically.";
+        "The server takes no writes: it is a standby after a failover, default_transaction_read_only is on, or a quota is exceeded. Let database.url lead to the primary, lift the restriction (ALTER DATABASE … RESET default_transaction_read_only, and the same for the role), or free space."
+        and "freshet reconnects automatically.";
     /// The disk of Postgres is full.
     PostgresFull, Full,
         "The server's disk is full. Free space there, or raise the quota.";
@@ -90,10 +98,12 @@ faults! {
         "Check the disk of the SQLite file.";
     /// The database's file is gone, or was never there.
     DatabaseFileMissing, MissingFile,
-        "Does its folder exist (database.url), and may this user write there? A file that was there before: put it back, or a backup of it together with its -wal file and without older -wal and -shm files. freshet opens it automatically and never makes an empty one in its place.";
+        "Does its folder exist (database.url), and may this user write there? A file that was there before: put it back, or a backup of it together with its -wal file and without older -wal and -shm files."
+        and "freshet opens it automatically and never makes an empty one in its place.";
     /// The database's file is damaged.
     DatabaseFileCorrupt, Corrupt,
-        "The file of database.url is damaged, or something other than an SQLite database: put a backup in its place, together with its -wal file and without older -wal and -shm files. freshet opens it automatically.";
+        "The file of database.url is damaged, or something other than an SQLite database: put a backup in its place, together with its -wal file and without older -wal and -shm files."
+        and "freshet opens it automatically.";
     /// The database's file lacks the tables.
     DatabaseFileEmpty, MissingSchema,
         "The file of database.url lacks freshet's tables: it was emptied or replaced. Put a backup in its place, together with its -wal file and without older -wal and -shm files, or run `freshet migrate` to begin with an empty one.";
@@ -108,19 +118,22 @@ faults! {
         "The file of queue.url was deleted or emptied. freshet makes a new one, and enqueues its jobs again from the database.";
     /// Redis does not answer.
     RedisUnreachable, Unreachable,
-        "Is Redis running, and can this machine reach it? A firewall that drops packets looks like this, too. freshet reconnects automatically (queue.url).";
+        "Is Redis running, and can this machine reach it? A firewall that drops packets looks like this, too (queue.url)."
+        and "freshet reconnects automatically.";
     /// Redis has no connection left.
     RedisClients, Unreachable,
         "Redis has reached maxclients: raise it, or run fewer processes.";
     /// Redis loads its data or is busy.
     RedisBusy, NotServing,
-        "Redis loads its data or is busy: wait. freshet retries automatically.";
+        "Redis loads its data or is busy: wait."
+        and "freshet retries automatically.";
     /// Redis lacks replicas.
     RedisReplicasMissing, NotServing,
         "Redis has fewer replicas than its min-replicas-to-write asks for: start them, or lower it.";
     /// Redis is a replica.
     RedisReplica, Replica,
-        "The server is a replica and takes no writes. Let queue.url lead to the primary, or promote this one (REPLICAOF NO ONE); freshet reconnects automatically.";
+        "The server is a replica and takes no writes. Let queue.url lead to the primary, or promote this one (REPLICAOF NO ONE)."
+        and "freshet reconnects automatically.";
     /// Redis has reached its limit of memory.
     RedisFull, Full,
         "Raise Redis' maxmemory (CONFIG SET maxmemory 256mb), or move other programs' data elsewhere. freshet needs maxmemory-policy noeviction.";
@@ -206,6 +219,17 @@ mod tests {
             );
             for other in &Fault::ALL[..number] {
                 assert_ne!(remedy, other.remedy(), "{fault:?} and {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_done_promises_nothing_that_an_ended_process_would_do() {
+        for fault in Fault::ALL {
+            let steps = fault.steps();
+            assert!(fault.remedy().starts_with(steps), "{fault:?}");
+            for promise in ["freshet reconnects", "freshet opens", "freshet retries"] {
+                assert!(!steps.contains(promise), "{fault:?}: {steps}");
             }
         }
     }

@@ -43,7 +43,7 @@ impl QueueError {
             Some(error) => redis_fault(error),
             None => self.sqlite().map(|(class, _)| Fault::of_queue_file(class)),
         };
-        fault.map(Fault::remedy)
+        fault.map(Fault::steps)
     }
 
     fn engine(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {

@@ -144,7 +144,7 @@ fn passes(error: &sqlx::Error) -> bool {
 }
 
 fn advice(error: &sqlx::Error) -> Option<&'static str> {
-    super::trouble::fault_now(error).map(Fault::remedy)
+    super::trouble::fault_now(error).map(Fault::steps)
 }
 
 /// SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>: connection (08),

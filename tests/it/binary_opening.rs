@@ -17,6 +17,24 @@ async fn get(port: u16, path: &str) -> (u16, String) {
     }
 }
 
+#[tokio::test]
+async fn a_command_that_has_ended_promises_nothing() {
+    let home = Home::new();
+    for file in ["nowhere/a.db", "damaged.db"] {
+        home.write("damaged.db", &"no database ".repeat(1_000));
+        let url = format!("sqlite://{}", home.path().join(file).display());
+        for command in ["migrate", "doctor"] {
+            let line = [command, "--database-url", &url];
+            let ended = home.run(&line).await.ended_with(1);
+            let said = format!("{}{}", ended.stdout, ended.stderr);
+            assert!(!said.contains("freshet opens it"), "{said}");
+            if command == "migrate" {
+                assert!(said.contains("Then run the same command again."), "{said}");
+            }
+        }
+    }
+}
+
 /// Starts one that lacks a server, and sees what it answers meanwhile.
 async fn waits(home: &Home, flags: [&str; 2], what: &str) -> (Process, u16) {
     let port = free_port();

@@ -126,13 +126,13 @@ fn server(inspection: &Inspection) -> Vec<Check> {
         Check::fail(
             "database.mode",
             "the server is a replica, which takes no writes; export, status and coverage work there, too",
-            Fault::PostgresReadOnly.remedy(),
+            Fault::PostgresReadOnly.steps(),
         )
     } else if inspection.read_only {
         Check::fail(
             "database.mode",
             "sessions are read-only (default_transaction_read_only, or a quota that is reached)",
-            Fault::PostgresReadOnly.remedy(),
+            Fault::PostgresReadOnly.steps(),
         )
     } else {
         Check::ok("database.mode", "takes writes")
@@ -175,7 +175,7 @@ fn may_make_tables(inspection: &Inspection) -> Check {
     if inspection.migrates {
         Check::ok(NAME, "may make the tables")
     } else {
-        let remedy = Fault::PostgresPermission.remedy();
+        let remedy = Fault::PostgresPermission.steps();
         Check::fail(NAME, "this user may not make tables", remedy)
     }
 }
@@ -194,7 +194,7 @@ fn rights(inspection: &Inspection, written: Result<(), StoreError>) -> Check {
                 "this user may not read and write {}",
                 inspection.lacking.join(", ")
             ),
-            Fault::PostgresPermission.remedy(),
+            Fault::PostgresPermission.steps(),
         ),
         Ok(()) if inspection.migrates => Check::ok(NAME, "reads, writes and migrates"),
         Ok(()) => Check::ok(

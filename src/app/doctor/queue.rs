@@ -52,7 +52,7 @@ fn role(found: &RedisInspection) -> Check {
         Some(_) => Check::fail(
             NAME,
             "a replica, which takes no writes",
-            Fault::RedisReplica.remedy(),
+            Fault::RedisReplica.steps(),
         ),
     }
 }
@@ -103,7 +103,7 @@ fn memory(found: &RedisInspection) -> Vec<Check> {
     }
     if let (Some(used), Some(limit)) = (found.used, found.limit) {
         let found = format!("{} of {} MB used", used / 1_000_000, limit / 1_000_000);
-        let remedy = Fault::RedisFull.remedy();
+        let remedy = Fault::RedisFull.steps();
         checks.push(match used {
             _ if used >= limit => Check::fail("queue.memory", format!("full: {found}"), remedy),
             _ if used.saturating_mul(10) >= limit.saturating_mul(9) => {
@@ -124,7 +124,7 @@ fn persistence(found: &RedisInspection) -> Check {
         _ if found.cannot_save => Check::fail(
             NAME,
             "Redis could not write to its disk when it last tried",
-            Fault::RedisDisk.remedy(),
+            Fault::RedisDisk.steps(),
         ),
         Some(true) => Check::ok(NAME, "appendonly: jobs outlive a restart"),
         Some(false) => Check::warn(

@@ -83,7 +83,7 @@ fn failed(error: &SourceError, host: &str) -> Check {
     let found = told(error);
     match error {
         SourceError::Wait { cause, .. } => {
-            let remedy = cause.fault(Service::Reddit).remedy();
+            let remedy = cause.fault(Service::Reddit).steps();
             match cause {
                 WaitCause::Authentication => {
                     Check::fail("reddit.credentials", format!("rejected: {found}"), remedy)
@@ -125,7 +125,7 @@ pub(super) async fn archive(config: &Config) -> Vec<Check> {
     let page = archive.page(&name, until - 86_400, until, Order::OldestFirst, 1);
     let Ok(page) = timeout(PATIENCE, page).await else {
         let found = format!("{host} was not heard of within {} s", PATIENCE.as_secs());
-        return vec![Check::warn(NAME, found, Fault::ArchiveUnreachable.remedy())];
+        return vec![Check::warn(NAME, found, Fault::ArchiveUnreachable.steps())];
     };
     // Backfills alone need it, and they wait for it.
     vec![match page {
@@ -136,7 +136,7 @@ pub(super) async fn archive(config: &Config) -> Vec<Check> {
                 SourceError::Wait { cause, .. } => cause.fault(Service::Archive),
                 _ => Fault::ArchiveUnreachable,
             };
-            Check::warn(NAME, found, fault.remedy())
+            Check::warn(NAME, found, fault.steps())
         }
     }]
 }
