@@ -131,3 +131,17 @@ async fn a_damaged_dump_ends_with_an_error_and_all_before_it_stored() {
     let rejects = std::fs::read_to_string(past.home.path().join("freshet-rejects.ndjson")).unwrap();
     assert!(rejects.lines().count() >= 2, "{rejects}");
 }
+
+#[tokio::test]
+async fn a_file_that_is_no_dump_leaves_no_backfill_open() {
+    let past = Past::start(options(7, 0.0), On::Sqlite).await;
+    for (id, text) in [(1, "root:x:0:0:root:/root:/bin/bash\n"), (2, "")] {
+        let file = past.home.write("passwd", text).display().to_string();
+        let line = ["backfill", "all", "--source", &file];
+        let failed = past.try_run(&line).await.ended_with(1);
+        failed.says(&[&format!("backfill {id} is cancelled")]);
+        assert_eq!(past.status(id).await["state"], "cancelled");
+    }
+    let status = past.run(&["status", "--http-listen", "127.0.0.1:9"]).await;
+    assert!(!status.stdout.contains("BACKFILL"), "{}", status.stdout);
+}

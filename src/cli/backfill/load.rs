@@ -2,17 +2,17 @@
 
 use super::begin::{ALL, Request};
 use super::progress;
-use crate::app::{Stop, now_ms};
+use crate::app::{Stop, now_ms, read_backfill};
 use crate::backfill::{
     Claimed, FileEvidence, FileLoad, LEASE_MS, Load, Loading, Rejects, prove_files,
 };
 use crate::cli::arguments::BackfillArguments;
 use crate::cli::moment::rfc3339;
 use crate::cli::progress::Progress;
-use crate::cli::report::shown;
+use crate::cli::report::{counted, shown};
 use crate::metrics::Metrics;
 use crate::source::Input;
-use crate::store::{SliceClaim, SliceDue, SliceState, Store};
+use crate::store::{BackfillState, SliceClaim, SliceDue, SliceState, Store};
 use anyhow::{Context, bail};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub(super) async fn load(
     };
     let mut rejects = Rejects::new(arguments.rejects.clone());
     let holder = format!("load-{}", uuid::Uuid::new_v4());
-    let (mut whole, mut failed) = (true, Vec::new());
+    let (mut whole, mut failed, mut unreadable) = (true, Vec::new(), true);
     let mut evidence: Vec<FileEvidence> = Vec::new();
     let slices = store.slices(id).await?;
     for slice in &slices {
@@ -104,6 +104,7 @@ pub(super) async fn load(
             }
             Err(error) => {
                 again(store.clone(), claim, Some(error.to_string())).await;
+                unreadable &= matches!(error, FileLoad::Dump(_) | FileLoad::Empty { .. });
                 let advice = match &error {
                     FileLoad::Store(error) => error.advice(),
                     _ => None,
@@ -143,10 +144,27 @@ pub(super) async fn load(
         }
     }
     if failed.is_empty() {
-        Ok(whole)
-    } else {
-        bail!("{}", failed.join("\n"))
+        return Ok(whole);
     }
+    let left = left_over(store, id, unreadable).await?;
+    bail!("{}\n  {left}", failed.join("\n"))
+}
+
+/// What becomes of a backfill some of whose files failed: it is not left open where nothing of it can be gone on
+/// with.
+async fn left_over(store: &Store, id: i64, unreadable: bool) -> anyhow::Result<String> {
+    let backfill = read_backfill(store, id).await?;
+    if unreadable && backfill.listed == 0 && backfill.slices_done == 0 {
+        store
+            .set_backfill_state(id, BackfillState::Cancelled, now_ms())
+            .await?;
+        return Ok(format!(
+            "No submission could be read, and backfill {id} is cancelled."
+        ));
+    }
+    Ok(format!(
+        "Backfill {id} waits for the same command, or for: freshet backfill cancel {id}"
+    ))
 }
 
 fn input(name: &str) -> Input {
@@ -175,14 +193,15 @@ fn display_claimed(claimed: &Claimed) {
 
 fn told(rejects: &Rejects) {
     if rejects.found > 0 {
-        let kept = if rejects.kept == rejects.found {
-            "they".to_owned()
-        } else {
-            format!("the first {}", rejects.kept)
+        let kept = match rejects.kept {
+            1 if rejects.found == 1 => "it is".to_owned(),
+            kept if kept == rejects.found => "they are".to_owned(),
+            kept => format!("the first {kept} are"),
         };
         eprintln!(
-            "{} lines are no submission; {kept} are kept in {}",
-            rejects.found,
+            "{} {} no submission; {kept} kept in {}",
+            counted(rejects.found, "line"),
+            if rejects.found == 1 { "is" } else { "are" },
             rejects.path().display()
         );
     }
