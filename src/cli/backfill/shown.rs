@@ -253,17 +253,20 @@ fn proven(seconds: i64, of: i64) -> String {
     if seconds >= of {
         return format!("all {}", span(of));
     }
-    let unit = match of {
-        ..600 => 1,
-        600..864_000 => 60,
+    // Of what is left no more is claimed than is, and never nothing.
+    let left = of - seconds;
+    let unit = match left {
+        ..120 => 1,
+        120..7_200 => 60,
+        _ if of < 864_000 => 60,
         _ => 3_600,
     };
-    let (seconds, of) = (seconds / unit, (of + unit - 1) / unit);
+    let (left, of) = (left / unit, of / unit);
     format!(
         "{} of {}, all but {}",
-        exactly(seconds * unit),
+        exactly((of - left) * unit),
         exactly(of * unit),
-        exactly((of - seconds) * unit)
+        exactly(left * unit)
     )
 }
 
@@ -333,6 +336,20 @@ pub(in crate::cli) async fn report(
 mod tests {
     use super::*;
 
+    fn read(shown: &str) -> i64 {
+        let words: Vec<&str> = shown.split(' ').collect();
+        let seconds = |unit: &str| match unit {
+            "d" => 86_400,
+            "h" => 3_600,
+            "min" => 60,
+            _ => 1,
+        };
+        let parts = words.chunks(2);
+        parts
+            .map(|part| part[0].parse::<i64>().unwrap() * seconds(part[1]))
+            .sum()
+    }
+
     #[test]
     fn what_is_proven_and_what_is_left_add_up() {
         assert_eq!(proven(7_200, 7_200), "all 2 h");
@@ -342,8 +359,25 @@ mod tests {
         );
         assert_eq!(
             proven(86_400 * 31 - 1, 86_400 * 31),
-            "30 d 23 h of 31 d, all but 1 h"
+            "30 d 23 h 59 min 59 s of 31 d, all but 1 s"
         );
+        assert_eq!(
+            proven(74_941 - 54, 74_941),
+            "20 h 48 min 7 s of 20 h 49 min 1 s, all but 54 s"
+        );
+        // In seconds, minutes and hours, of short times and of long ones.
+        for of in [1, 119, 121, 7_321, 74_941, 864_001, 31 * 86_400 + 17] {
+            for left in (1..of).step_by(usize::try_from(of / 90 + 1).unwrap()) {
+                let shown = proven(of - left, of);
+                let (proven, rest) = shown.split_once(" of ").unwrap();
+                let (whole, open) = rest.split_once(", all but ").unwrap();
+                let [proven, whole, open] = [proven, whole, open].map(read);
+                assert_eq!(proven + open, whole, "{shown}");
+                assert!((1..=left).contains(&open), "{left}: {shown}");
+                assert!(left >= 120 || open == left, "{left}: {shown}");
+                assert!(whole <= of, "{shown}");
+            }
+        }
         assert_eq!(proven(0, 90), "0 s of 1 min 30 s, all but 1 min 30 s");
     }
 }
