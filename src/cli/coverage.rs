@@ -4,7 +4,7 @@ use super::Usage;
 use super::arguments::CoverageArguments;
 use super::moment::{in_order, rfc3339};
 use super::output::print_line;
-use super::report::{align_right, counted, print_json, shown, span, table, warn_if_simulated};
+use super::report::{align_right, counted, print_json, shown, span, table, warn_if_simulated, why};
 use crate::app::{now_ms, open_store_to_read};
 use crate::config::Config;
 use crate::store::{Gap, GapState, Interval, Store};
@@ -208,14 +208,7 @@ fn print(coverage: &Coverage, in_full: bool) {
         let known = match &stretch.known {
             Known::Proven => "proven".to_owned(),
             Known::Unproven => "not proven".to_owned(),
-            Known::Gap {
-                cause,
-                reason: None,
-            } => format!("gap: {cause}"),
-            Known::Gap {
-                cause,
-                reason: Some(reason),
-            } => format!("gap: {cause}, {reason}"),
+            Known::Gap { cause, reason } => format!("gap: {}", why(cause, *reason)),
         };
         let length = span(stretch.end - stretch.start);
         rows.add_row([rfc3339(stretch.start), rfc3339(stretch.end), length, known]);

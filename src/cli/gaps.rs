@@ -4,14 +4,14 @@ use super::arguments::{GapsAction, GapsSource};
 use super::backfill::watch;
 use super::moment::rfc3339;
 use super::output::print_line;
-use super::report::{align_right, counted, print_json, span, table, warn_if_simulated};
+use super::report::{align_right, counted, print_json, span, table, warn_if_simulated, why};
 use crate::app::{
     Unmixed, connect_archive, ids_are_dense, now_ms, open_existing_store, open_store_to_read,
 };
 use crate::backfill::{ids_under_way, repair_gaps, repair_gaps_by_ids, repairs_under_way};
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::store::{Backfill, BackfillState, GapState, Store};
+use crate::store::{Backfill, BackfillState, GapReason, GapState, Store};
 use crate::submission::SubredditName;
 use anyhow::{Context, bail};
 use serde_json::json;
@@ -74,9 +74,7 @@ async fn list(store: &Store, subreddit: Option<&SubredditName>, json: bool) -> a
             gap.subreddit.to_string(),
             rfc3339(gap.interval.start),
             span(gap.interval.end - gap.interval.start),
-            gap.reason.map_or(gap.cause.to_string(), |reason| {
-                format!("{}, {reason}", gap.cause)
-            }),
+            why(gap.cause.as_str(), gap.reason.map(GapReason::as_str)),
         ]);
     }
     print_line!("{rows}");

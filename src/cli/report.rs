@@ -2,6 +2,7 @@
 
 mod past;
 
+use super::moment::rfc3339;
 use super::output::print_line;
 use crate::app::{now_ms, open_store_to_read, reachable, try_queue};
 use crate::config::{Config, display_url};
@@ -41,7 +42,7 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
         Ok(store) => store,
         Err(error) => {
             // A running process knows more: since when, and what else fails.
-            for line in dependencies(&live_dependencies(config).await, now_ms() / 1000) {
+            for line in dependencies(&live_dependencies(config).await, now_ms() / 1000, true) {
                 eprintln!("{line}");
             }
             return Err(error);
@@ -72,7 +73,7 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(&status);
     }
-    print(&status, config.queue.url.expose_secret());
+    print(&status, config.queue.url.expose_secret(), live.is_some());
     if let Some(dashboards) = &config.monitoring.dashboards_url {
         print_line!("\nDashboards: {dashboards}");
     }
@@ -105,21 +106,28 @@ async fn live_dependencies(config: &Config) -> Vec<DependencyStatus> {
     live.map(|it| it.dependencies).unwrap_or_default()
 }
 
-/// A line for each, and one more for what to do.
-fn dependencies(dependencies: &[DependencyStatus], now: i64) -> Vec<String> {
+/// Whoever said nothing for so long is gone, seconds: what fails is said again every 20.
+const SILENT: i64 = 30;
+
+/// A line for each, and one more for what to do. What only a process that is gone has said was so then.
+fn dependencies(dependencies: &[DependencyStatus], now: i64, live: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for (place, it) in dependencies.iter().enumerate() {
         let head = if place == 0 { "Depends on" } else { "" };
         let class = it.class.as_deref().unwrap_or("ok");
+        let gone = it.seen_at.filter(|seen| !live || now - seen > SILENT);
         let since = it.since.map_or(String::new(), |at| {
-            format!(" for {}", span((now - at).max(0)))
+            format!(" for {}", span((gone.unwrap_or(now) - at).max(0)))
+        });
+        let (was, seen) = gone.map_or(("", String::new()), |seen| {
+            ("was ", format!(", when last seen at {}", rfc3339(seen)))
         });
         let error = it.error.as_deref().filter(|it| !it.is_empty());
         let error = error.map_or(String::new(), |error| format!(": {}", shown(error)));
         let process = it.process.as_ref();
         let process = process.map_or(String::new(), |it| format!(" (says {})", shown(it)));
         lines.push(format!(
-            "{head:<13}{:<9} {class}{since}{process}{error}",
+            "{head:<13}{:<9} {was}{class}{since}{seen}{process}{error}",
             shown(&it.name)
         ));
         if let Some(remedy) = it.remedy.as_deref().filter(|it| !it.is_empty()) {
@@ -170,7 +178,7 @@ fn queue_line(queue: &QueueStatus, url: &str, now: i64) -> String {
     )
 }
 
-fn print(status: &Status, queue_url: &str) {
+fn print(status: &Status, queue_url: &str, live: bool) {
     let now = now_ms() / 1000;
     if status.simulated {
         print_line!("{SIMULATED}");
@@ -183,8 +191,8 @@ fn print(status: &Status, queue_url: &str) {
     );
     if status.undecodable > 0 {
         print_line!(
-            "Kept raw     {} items that could not be decoded",
-            status.undecodable
+            "Kept raw     {} that could not be decoded",
+            counted(status.undecodable.unsigned_abs(), "item")
         );
     }
     let queue = &status.queue;
@@ -208,7 +216,7 @@ fn print(status: &Status, queue_url: &str) {
             print_line!("{line}");
         }
     }
-    for line in dependencies(&status.dependencies, now) {
+    for line in dependencies(&status.dependencies, now, live) {
         print_line!("{line}");
     }
     if status.subreddits.is_empty() {
@@ -348,6 +356,14 @@ pub(super) fn counted(count: u64, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Why a gap is open: the cause, and the reason that a listing ended for, unless both are the same.
+pub(super) fn why(cause: &str, reason: Option<&str>) -> String {
+    match reason.filter(|reason| *reason != cause) {
+        Some(reason) => format!("{cause}, {reason}"),
+        None => cause.to_owned(),
+    }
+}
+
 /// How long ago, in the largest unit that says enough; at most ten characters for a year.
 pub(super) fn age(seconds: i64) -> String {
     if seconds <= 0 {
@@ -369,6 +385,37 @@ pub(super) fn span(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_process_said_that_is_gone_does_not_grow_older() {
+        let said = DependencyStatus {
+            since: Some(1_700_000_000),
+            process: Some("worker".to_owned()),
+            seen_at: Some(1_700_000_042),
+            ..DependencyStatus::asked("reddit", false)
+        };
+        let line = |now, live| dependencies(std::slice::from_ref(&said), now, live).concat();
+        let known = "was unreachable for 42 s, when last seen at 2023-11-14T22:14:02Z";
+        for (now, live) in [
+            (1_700_000_043, false),
+            (1_700_000_200, false),
+            (1_700_000_200, true),
+        ] {
+            assert!(line(now, live).contains(known), "{}", line(now, live));
+        }
+        let still = line(1_700_000_050, true);
+        assert!(still.contains(" unreachable for 50 s (says"), "{still}");
+    }
+
+    #[test]
+    fn a_cause_that_is_its_own_reason_is_named_once() {
+        assert_eq!(why("cap", None), "cap");
+        assert_eq!(why("cap", Some("too_old")), "cap, too_old");
+        assert_eq!(
+            why("anchor_vanished", Some("anchor_vanished")),
+            "anchor_vanished"
+        );
+    }
 
     #[test]
     fn an_objective_out_of_reach_is_told_with_the_budget_that_would_be_needed_in_eighty_columns() {

@@ -21,6 +21,9 @@ pub struct DependencyStatus {
     pub remedy: Option<String>,
     /// Which process says so, where it is not the one that was asked.
     pub process: Option<String>,
+    /// When that process said so last, seconds since the epoch.
+    #[serde(default)]
+    pub seen_at: Option<i64>,
 }
 
 impl DependencyStatus {
@@ -34,6 +37,7 @@ impl DependencyStatus {
             error: None,
             remedy: None,
             process: None,
+            seen_at: None,
         }
     }
 }
@@ -49,6 +53,7 @@ impl From<State> for DependencyStatus {
             error: trouble.as_ref().map(|it| it.error.clone()),
             remedy: trouble.map(|it| it.remedy.to_owned()),
             process: None,
+            seen_at: None,
         }
     }
 }
@@ -63,6 +68,7 @@ impl From<Failing> for DependencyStatus {
             error: Some(row.error),
             remedy: Some(row.remedy),
             process: Some(row.process),
+            seen_at: Some(row.seen_ms.div_euclid(1000)),
         }
     }
 }

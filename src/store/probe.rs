@@ -21,7 +21,8 @@ const SAY: Dialects = Dialects::same(
          remedy = excluded.remedy, since_at = excluded.since_at, seen_ms = excluded.seen_ms",
 );
 const FAILING: Dialects = Dialects::same(
-    "SELECT process, name, class, error, remedy, since_at FROM dependencies
+    "SELECT process, name, class, error, remedy, since_at, seen_ms
+     FROM dependencies
      WHERE class IS NOT NULL AND seen_ms > $1 ORDER BY name, since_at, process",
 );
 
@@ -40,6 +41,8 @@ pub struct Failing {
     pub remedy: String,
     /// Since when, seconds since the epoch.
     pub since_at: i64,
+    /// When it said so last, milliseconds.
+    pub seen_ms: i64,
 }
 
 impl Store {
