@@ -13,6 +13,7 @@
 //! | `archive` | one slice out of the archive |
 //! | `horizon` | up to when the archive is believed |
 //! | `evidence` | what was read proves, after what contradicts it |
+//! | `ends` | how far a file shows that it reaches |
 //! | `by_id` | one slice by its ids, for all subreddits; gaps as such a backfill |
 //! | `listing` | one slice out of Reddit's listing |
 //! | `files` | what files hold |
@@ -20,6 +21,7 @@
 //! | `handler` | a slice's claim, its attempts, its end |
 //! | `parts` | what of a page the database refuses |
 //! | `reached` | which gaps the archive has come as far as |
+//! | `rejects` | the file for lines that are no submission |
 //! | `repair` | open gaps as backfills |
 //! | `unstored` | since when the database takes nothing |
 
@@ -27,6 +29,7 @@ mod archive;
 mod by_id;
 mod choice;
 mod claimed;
+mod ends;
 mod evidence;
 mod files;
 mod handler;
@@ -35,17 +38,20 @@ mod listing;
 mod parts;
 mod plan;
 mod reached;
+mod rejects;
 mod repair;
 mod unstored;
 mod walk;
 
+pub use archive::NOT_YET;
 pub use by_id::{IDS, IdRepair, IdRepairs, ids_under_way, repair_by_ids, repair_gaps_by_ids};
 pub use choice::{PlannedSource, best_source};
 pub use claimed::{Claimed, FileEvidence, prove_files};
-pub use files::{FileLoad, Load, Loading, Rejects};
+pub use files::{FileLoad, Load, Loading};
 pub use handler::SliceHandler;
 pub use horizon::Horizon;
 pub use plan::{Estimate, Plan, PlanError, plan, uncovered};
+pub use rejects::Rejects;
 pub use repair::{Repair, repair, repair_gaps, repairs_under_way};
 pub use unstored::Unstored;
 

@@ -14,6 +14,7 @@ mod options;
 mod origin;
 pub mod reddit;
 mod transport;
+mod trouble;
 
 pub use arctic_shift::{ArchivePage, ArcticShift, ArcticShiftOptions, Order};
 pub use budget::{Budget, BudgetError, RequestClass};

@@ -5,11 +5,16 @@ use super::handler::{Broken, Step};
 use super::walk::{Answer, Ended, Walk};
 use super::{Backfiller, LEASE_MS};
 use crate::liveness::CALL;
+use crate::source::{ArcticShift, Order, SourceError};
 use crate::store::{Interval, SliceClaim, SliceEnd, SliceStep, Store, without};
-use crate::submission::SubmissionId;
+use crate::submission::{SubmissionId, SubredditName};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+/// Why the newest of a slice is not proven; it is after some time.
+pub const NOT_YET: &str = "the archive has not come so far yet";
+const EMPTY: &str =
+    "the archive shows nothing of that time, and neither what comes next nor what came before";
 /// Submissions that are compared with the database at once.
 const COMPARED: u32 = 5_000;
 
@@ -54,7 +59,18 @@ pub(super) async fn bring_in(
                 read.found = read.found.saturating_add_unsigned(listed);
                 read.fresh = step.fresh();
                 let judged = judge(backfiller, claim, &walk, &ended, &read);
-                let (proven, reason) = progress.during(CALL, judged).await?;
+                let (mut proven, mut reason) = progress.during(CALL, judged).await?;
+                if walk.seen().is_empty() && !range.is_empty() && !proven.is_empty() {
+                    let now = (backfiller.now_ms)().div_euclid(1_000) + 1;
+                    let silent = is_silence_shown(&archive, &subreddit, range, now);
+                    let (shown, asked) = progress.during(CALL, silent).await?;
+                    progress.made();
+                    requests += asked;
+                    if !shown {
+                        proven = without(&proven, &[range]);
+                        reason = Some(EMPTY);
+                    }
+                }
                 let last = SliceStep {
                     unseen: &[],
                     claim,
@@ -113,6 +129,31 @@ pub(super) async fn bring_in(
         step.record(&stepped, &page.items, &page.undecodable)
             .await?;
     }
+}
+
+/// Whether an archive that shows nothing of a time shows what comes next, or else what came last before: an
+/// answer without rows says nothing by itself, however often it is repeated. The requests come back too.
+async fn is_silence_shown(
+    archive: &ArcticShift,
+    subreddit: &SubredditName,
+    silent: Interval,
+    now: i64,
+) -> Result<(bool, u32), SourceError> {
+    let (start, end) = (silent.start, silent.end);
+    let mut requests = 0;
+    for (interval, order) in [
+        (start..now.max(end), Order::OldestFirst),
+        (0..end, Order::NewestFirst),
+    ] {
+        let page = archive.page(subreddit, interval.start, interval.end, order, 1);
+        let page = page.await?;
+        requests += page.requests;
+        let mut created = page.items.iter().map(|it| it.submission.created_utc);
+        if !page.items.is_empty() {
+            return Ok((created.all(|at| at < start || at >= end), requests));
+        }
+    }
+    Ok((false, requests))
 }
 
 /// What was read of a slice, beside what its walk saw.
@@ -199,7 +240,7 @@ async fn judge(
             "the archive shows nothing for far longer than what it shows before and after explains",
         )
     } else if read.believed < whole.end {
-        Some("the archive has not come so far yet")
+        Some(NOT_YET)
     } else if !ended.unseen.is_empty() {
         Some("more was posted within one second than the archive shows")
     } else if !read.unreadable.is_empty() || !lost.is_empty() {

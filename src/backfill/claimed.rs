@@ -1,11 +1,13 @@
 //! What files prove that somebody says are complete (`--complete`): his word holds as far as they were read.
 //!
 //! A file proves at most from its oldest to its newest submission, of whatever subreddit: dumps are sorted by
-//! time, and one that was cut off ends early. The seconds at both ends may be cut as well, and what is
+//! time, and one that was cut off ends early. A few that lie far from all others extend it by nothing, nor do
+//! others' where the subreddit's own, of which it holds many, end a day and more before. The seconds at both ends may be cut as well, and what is
 //! out of order shortens it at both ends. All files must have been read whole, without a line that is
-//! no submission; between two files nothing is proven, and nothing in an hour of which the database holds
-//! what they do not, nor around it as far as they show nothing, nor in a silence amid many submissions.
+//! no submission; between two files nothing is proven, and nothing by a file in an hour of which another file, or
+//! by any where the database, holds what it does not, nor around it as far as they show nothing, nor in a silence amid many submissions.
 
+use super::ends::ends;
 use super::evidence::{is_scattered, silences};
 use crate::source::Survey;
 use crate::store::{BackfillFilter, Interval, Store, StoreError, without};
@@ -18,6 +20,10 @@ const COMPARED: u32 = 5_000;
 const HOUR: i64 = 3_600;
 /// A file of so many subreddits is one of all of Reddit, which may hold nothing of a quiet one.
 const ALL_OF_REDDIT: usize = 100;
+/// One of some others must hold so many of it: else they may be of any origin.
+const WITNESSES: u64 = 3;
+/// Where a file lacks more than so many that another shows, and more than it has of them, it lacks others too.
+const MUCH: u64 = 4;
 
 /// What one file holds that was read to its end.
 #[derive(Debug, Clone)]
@@ -140,8 +146,8 @@ fn judge(files: &[FileEvidence], range: Interval, known: bool, whole: bool, now:
                 file.name
             ));
         }
-        match file.shows(known, now) {
-            Ok(interval) => shown.push(interval),
+        match file.shows(range, known, now) {
+            Ok(interval) => shown.extend(file.beside(interval, files, &mut reason)),
             Err(why) => reason(why),
         }
     }
@@ -174,13 +180,18 @@ fn judge(files: &[FileEvidence], range: Interval, known: bool, whole: bool, now:
 
 impl FileEvidence {
     /// From when to when it can be believed, or why not at all.
-    fn shows(&self, known: bool, now: i64) -> Result<Interval, String> {
+    fn shows(&self, range: Interval, known: bool, now: i64) -> Result<Interval, String> {
         let (name, survey) = (&self.name, &self.survey);
         let Some((oldest, newest)) = survey.span else {
             return Err(format!("{name} holds no submission, and proves nothing"));
         };
         if survey.own == 0 && !(known && survey.others >= ALL_OF_REDDIT) {
             return Err(format!("{name} holds nothing of it, and proves nothing"));
+        }
+        if survey.own < WITNESSES && (1..ALL_OF_REDDIT).contains(&survey.others) {
+            return Err(format!(
+                "{name} holds too little of it among others, and proves nothing"
+            ));
         }
         // Dates that nobody could have written then are wrong, and so may be the others.
         let latest = self.changed.unwrap_or(now).min(now);
@@ -190,9 +201,10 @@ impl FileEvidence {
                 time(newest)
             ));
         }
+        let (first, last) = ends(survey, range, (oldest, newest));
         let shown = Interval {
-            start: oldest + 1 + survey.disorder,
-            end: newest - survey.disorder,
+            start: first + 1 + survey.disorder,
+            end: last - survey.disorder,
         };
         if shown.start < shown.end {
             return Ok(shown);
@@ -202,6 +214,42 @@ impl FileEvidence {
         } else {
             format!("{name} holds submissions of one moment alone, and proves nothing")
         })
+    }
+
+    /// What it proves beside the others: not where one of them shows what it lacks, and nothing where it lacks
+    /// such here and there.
+    fn beside(
+        &self,
+        shown: Interval,
+        files: &[FileEvidence],
+        reason: &mut impl FnMut(String),
+    ) -> Vec<Interval> {
+        let mut left = vec![shown];
+        for other in files.iter().filter(|other| !std::ptr::eq(*other, self)) {
+            let time = shown.start..shown.end;
+            let (times, known) = self.survey.lacks(&other.survey, time);
+            if times.is_empty() {
+                continue;
+            }
+            let lacking = Lacking {
+                hours: times.iter().map(|at| at.div_euclid(HOUR)).collect(),
+                submissions: times.len() as u64,
+                stored: times.len() as u64 + known,
+            };
+            let holes = lacking.holes(&self.survey);
+            let (name, other) = (&self.name, &other.name);
+            if is_scattered(&holes, lacking.known(0)) || known.max(MUCH) < lacking.submissions {
+                reason(format!(
+                    "{name} lacks much of what {other} holds, and proves nothing"
+                ));
+                return Vec::new();
+            }
+            reason(format!(
+                "{name} lacks some of what {other} holds, and proves nothing around it"
+            ));
+            left = without(&left, &holes);
+        }
+        left
     }
 }
 
@@ -325,10 +373,40 @@ mod tests {
         assert_eq!(proven(&[file((100, 200))]), [(101, 200)]);
         let two = [file((100, 200)), file((300, 400))];
         assert_eq!(proven(&two), [(101, 200), (301, 400)]);
-        let overlapping = [file((100, 300)), file((200, 400))];
+        let mut overlapping = [file((100, 300)), file((200, 400))];
+        overlapping[0].survey = overlapping[0].survey.clone().with(200, "first");
         assert_eq!(proven(&overlapping), [(101, 400)]);
         assert_eq!(proven(&[file((600_000, 700_000))]), [], "of another month");
         assert_eq!(proven(&[file((-5, 600_000))]), [(0, 500_000)]);
+    }
+
+    #[test]
+    fn a_file_proves_nothing_where_another_shows_what_it_lacks() {
+        let of = |hours: &[std::ops::Range<i64>]| {
+            let mut it = file((
+                hours[0].start * HOUR,
+                hours[hours.len() - 1].end * HOUR - HOUR,
+            ));
+            let hours = hours.iter().cloned().flatten();
+            let (span, mut survey) = (it.survey.span, Survey::default());
+            (survey.span, survey.own) = (span, 3);
+            it.survey = hours.fold(survey, |all, at| all.with(at * HOUR, &at.to_string()));
+            it
+        };
+        let all = (1, 59 * HOUR);
+        let lacks_one = of(&[0..30, 31..60]);
+        assert_eq!(proven(&[lacks_one.clone(), of(&[10..20])]), [all]);
+        let shows_it = of(&[29..32]);
+        let both = proven(&[lacks_one.clone(), shows_it.clone()]);
+        assert_eq!(both, [all], "the other proves it");
+        let mut doubtful = shows_it;
+        doubtful.survey.disorder = 2 * HOUR;
+        let around = [(1, 30 * HOUR), (31 * HOUR, 59 * HOUR)];
+        assert_eq!(proven(&[lacks_one, doubtful]), around);
+        let half = of(&[0..30]);
+        let few = of(&[0..1, 59..60]);
+        assert_eq!(proven(&[few, half]), [(1, 29 * HOUR)]);
+        assert_eq!(proven(&[of(&[0..60]), of(&[0..60])]), [all]);
     }
 
     #[test]

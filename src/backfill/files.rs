@@ -2,18 +2,17 @@
 
 use super::claimed::FileEvidence;
 use super::parts::{refused, without};
+use super::rejects::Rejects;
 use super::{LEASE_MS, LEASE_RENEWAL, PATIENCE, handler::count};
 use crate::metrics::Metrics;
-use crate::source::{Batch, Dump, DumpError, DumpProgress, Input, Rejected, Selection, Survey};
+use crate::source::{Batch, Dump, DumpError, DumpProgress, Input, Selection, Survey};
 use crate::store::{
     ArchiveRecord, Interval, Recent, SliceClaim, SliceEnd, SliceStep, Store, StoreError,
 };
 use crate::submission::{Observation, SubredditName, Undecodable};
-use serde_json::json;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -47,9 +46,6 @@ pub struct Load {
 
 /// Submissions that are remembered of all files together: 32 MB of them.
 const MAX_REMEMBERED: usize = 4_000_000;
-
-/// Refused lines are kept up to here, bytes of the file that they are kept in.
-const MAX_REJECTS: u64 = 64 << 20;
 
 /// How loading one file ended.
 #[derive(Debug)]
@@ -100,79 +96,6 @@ fn advice(name: &str) -> &'static str {
 
 /// What standard input is called where files are named.
 const STDIN: &str = "-";
-
-/// Lines that are no submission, kept for whoever wants to mend them: an object a line, with the
-/// file's name, the line's number, the reason and the text (up to 64 KiB of it). Of very many, the first are
-/// kept, and the others are counted.
-#[derive(Debug)]
-pub struct Rejects {
-    path: PathBuf,
-    file: Option<BufWriter<File>>,
-    bytes: u64,
-    /// How many there were.
-    pub found: u64,
-    /// How many of them were kept.
-    pub kept: u64,
-}
-
-impl Rejects {
-    /// A file that is made once there is something to keep.
-    pub fn new(path: PathBuf) -> Rejects {
-        Rejects {
-            path,
-            file: None,
-            bytes: 0,
-            found: 0,
-            kept: 0,
-        }
-    }
-
-    /// Where they are.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn keep(&mut self, name: &str, rejected: &[Rejected]) -> Result<(), FileLoad> {
-        let kept = self.try_keep(name, rejected);
-        kept.map_err(|source| FileLoad::Rejects {
-            path: self.path.clone(),
-            source,
-        })
-    }
-
-    fn try_keep(&mut self, name: &str, rejected: &[Rejected]) -> io::Result<()> {
-        if rejected.is_empty() {
-            return Ok(());
-        }
-        if self.file.is_none() {
-            let file = File::options().create(true).append(true).open(&self.path)?;
-            self.file = Some(BufWriter::new(file));
-        }
-        let Some(file) = &mut self.file else {
-            return Ok(());
-        };
-        for one in rejected {
-            let text = String::from_utf8_lossy(&one.text);
-            let object =
-                json!({ "file": name, "line": one.line, "reason": one.reason, "text": text })
-                    .to_string();
-            self.found += 1;
-            if self.bytes > MAX_REJECTS {
-                continue;
-            }
-            writeln!(file, "{object}")?;
-            self.kept += 1;
-            self.bytes += object.len() as u64 + 1;
-            if self.bytes > MAX_REJECTS {
-                let note =
-                    "this file is full: further lines that are no submission are counted alone";
-                writeln!(file, "{}", json!({ "note": note }))?;
-            }
-        }
-        // Before the batch counts as done: a line is kept twice rather than lost.
-        file.flush()
-    }
-}
 
 impl Load {
     /// Loads what is left of a file; `told` hears of each batch.

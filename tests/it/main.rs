@@ -46,6 +46,7 @@ mod binary_view;
 mod budget_local;
 mod budget_shared;
 mod claims_hostile;
+mod claims_strays;
 mod dependencies;
 mod dependencies_here;
 mod doctor;

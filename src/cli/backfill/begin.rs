@@ -2,7 +2,7 @@
 
 use super::shown;
 use crate::app::now_ms;
-use crate::backfill::{Estimate, Plan, PlannedSource, best_source, plan, uncovered};
+use crate::backfill::{Estimate, Plan, PlannedSource, Rejects, best_source, plan, uncovered};
 use crate::cli::arguments::{BackfillArguments, BackfillOrder, Reprocess};
 use crate::cli::moment::{in_order, rfc3339};
 use crate::config::Config;
@@ -186,7 +186,8 @@ fn can_be_made(rejects: &Path) -> Result<(), String> {
     } else if folder.is_some_and(|folder| !folder.is_dir()) {
         "there is no such folder"
     } else {
-        return Ok(());
+        let cannot = |error| format!("--rejects {}: {error}", rejects.display());
+        return Rejects::check(rejects).map_err(cannot);
     };
     Err(format!("--rejects {}: {problem}", rejects.display()))
 }

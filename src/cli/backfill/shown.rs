@@ -2,7 +2,7 @@
 
 use super::begin::Request;
 use crate::app::now_ms;
-use crate::backfill::{IDS, Plan, PlannedSource};
+use crate::backfill::{IDS, NOT_YET, Plan, PlannedSource};
 use crate::cli::moment::rfc3339;
 use crate::cli::output::print_line;
 use crate::cli::report::{age, align_right, counted, print_json, shown, span, table};
@@ -328,6 +328,36 @@ pub(in crate::cli) async fn report(
                 counted(backfill.slices_failed.unsigned_abs(), "slice")
             );
         }
+        left_out(store, backfill).await?;
+    }
+    Ok(())
+}
+
+/// An error where a backfill that is done left something of its time unproven, but for what its archive has
+/// not come as far as, and its listing does not reach. Files prove nothing unless somebody says that they are
+/// complete.
+async fn left_out(store: &Store, backfill: &Backfill) -> anyhow::Result<()> {
+    if backfill.source == PlannedSource::Files.as_str() || backfill.source == IDS {
+        return Ok(());
+    }
+    let slices = store.slices(backfill.id).await?;
+    let reasons = slices.iter().filter_map(|slice| slice.reason.as_deref());
+    let listing = backfill.source == PlannedSource::Reddit.as_str();
+    let expected = |reason: &str| listing || reason == NOT_YET;
+    let (waits, left): (Vec<&str>, Vec<&str>) = reasons.partition(|it| expected(it));
+    let id = backfill.id;
+    if !left.is_empty() {
+        bail!(
+            "backfill {id} is over, but of {} something is not proven complete, for the reasons above; what was \
+             found is stored, and the same command tries the rest again",
+            counted(left.len() as u64, "slice")
+        );
+    }
+    if let (0, Some(reason)) = (backfill.seconds_proven, waits.first()) {
+        bail!(
+            "backfill {id} is over, but nothing is proven complete: {}; what was found is stored",
+            shown(reason)
+        );
     }
     Ok(())
 }

@@ -7,9 +7,10 @@ use crate::source::budget::Quota;
 use crate::source::clock::date;
 use crate::source::error::{LONGEST_RETRY_AFTER, SourceError, WaitCause, retry_after};
 use crate::source::transport::Answer;
+use crate::source::trouble::{Trouble, add, shortened, tells_of_slowness};
 use crate::submission::{SubredditName, decode_archived};
 use reqwest::header::{AGE, RETRY_AFTER};
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -18,9 +19,6 @@ use std::time::Duration;
 
 /// The archive returns a hundred, and a thousand to those who ask for `auto`.
 const MAX_ROWS: usize = 1_000;
-
-/// Of what the server says of an error.
-const LONGEST_WORDS: usize = 200;
 
 /// Later ones are milliseconds: as seconds, it would be the year 5138.
 const LATEST_SECONDS: f64 = 1e11;
@@ -52,10 +50,12 @@ pub(super) fn read(
 ) -> Result<ArchivePage, Failure> {
     decide(&answer, host)?;
     let interval = asked.interval;
-    let reply: Reply<'_> =
+    let reply: Reply =
         serde_json::from_str(&answer.body).map_err(|error| broken(&answer, &error))?;
-    let error = reply.error().map(readable);
-    let data = reply.data;
+    let Reply {
+        data,
+        trouble: error,
+    } = reply;
     // Each row holds its part of it.
     drop(std::mem::take(&mut answer.body));
     let (Some(rows), None) = (data, &error) else {
@@ -223,13 +223,6 @@ fn patience(answer: &Answer) -> Option<Duration> {
     }
 }
 
-fn tells_of_slowness(words: &str) -> bool {
-    let words = words.to_ascii_lowercase();
-    ["timeout", "timed out", "time out", "slow down"]
-        .iter()
-        .any(|it| words.contains(it))
-}
-
 /// What the server says of an error, shortened.
 fn words(answer: &Answer) -> Option<String> {
     #[derive(Deserialize)]
@@ -246,63 +239,43 @@ fn words(answer: &Answer) -> Option<String> {
     (!said.is_empty()).then_some(said)
 }
 
-fn shortened(said: &str) -> String {
-    let said: String = said
-        .chars()
-        .map(|it| if it.is_control() { ' ' } else { it })
-        .take(LONGEST_WORDS)
-        .collect();
-    said.trim().to_owned()
-}
-
-/// An error inside a success: its text, or whatever it is.
-fn readable(error: &RawValue) -> String {
-    let text = serde_json::from_str::<String>(error.get());
-    shortened(text.as_deref().unwrap_or(error.get()))
-}
-
 /// A success. Whatever reports trouble makes it none, also beside rows.
-#[derive(Deserialize)]
-struct Reply<'a> {
-    #[serde(default)]
+struct Reply {
     data: Option<Rows>,
-    #[serde(default, borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    errors: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    detail: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    warning: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    warnings: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    timed_out: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    partial: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    truncated: Option<&'a RawValue>,
+    trouble: Option<String>,
 }
 
-impl<'a> Reply<'a> {
-    fn error(&self) -> Option<&'a RawValue> {
-        let nothing = |it: &&RawValue| matches!(it.get(), "[]" | "{}" | "false");
-        [
-            self.error,
-            self.errors,
-            self.message,
-            self.detail,
-            self.warning,
-            self.warnings,
-            self.timed_out,
-            self.partial,
-            self.truncated,
-        ]
-        .into_iter()
-        .flatten()
-        .find(|it| !nothing(it))
+impl<'de> Deserialize<'de> for Reply {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Reply, D::Error> {
+        deserializer.deserialize_map(Replied)
+    }
+}
+
+struct Replied;
+
+impl<'de> Visitor<'de> for Replied {
+    type Value = Reply;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an answer")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Reply, A::Error> {
+        let mut reply = Reply {
+            data: None,
+            trouble: None,
+        };
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "data" {
+                if reply.data.is_some() {
+                    return Err(serde::de::Error::duplicate_field("data"));
+                }
+                reply.data = map.next_value()?;
+            } else {
+                add(&mut reply.trouble, map.next_value_seed(Trouble::at(&key))?);
+            }
+        }
+        Ok(reply)
     }
 }
 

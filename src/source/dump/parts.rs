@@ -2,9 +2,10 @@
 //! (`{"kind":"Listing",…}`) and things (`{"kind":"t3","data":…}`), an archive's answers (`{"data":[…]}`)
 //! and lists.
 
+use crate::source::trouble::{Trouble, add};
 use memchr::memmem;
 use serde::Deserialize;
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -36,8 +37,35 @@ struct Envelope<'a> {
     kind: Option<&'a RawValue>,
     #[serde(default, borrow)]
     data: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    error: Option<&'a RawValue>,
+}
+
+/// What an answer says of trouble beside `data`.
+struct Beside(Option<String>);
+
+impl<'de> Deserialize<'de> for Beside {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Beside, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Beside;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Beside, A::Error> {
+                let mut said = None;
+                while let Some(key) = map.next_key::<String>()? {
+                    if key == "data" {
+                        map.next_value::<IgnoredAny>()?;
+                    } else {
+                        add(&mut said, map.next_value_seed(Trouble::at(&key))?);
+                    }
+                }
+                Ok(Beside(said))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
 }
 
 #[derive(Deserialize)]
@@ -65,9 +93,10 @@ fn unwrap<'a>(text: &'a str, depth: u32, parts: &mut Vec<Part<'a>>) {
         parts.push(Ok(text));
         return;
     }
-    if envelope.error.is_some() {
+    let beside = serde_json::from_str::<Beside>(text);
+    if let Ok(Beside(Some(said))) = beside {
         let reason = "it is an error that somebody answered, beside or instead of submissions";
-        parts.push(Err((text, reason.to_owned())));
+        parts.push(Err((text, format!("{reason}: {said}"))));
         return;
     }
     let Some(data) = envelope.data.map(RawValue::get) else {

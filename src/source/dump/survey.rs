@@ -86,6 +86,20 @@ impl Survey {
         self.shown.iter().map(|it| it.created.into()).collect()
     }
 
+    /// When those were created that another file shows of a time (seconds), and this one lacks; how many of
+    /// them it shows comes back too.
+    pub fn lacks(&self, other: &Survey, time: Range<i64>) -> (Vec<i64>, u64) {
+        let place = |at: i64| other.shown.partition_point(|it| i64::from(it.created) < at);
+        let of_time = other.shown.get(place(time.start)..place(time.end));
+        let of_time = of_time.unwrap_or_default();
+        let lacking = of_time
+            .iter()
+            .filter(|it| self.shown.binary_search(it).is_err());
+        let lacking: Vec<i64> = lacking.map(|it| it.created.into()).collect();
+        let known = (of_time.len() - lacking.len()) as u64;
+        (lacking, known)
+    }
+
     /// When the last of them before one time was created, and the first from another on.
     pub fn around(&self, before: i64, from: i64) -> (Option<i64>, Option<i64>) {
         let place = |at: i64| self.shown.partition_point(|it| i64::from(it.created) < at);
