@@ -12,7 +12,7 @@ use super::Usage;
 use super::arguments::{ExportArguments, Format, Times};
 use super::moment::in_order;
 use super::progress::{Progress, Reached};
-use super::report::warn_if_simulated;
+use super::report::{counted, warn_if_simulated};
 use crate::app::{Stop, open_store_to_read};
 use crate::config::Config;
 use crate::store::{Selection, Store, StoreError};
@@ -201,7 +201,7 @@ impl Written {
     fn done(self, notes: &[String]) {
         self.progress.end();
         let seconds = self.begun.elapsed().as_secs_f64();
-        eprintln!("{} submissions in {seconds:.1} s", self.rows);
+        eprintln!("{} in {seconds:.1} s", counted(self.rows, "submission"));
         for note in notes {
             eprintln!("{note}");
         }

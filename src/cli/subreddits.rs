@@ -5,7 +5,7 @@ mod list_file;
 use super::arguments::SubredditsAction;
 use super::output::print_line;
 use super::pasted::all;
-use super::report::{age, align_right, print_json, shown, table};
+use super::report::{age, align_right, counted, print_json, shown, table};
 use crate::app::{now_ms, open_existing_store, open_store, open_store_to_read};
 use crate::config::Config;
 use crate::observe::SubredditStatus;
@@ -91,7 +91,8 @@ async fn add(store: &Store, names: &[SubredditName]) -> anyhow::Result<()> {
         }
     }
     if !each {
-        eprintln!("Added {added} subreddits; {already} were watched already.");
+        let added = counted(added, "subreddit");
+        eprintln!("Added {added}; watched already: {already}.");
     }
     Ok(())
 }
