@@ -4,7 +4,7 @@ use super::judge::Ends;
 use super::record::Fetching;
 use super::{MOST_ATTEMPTS, PATIENCE, RETURN_AFTER_MS};
 use crate::bisect::{Bisection, Step, halvings_to_one, size_after};
-use crate::source::{InfoPage, MAX_INFO_IDS};
+use crate::source::{InfoPage, MAX_INFO_IDS, RequestClass};
 use crate::store::{Attempt, FailureKind};
 use crate::submission::SubmissionId;
 use std::collections::HashMap;
@@ -136,7 +136,8 @@ impl Fetching {
                         continue;
                     }
                     let (reddit, deadline) = (&self.ingest.reddit, Instant::now() + PATIENCE);
-                    match self.ask(reddit, &known, &[], deadline, true).await {
+                    let check = self.ask(reddit, &known, &[], RequestClass::Fetch, deadline, true);
+                    match check.await {
                         Some(Ok(page)) if speaks_of(&page, &known) => search.check_passed(),
                         Some(Ok(_)) => {
                             self.known.forget(&known);
@@ -184,7 +185,8 @@ impl Fetching {
             let usual = self.known.slowest();
             reddit = reddit.within(GROUP_LIMIT.max(usual.saturating_mul(5)));
         }
-        match self.ask(&reddit, ids, &known, deadline, true).await {
+        let asked = self.ask(&reddit, ids, &known, RequestClass::Fetch, deadline, true);
+        match asked.await {
             Some(Ok(page)) if speaks_of(&page, ids) || speaks_of(&page, &known) => {
                 Tried::Passed(page)
             }

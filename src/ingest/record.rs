@@ -196,6 +196,11 @@ impl Fetching {
             false => Vec::new(),
         };
         known.truncate(MAX_INFO_IDS.saturating_sub(ids.len()));
+        let class = if attempts.iter().all(|attempt| attempt.refresh) {
+            RequestClass::Refresh
+        } else {
+            RequestClass::Fetch
+        };
         let (mut outage, mut isolated) = (false, false);
         let page = loop {
             let begun = Instant::now();
@@ -205,7 +210,8 @@ impl Fetching {
             } else {
                 self.ingest.reddit.clone()
             };
-            let Some(answer) = self.ask(&reddit, ids, &known, deadline, outage).await else {
+            let asked = self.ask(&reddit, ids, &known, class, deadline, outage);
+            let Some(answer) = asked.await else {
                 return self.hand_back(attempts, RETURN_AFTER_MS).await;
             };
             let error = match answer {
@@ -257,12 +263,13 @@ impl Fetching {
         reddit: &Reddit,
         ids: &[SubmissionId],
         known: &[SubmissionId],
+        class: RequestClass,
         deadline: Instant,
         outage: bool,
     ) -> Option<Result<InfoPage, SourceError>> {
         let all = [ids, known].concat();
         let answer = tokio::select! {
-            answer = reddit.info_before(&all, RequestClass::Fetch, deadline) => answer,
+            answer = reddit.info_before(&all, class, deadline) => answer,
             () = self.gives_up(outage) => return None,
         };
         self.ingest.progress.made();

@@ -12,7 +12,7 @@ use crate::submission::{Observation, Undecodable};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Behind everything that is live: what a refresh asks for is old, and may be millions.
-const REFRESH_PRIORITY: i16 = 2;
+pub(super) const REFRESH_PRIORITY: i16 = 2;
 
 /// What an archive kept, to be stored in one transaction.
 #[derive(Debug, Clone, Copy)]

@@ -4,6 +4,7 @@
 //! attempt nothing more. Its `history` stays null until an attempt fails, or turns out never to have
 //! ended when the next begins; then it holds the newest of them as a JSON array.
 
+use super::archived::REFRESH_PRIORITY;
 use super::codes::FailureKind;
 use super::statement::{Dialects, on_engine};
 use super::submissions::json;
@@ -31,6 +32,8 @@ pub struct Attempt {
     pub failed_before: Option<FailureKind>,
     /// How often the request that it was in was halved, since it failed while others succeeded.
     pub suspicion: u32,
+    /// Whether it was fetched before, and a backfill asked for it again.
+    pub refresh: bool,
 }
 
 /// The row of an [`Attempt`], its fields in their order.
@@ -42,6 +45,7 @@ type Started = (
     Option<String>,
     Option<String>,
     i32,
+    i16,
 );
 
 /// An attempt that failed. One that cannot be read is as `default` says: nothing is known of it.
@@ -117,7 +121,8 @@ const START: Dialects = Dialects {
              'reason', NULL"
             "AND started_by IS DISTINCT FROM $2 "),
         " WHERE id = ANY($1) AND dead_at IS NULL
-         RETURNING id, attempts, omissions, subreddit, reason, history ->> -1, suspicion"
+         RETURNING id, attempts, omissions, subreddit, reason, history ->> -1, suspicion,
+             priority"
     ),
     sqlite: concat!(
         "UPDATE fetches SET
@@ -129,7 +134,7 @@ const START: Dialects = Dialects {
             "AND started_by IS NOT $2 "),
         " WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL
          RETURNING id, attempts, omissions, subreddit, reason, history ->> '$[#-1]',
-                   suspicion"
+                   suspicion, priority"
     ),
 };
 /// Not where somebody else has begun since: that attempt goes on, and of this one its history says
@@ -213,7 +218,7 @@ impl Store {
             Ok::<_, StoreError>(query.fetch_all(pool).await?)
         })?;
         let attempts = rows.into_iter().map(
-            |(id, attempts, omissions, subreddit, reason, last, suspicion)| {
+            |(id, attempts, omissions, subreddit, reason, last, suspicion, priority)| {
                 let last: Option<PastAttempt> =
                     last.and_then(|text| serde_json::from_str(&text).ok());
                 Ok(Attempt {
@@ -222,6 +227,7 @@ impl Store {
                     omissions: omissions.unsigned_abs(),
                     subreddit,
                     suspicion: suspicion.unsigned_abs(),
+                    refresh: priority == REFRESH_PRIORITY,
                     failed_before: last.as_ref().and_then(|last| last.kind.parse().ok()),
                     // An older build kept no history.
                     reason: last.map_or(reason, |last| last.reason),

@@ -299,6 +299,10 @@ async fn what_is_to_be_refreshed_waits_behind_all_else_until_a_process_runs() {
         past.priorities().await.is_empty()
     })
     .await;
+    // Out of the share of its own.
+    let metrics = service.metrics().await;
+    let granted = metrics.gauge("freshet_budget_grants_total", ("class", "refresh"));
+    assert!(granted >= Some(1.0), "{granted:?}");
     drop(service);
     let rows = past.rows("status").await;
     assert!(rows.iter().all(|row| row["status"] == "fetched"));
