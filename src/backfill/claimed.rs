@@ -382,31 +382,28 @@ mod tests {
 
     #[test]
     fn a_file_proves_nothing_where_another_shows_what_it_lacks() {
-        let of = |hours: &[std::ops::Range<i64>]| {
-            let mut it = file((
-                hours[0].start * HOUR,
-                hours[hours.len() - 1].end * HOUR - HOUR,
-            ));
-            let hours = hours.iter().cloned().flatten();
+        let of = |hours: &[(i64, i64)]| {
+            let mut it = file((hours[0].0 * HOUR, hours[hours.len() - 1].1 * HOUR - HOUR));
+            let hours = hours.iter().flat_map(|(from, to)| *from..*to);
             let (span, mut survey) = (it.survey.span, Survey::default());
             (survey.span, survey.own) = (span, 3);
             it.survey = hours.fold(survey, |all, at| all.with(at * HOUR, &at.to_string()));
             it
         };
         let all = (1, 59 * HOUR);
-        let lacks_one = of(&[0..30, 31..60]);
-        assert_eq!(proven(&[lacks_one.clone(), of(&[10..20])]), [all]);
-        let shows_it = of(&[29..32]);
+        let lacks_one = of(&[(0, 30), (31, 60)]);
+        assert_eq!(proven(&[lacks_one.clone(), of(&[(10, 20)])]), [all]);
+        let shows_it = of(&[(29, 32)]);
         let both = proven(&[lacks_one.clone(), shows_it.clone()]);
         assert_eq!(both, [all], "the other proves it");
         let mut doubtful = shows_it;
         doubtful.survey.disorder = 2 * HOUR;
         let around = [(1, 30 * HOUR), (31 * HOUR, 59 * HOUR)];
         assert_eq!(proven(&[lacks_one, doubtful]), around);
-        let half = of(&[0..30]);
-        let few = of(&[0..1, 59..60]);
+        let half = of(&[(0, 30)]);
+        let few = of(&[(0, 1), (59, 60)]);
         assert_eq!(proven(&[few, half]), [(1, 29 * HOUR)]);
-        assert_eq!(proven(&[of(&[0..60]), of(&[0..60])]), [all]);
+        assert_eq!(proven(&[of(&[(0, 60)]), of(&[(0, 60)])]), [all]);
     }
 
     #[test]

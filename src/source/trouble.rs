@@ -114,7 +114,7 @@ impl Says {
             Says::Trouble => number != 0.0,
             Says::Success => number == 0.0,
             // That of a part is none of all.
-            Says::Status => number < 0.0 || number >= 300.0 || number == 206.0,
+            Says::Status => !(0.0..300.0).contains(&number) || number == 206.0,
         }
     }
 

@@ -337,3 +337,67 @@ async fn one_submission_from_the_future_moves_no_horizon() {
     );
     assert!(world.store.coverage(&name).await.unwrap().is_empty());
 }
+
+/// What a slice proves of which an archive shows nothing, and what rows it shows around it (seconds from its start).
+async fn proven_of_silence(around: &'static [i64]) -> bool {
+    let world = World::sqlite().await;
+    let server = Server::raw(move |asked| {
+        let after = number(asked, "after").unwrap_or(-1);
+        let before = number(asked, "before").unwrap_or(i64::MAX);
+        let (name, mut at): (_, Vec<i64>) = if asked.query.contains("subreddit=askreddit") {
+            let newest = chrono::Utc::now().timestamp() - 1;
+            ("AskReddit", (0..9).map(|back| newest - back).collect())
+        } else {
+            ("Past", around.iter().map(|at| START + at).collect())
+        };
+        at.retain(|at| after < *at && *at < before);
+        at.sort_unstable();
+        if asked.query.contains("sort=desc") {
+            at.reverse();
+        }
+        let rows = at
+            .iter()
+            .map(|at| Archive::row(&format!("r{at}"), *at, name));
+        let rows: Vec<String> = rows.collect();
+        Answer::json(200, &format!(r#"{{"data":[{}]}}"#, rows.join(",")))
+    })
+    .await;
+    let name: freshet::submission::SubredditName = "past".parse().unwrap();
+    let slice = NewSlice {
+        name: None,
+        start: START,
+        end: START + HOUR,
+        expected: Some(0),
+    };
+    let new = NewBackfill {
+        subreddit: name.clone(),
+        source: "arctic-shift".to_owned(),
+        request: "silence".to_owned(),
+        range: Interval {
+            start: START,
+            end: START + HOUR,
+        },
+        newest_first: true,
+        max_active: 1,
+        refresh: false,
+        expected: None,
+        slices: vec![slice],
+    };
+    let backfill = world.store.create_backfill(&new, now_ms()).await.unwrap();
+    let options = ArcticShiftOptions::new(server.url.clone(), "freshet-test".to_owned());
+    let slice = world.store.slices(backfill).await.unwrap()[0].id;
+    handler(options, &world.store).run(SliceId(slice)).await;
+    !world.store.coverage(&name).await.unwrap().is_empty()
+}
+
+#[tokio::test]
+async fn a_time_without_any_is_proven_by_what_comes_next_or_came_before_alone() {
+    for (around, proven) in [
+        (&[][..], false),
+        (&[-5], true),
+        (&[HOUR], true),
+        (&[-9_000_000, 9_000_000], true),
+    ] {
+        assert_eq!(proven_of_silence(around).await, proven, "{around:?}");
+    }
+}
