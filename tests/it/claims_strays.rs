@@ -6,6 +6,9 @@ use super::support::past::{NAME, On, Past, options};
 const DAY: i64 = 86_400;
 const START: i64 = 1_704_067_200;
 
+/// When each was created (seconds), and its line.
+type Rows = Vec<(i64, String)>;
+
 fn row(subreddit: &str, day: f64) -> (i64, String) {
     #[expect(clippy::cast_possible_truncation, reason = "seconds of a month")]
     let at = START + (day * 86_400.0) as i64;
@@ -15,7 +18,7 @@ fn row(subreddit: &str, day: f64) -> (i64, String) {
 }
 
 /// So many rows from one day of the month to another.
-fn rows(subreddit: &str, from: f64, to: f64, count: u32) -> Vec<(i64, String)> {
+fn rows(subreddit: &str, from: f64, to: f64, count: u32) -> Rows {
     let step = (to - from) / f64::from(count);
     (0..count)
         .map(|number| row(subreddit, from + step * f64::from(number)))
@@ -23,7 +26,7 @@ fn rows(subreddit: &str, from: f64, to: f64, count: u32) -> Vec<(i64, String)> {
 }
 
 /// A file of these, in order of time.
-fn file(past: &Past, name: &str, mut rows: Vec<(i64, String)>) -> String {
+fn file(past: &Past, name: &str, mut rows: Rows) -> String {
     rows.sort();
     let text: String = rows.into_iter().map(|(_, line)| line + "\n").collect();
     let path = past.home.path().join(name);
@@ -52,12 +55,12 @@ async fn what_is_added_to_half_a_month_does_not_prove_the_other_half() {
     let half = || rows(NAME, 0.0, 15.0, 600);
     let late = || rows(NAME, 15.0, 30.0, 480);
     let of_others = || rows("spoons", 0.0, 30.0, 1_200);
-    let with = |mut all: Vec<(i64, String)>, more: Vec<(i64, String)>| {
+    let with = |mut all: Rows, more: Rows| {
         all.extend(more);
         all
     };
     // Files, and whether the first half may be proven (else the second).
-    let cases: Vec<(Vec<Vec<(i64, String)>>, bool)> = vec![
+    let cases: Vec<(Vec<Rows>, bool)> = vec![
         (vec![with(half(), vec![row(NAME, 29.9)])], true),
         (vec![with(half(), vec![row("spoons", 29.9)])], true),
         (
@@ -111,7 +114,7 @@ async fn what_is_added_to_half_a_month_does_not_prove_the_other_half() {
 
 #[tokio::test]
 async fn honest_files_prove_what_they_show_however_sparse() {
-    let cases: Vec<Vec<(i64, String)>> = vec![
+    let cases: Vec<Rows> = vec![
         rows(NAME, 0.0, 30.0, 1_000),
         rows(NAME, -5.0, 40.0, 45),
         vec![row(NAME, 0.1), row(NAME, 29.9)],

@@ -8,13 +8,15 @@ use crate::network::Large;
 use crate::source::clock::Moment;
 use crate::source::error::{SourceError, WaitCause};
 use crate::source::transport::{Answer, below};
+use crate::source::trouble::{Trouble, add};
 use crate::submission::{Observation, Refusal, SubredditName, Undecodable, decode};
 use reqwest::Url;
 use roux::response::{BasicThing, Listing};
 use roux::util::FeedOption;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use std::fmt;
 
 /// Bytes of a body whose children are counted before they are kept: 32 MB of `[0,0,0,…` would become
 /// gigabytes of them. What is shorter is not worth another look; usual pages have 0.4 MB.
@@ -46,33 +48,38 @@ pub struct ListingPage {
 }
 
 /// What the server sends, as far as a page is concerned.
-#[derive(Deserialize)]
 struct Envelope {
-    data: Listing<Box<RawValue>>,
-    /// None of these is there where all is well.
-    error: Option<Value>,
-    errors: Option<Value>,
-    message: Option<Value>,
-    reason: Option<Value>,
-    success: Option<Value>,
+    listing: Listing<Box<RawValue>>,
+    /// What it says of trouble beside the listing: then that is not what was asked for.
+    trouble: Option<String>,
 }
 
-impl Envelope {
-    /// Whether the server says that the listing beside it is not what was asked for.
-    fn says_failure(&self) -> bool {
-        let said = [&self.error, &self.errors, &self.message, &self.reason];
-        said.into_iter().flatten().any(says_something) || self.success == Some(Value::Bool(false))
+impl<'de> Deserialize<'de> for Envelope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Envelope, D::Error> {
+        deserializer.deserialize_map(EnvelopeVisitor)
     }
 }
 
-fn says_something(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::Number(number) => number.as_i64() != Some(0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(list) => !list.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        Value::Bool(true) => true,
+struct EnvelopeVisitor;
+
+impl<'de> Visitor<'de> for EnvelopeVisitor {
+    type Value = Envelope;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object with a listing")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
+        let (mut listing, mut trouble) = (None, None);
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "data" {
+                listing = Some(map.next_value()?);
+            } else {
+                add(&mut trouble, map.next_value_seed(Trouble::at(&key))?);
+            }
+        }
+        let listing = listing.ok_or_else(|| A::Error::missing_field("data"))?;
+        Ok(Envelope { listing, trouble })
     }
 }
 
@@ -133,13 +140,14 @@ pub(super) fn read(answer: Answer) -> Result<ListingPage, SourceError> {
     // without data.
     let envelope: Envelope =
         serde_json::from_str(&answer.body).map_err(|error| broken(&answer, &error))?;
-    if envelope.says_failure() {
+    if envelope.trouble.is_some() {
+        // Not in its words: it could repeat what it was sent.
         let detail = "HTTP 200 with a listing and an error beside it".to_owned();
         return Err(SourceError::wait(WaitCause::BrokenBody, detail));
     }
     // Each child holds its part of it.
     drop(answer.body);
-    let listing = envelope.data;
+    let listing = envelope.listing;
     not_too_many(listing.children.len())?;
     let mut page = ListingPage {
         items: Vec::with_capacity(listing.children.len()),
