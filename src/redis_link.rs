@@ -202,6 +202,7 @@ pub fn redis_fault(error: &RedisError) -> Option<Fault> {
         Some("MISCONF") => Fault::RedisDisk,
         Some("LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN") => Fault::RedisBusy,
         Some("NOREPLICAS") => Fault::RedisReplicasMissing,
+        Some("WRONGTYPE") => Fault::RedisForeignKeys,
         Some("NOPERM") => Fault::RedisPermission,
         Some("NOAUTH" | "WRONGPASS") => Fault::RedisCredentials,
         Some("MAXCLIENTS") => Fault::RedisClients,
@@ -248,6 +249,10 @@ mod tests {
                 "ERR Error running script (call to f_1): @user_script:3: @user_script: 3: -OOM command \
                  not allowed when used memory > 'maxmemory'.",
                 Some(Class::Full),
+            ),
+            (
+                "WRONGTYPE Operation against a key holding the wrong kind of value",
+                Some(Class::Corrupt),
             ),
             (
                 "MISCONF Redis is configured to save RDB snapshots",

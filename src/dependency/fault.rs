@@ -140,6 +140,9 @@ faults! {
     /// Redis cannot write to its disk.
     RedisDisk, Full,
         "Redis cannot save to its disk: free space there, and let it write to its folder; its log says what failed.";
+    /// Somebody else writes the queue's keys.
+    RedisForeignKeys, Corrupt,
+        "Keys of the queue hold what freshet did not write: another program uses the same database of this Redis. Give freshet one of its own (queue.url), or delete these keys: the queue only buffers, and is filled again.";
     /// The Redis user lacks a right.
     RedisPermission, NoPermission,
         "Grant the Redis user of queue.url the keys and the commands that docs/operations.md lists (\"Rights\").";

@@ -205,6 +205,8 @@ async fn every_way_in_which_redis_takes_no_jobs_shows_and_is_recovered_from() {
             "CONFIG SET min-replicas-to-write 1",
             "CONFIG SET min-replicas-to-write 0",
         ),
+        // Another program writes where the queue is.
+        ("corrupt", "SET freshet:active theirs", "DEL freshet:active"),
     ] {
         let before = told(&run, "queue");
         ask(&mut operator, fault).await;
@@ -213,7 +215,7 @@ async fn every_way_in_which_redis_takes_no_jobs_shows_and_is_recovered_from() {
         recovers(&run, "queue", before).await;
         world.publish("rust", None);
     }
-    run.until_status("everything is stored", |it| it["fetched"] == 11)
+    run.until_status("everything is stored", |it| it["fetched"] == 12)
         .await;
     for line in run.stderr().lines() {
         assert!(!line.contains("pass@") && !line.contains(">pass"), "{line}");
