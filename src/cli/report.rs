@@ -42,7 +42,7 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
         Ok(store) => store,
         Err(error) => {
             // A running process knows more: since when, and what else fails.
-            for line in dependencies(&live_dependencies(config).await, now_ms() / 1000, true) {
+            for line in dependencies(&live_dependencies(config).await, now_ms() / 1000) {
                 eprintln!("{line}");
             }
             return Err(error);
@@ -73,7 +73,7 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(&status);
     }
-    print(&status, config.queue.url.expose_secret(), live.is_some());
+    print(&status, config.queue.url.expose_secret());
     if let Some(dashboards) = &config.monitoring.dashboards_url {
         print_line!("\nDashboards: {dashboards}");
     }
@@ -110,12 +110,12 @@ async fn live_dependencies(config: &Config) -> Vec<DependencyStatus> {
 const SILENT: i64 = 30;
 
 /// A line for each, and one more for what to do. What only a process that is gone has said was so then.
-fn dependencies(dependencies: &[DependencyStatus], now: i64, live: bool) -> Vec<String> {
+fn dependencies(dependencies: &[DependencyStatus], now: i64) -> Vec<String> {
     let mut lines = Vec::new();
     for (place, it) in dependencies.iter().enumerate() {
         let head = if place == 0 { "Depends on" } else { "" };
         let class = it.class.as_deref().unwrap_or("ok");
-        let gone = it.seen_at.filter(|seen| !live || now - seen > SILENT);
+        let gone = it.seen_at.filter(|seen| now - seen > SILENT);
         let since = it.since.map_or(String::new(), |at| {
             format!(" for {}", span((gone.unwrap_or(now) - at).max(0)))
         });
@@ -178,7 +178,7 @@ fn queue_line(queue: &QueueStatus, url: &str, now: i64) -> String {
     )
 }
 
-fn print(status: &Status, queue_url: &str, live: bool) {
+fn print(status: &Status, queue_url: &str) {
     let now = now_ms() / 1000;
     if status.simulated {
         print_line!("{SIMULATED}");
@@ -216,7 +216,7 @@ fn print(status: &Status, queue_url: &str, live: bool) {
             print_line!("{line}");
         }
     }
-    for line in dependencies(&status.dependencies, now, live) {
+    for line in dependencies(&status.dependencies, now) {
         print_line!("{line}");
     }
     if status.subreddits.is_empty() {
@@ -394,16 +394,12 @@ mod tests {
             seen_at: Some(1_700_000_042),
             ..DependencyStatus::asked("reddit", false)
         };
-        let line = |now, live| dependencies(std::slice::from_ref(&said), now, live).concat();
+        let line = |now| dependencies(std::slice::from_ref(&said), now).concat();
         let known = "was unreachable for 42 s, when last seen at 2023-11-14T22:14:02Z";
-        for (now, live) in [
-            (1_700_000_043, false),
-            (1_700_000_200, false),
-            (1_700_000_200, true),
-        ] {
-            assert!(line(now, live).contains(known), "{}", line(now, live));
+        for now in [1_700_000_073, 1_700_000_200] {
+            assert!(line(now).contains(known), "{}", line(now));
         }
-        let still = line(1_700_000_050, true);
+        let still = line(1_700_000_050);
         assert!(still.contains(" unreachable for 50 s (says"), "{still}");
     }
 

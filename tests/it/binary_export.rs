@@ -332,7 +332,7 @@ async fn a_name_that_is_not_known_is_refused_with_those_that_are_near() {
     export(&home, &world, &["Kettles"])
         .await
         .ended_with(0)
-        .says(&["1 submissions"]);
+        .says(&["1 submission in"]);
 }
 
 #[tokio::test]
