@@ -65,7 +65,8 @@ impl Planner {
     pub(super) fn price(&mut self) {
         let dear = |theta| self.cost(|group| self.planned(group, theta)) > self.budget;
         // It is near the last one, as a rule.
-        let (mut low, mut high) = (self.theta / 2.0, self.theta * 2.0);
+        let last = self.theta.clamp(CHEAPEST, DEAREST);
+        let (mut low, mut high) = (last / 2.0, last * 2.0);
         while low > CHEAPEST && !dear(low) {
             (low, high) = (low / 8.0, low);
         }

@@ -204,6 +204,38 @@ fn spare_budget_makes_polls_faster_down_to_the_fastest_and_no_further() {
 }
 
 #[test]
+fn however_long_no_price_fits_the_budget_the_right_one_is_found_once_one_does() {
+    let rates = zipf(30, 1.0);
+    let one = |budget| {
+        let mut planner = Planner::new(Limits {
+            max_names: 3,
+            objective: Duration::from_secs(10),
+            ..limits()
+        });
+        planner.set_members(&members(&rates), 0.0);
+        planner.set_budget(budget);
+        planner
+    };
+    // Too little for the objective, and then more than is ever needed.
+    for (long, then) in [(0.01, 2.0), (1e6, 2.0)] {
+        let mut planner = one(long);
+        for _ in 0..5_000 {
+            planner.price();
+        }
+        planner.set_budget(then);
+        let (found, wanted) = (planner.outlook(), one(then).outlook());
+        assert!(
+            (found.longest / wanted.longest - 1.0).abs() < 0.01,
+            "{found:?} {wanted:?}"
+        );
+        assert!(
+            (found.mean_wait / wanted.mean_wait - 1.0).abs() < 0.01,
+            "{found:?} {wanted:?}"
+        );
+    }
+}
+
+#[test]
 fn a_listing_is_polled_before_a_burst_overflows_it() {
     let rates = zipf(20, 3.0);
     let (_, longest) = run(&rates, limits(), 0.05, 6_000.0);
