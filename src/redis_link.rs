@@ -287,7 +287,6 @@ mod tests {
                 Some(Class::Unreachable),
             ),
             ("NOSCRIPT No matching script.", None),
-            ("WRONGTYPE Operation against a key", None),
             (
                 "ERR Cant fetch next: worker not registered script: f1, on @user_script:21.",
                 None,
