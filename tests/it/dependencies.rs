@@ -71,8 +71,13 @@ pub async fn fails(run: &Process, dependency: &str, class: &str, before: (usize,
             "{line}"
         );
     }
-    let (_, body) = run.get("/api/v1/status").await.unwrap();
-    let body: Value = serde_json::from_str(&body).unwrap();
+    // A slow machine may see a time-out between two answers.
+    let body = run
+        .until_status("the status shows it", |status| {
+            let mut shown = status["dependencies"].as_array().unwrap().iter();
+            shown.any(|it| it["name"] == dependency && it["class"] == class)
+        })
+        .await;
     let shown = body["dependencies"].as_array().unwrap().iter();
     let shown = shown.clone().find(|it| it["name"] == dependency).unwrap();
     assert_eq!(
