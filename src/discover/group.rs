@@ -7,7 +7,7 @@ use crate::store::Claimed;
 /// one in a hundred: with more, silent members would have to be listed alone.
 pub(super) const MOST_MEMBERS: usize = 20;
 /// Characters of all names and the `+` between them at most: well below what servers take.
-const MOST_CHARS: usize = 1_700;
+const MAX_CHARS: usize = 1_700;
 /// Submissions that a shared page is planned to hold over the span that a walk lists. A page holds
 /// 100: the rest shows the older ground that proves the walk.
 pub(super) const SHARED_PAGE: f64 = 60.0;
@@ -56,7 +56,7 @@ pub fn plan(
         let more_chars = claimed.claim.subreddit.as_str().len() + 1;
         let more_items = load(&claimed, config);
         let full = group.len() == MOST_MEMBERS
-            || chars + more_chars > MOST_CHARS
+            || chars + more_chars > MAX_CHARS
             || items + more_items > SHARED_PAGE;
         if full && !group.is_empty() {
             groups.push(std::mem::take(&mut group));

@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const BESIDE_ID_SCAN: f64 = 0.2;
 /// Characters of all names of a request and the `+` between them at first: half of what servers usually take. Where
 /// that is too long for Reddit, requests become shorter.
-const MOST_CHARS: usize = 4_000;
+const MAX_CHARS: usize = 4_000;
 /// How long the objective must be out of reach, or within it again, before that is logged.
 const OUTLOOK_HOLDS: Duration = Duration::from_secs(60);
 
@@ -117,7 +117,7 @@ async fn lead(discover: &Discover, lease: &mut Lease<'_>, stop: &CancellationTok
     let config = &discover.config;
     let limits = Limits {
         max_names: config.names_per_listing,
-        max_chars: MOST_CHARS,
+        max_chars: MAX_CHARS,
         fastest: config.fastest,
         objective: config.interval,
     };

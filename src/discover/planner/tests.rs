@@ -103,6 +103,17 @@ fn members(rates: &[(SubredditName, f64)]) -> Vec<Member> {
     members.collect()
 }
 
+/// Waits for the next poll; there always is one.
+fn next_poll(planner: &mut Planner, now: &mut f64) -> Poll {
+    loop {
+        match planner.next(*now) {
+            Next::Poll(poll) => return poll,
+            Next::WaitUntil(at) => *now = at.max(*now + 1e-6),
+            Next::Idle => panic!("nothing to poll"),
+        }
+    }
+}
+
 /// Runs a plan; the mean wait after the warm-up and the longest time between two polls of a subreddit.
 fn run(rates: &[(SubredditName, f64)], limits: Limits, budget: f64, seconds: f64) -> (f64, f64) {
     let mut world = World::new(rates, 7);
@@ -113,26 +124,21 @@ fn run(rates: &[(SubredditName, f64)], limits: Limits, budget: f64, seconds: f64
     let (mut now, mut ready, mut waits, mut count, mut longest) =
         (0.0_f64, 0.0_f64, 0.0, 0.0, 0.0_f64);
     while now < seconds {
-        match planner.next(now) {
-            Next::Poll(poll) => {
-                // A grant comes each 1/budget seconds.
-                now = now.max(ready);
-                ready = now + 1.0 / budget;
-                if now > warm_up {
-                    for name in &poll.names {
-                        longest = longest.max(now - world.listed.get(name).copied().unwrap_or(0.0));
-                    }
-                }
-                let (answer, waited, found) = world.list(&poll, now);
-                if now > warm_up {
-                    waits += waited;
-                    count += found;
-                }
-                planner.answered(&poll, &answer, now);
+        let poll = next_poll(&mut planner, &mut now);
+        // A grant comes each 1/budget seconds.
+        now = now.max(ready);
+        ready = now + 1.0 / budget;
+        if now > warm_up {
+            for name in &poll.names {
+                longest = longest.max(now - world.listed.get(name).copied().unwrap_or(0.0));
             }
-            Next::WaitUntil(at) => now = at.max(now + 1e-6),
-            Next::Idle => panic!("nothing to poll"),
         }
+        let (answer, waited, found) = world.list(&poll, now);
+        if now > warm_up {
+            waits += waited;
+            count += found;
+        }
+        planner.answered(&poll, &answer, now);
     }
     (waits / count, longest)
 }

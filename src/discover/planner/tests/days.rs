@@ -33,14 +33,7 @@ fn the_mean_wait_is_near_the_optimum_at_every_hour_of_the_day() {
     let (mut now, mut ready) = (0.0_f64, 0.0_f64);
     let mut hours = vec![(0.0, 0.0); 30];
     while now < 1.25 * DAY {
-        let poll = match planner.next(now) {
-            Next::Poll(poll) => poll,
-            Next::WaitUntil(at) => {
-                now = at.max(now + 1e-6);
-                continue;
-            }
-            Next::Idle => panic!("nothing to poll"),
-        };
+        let poll = next_poll(&mut planner, &mut now);
         now = now.max(ready);
         ready = now + 2.0;
         let mut new = HashMap::new();

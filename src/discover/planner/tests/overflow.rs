@@ -74,14 +74,7 @@ fn no_listing_overflows_in_a_million_hours_of_bursts() {
     #[expect(clippy::cast_precision_loss, reason = "five")]
     let until = HOURS * 3_600.0 / rates.len() as f64;
     while now < until {
-        let poll = match planner.next(now) {
-            Next::Poll(poll) => poll,
-            Next::WaitUntil(at) => {
-                now = at.max(now + 1e-3);
-                continue;
-            }
-            Next::Idle => panic!("nothing to poll"),
-        };
+        let poll = next_poll(&mut planner, &mut now);
         polls += 1;
         let name = poll.names[0].clone();
         let since = world.listed.insert(name.clone(), now).unwrap_or(now);
