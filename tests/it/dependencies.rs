@@ -72,12 +72,14 @@ pub async fn fails(run: &Process, dependency: &str, class: &str, before: (usize,
         );
     }
     // A slow machine may see a time-out between two answers.
-    let body = run
-        .until_status("the status shows it", |status| {
-            let mut shown = status["dependencies"].as_array().unwrap().iter();
-            shown.any(|it| it["name"] == dependency && it["class"] == class)
-        })
-        .await;
+    let mut body = Value::Null;
+    until("the status shows it", PATIENCE, async || {
+        let (_, status) = run.get("/api/v1/status").await.unwrap_or_default();
+        body = serde_json::from_str(&status).unwrap_or_default();
+        let mut shown = body["dependencies"].as_array().into_iter().flatten();
+        shown.any(|it| it["name"] == dependency && it["class"] == class)
+    })
+    .await;
     let shown = body["dependencies"].as_array().unwrap().iter();
     let shown = shown.clone().find(|it| it["name"] == dependency).unwrap();
     assert_eq!(

@@ -178,7 +178,7 @@ const LONG: Duration = Duration::from_secs(180);
 
 /// Asks until the condition holds. The time is what it takes on a machine that has some: a test fails
 /// after [`LONG`] at the earliest.
-pub async fn until(what: &str, within: Duration, condition: impl AsyncFn() -> bool) {
+pub async fn until(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> bool) {
     let within = within.max(LONG);
     let deadline = Instant::now() + within;
     while !condition().await {
