@@ -22,13 +22,14 @@ pub enum RequestClass {
 }
 
 /// Every class, its value of the `class` label, and its guaranteed share. What a class does not use
-/// goes to the others, in proportion to their shares.
+/// goes to the others, in proportion to their shares. Polls have half, so that every second request
+/// may be one.
 const CLASSES: [(RequestClass, &str, f64); RequestClass::COUNT] = [
-    (RequestClass::Poll, "poll", 0.45),
-    (RequestClass::Fetch, "fetch", 0.20),
+    (RequestClass::Poll, "poll", 0.50),
+    (RequestClass::Fetch, "fetch", 0.17),
     (RequestClass::Proof, "proof", 0.15),
-    (RequestClass::Repair, "repair", 0.07),
-    (RequestClass::Refresh, "refresh", 0.05),
+    (RequestClass::Repair, "repair", 0.06),
+    (RequestClass::Refresh, "refresh", 0.04),
     (RequestClass::Backfill, "backfill", 0.08),
 ];
 

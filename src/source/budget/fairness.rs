@@ -158,6 +158,21 @@ proptest! {
     }
 
     #[test]
+    fn polls_that_wait_get_every_second_request(
+        rpm in 1_u32..150, lines in lines(any_demand()), late in lateness(),
+    ) {
+        let pace = pace(rpm);
+        let mut lines = lines;
+        lines.push(Line { class: RequestClass::Poll, demand: Demand::Greedy });
+        let run = Run::simulate(&pace, &lines, &late, 400.0);
+        let polls = run.grants.iter().filter(|it| it.1 == RequestClass::Poll);
+        let times: Vec<i64> = polls.map(|it| it.0).collect();
+        let longest = times.windows(2).map(|it| it[1] - it[0]).max().unwrap();
+        let longest = longest as f64 * pace.per_ms();
+        prop_assert!(longest <= 2.0 + 200.0 * pace.per_ms(), "{longest}");
+    }
+
+    #[test]
     fn a_request_of_a_class_below_its_share_waits_two_refills_at_most(
         rpm in 1_u32..400, class in class(), greedy in prop::collection::vec(class(), 1..16),
         slower in 1.2_f64..5.0, late in lateness(),
@@ -234,6 +249,7 @@ fn two_versions_may_share_a_state() {
         "[]",
         "[{}]",
         "[{},{},{},{},{},{},{},{}]",
+        r#"[{"passed":true}]"#,
         r#"[{"lead":1e300,"waits":true,"asks_ms":9223372036854775807},{"new":1}]"#,
     ] {
         let json = before.replace("}", &format!(r#","shares":{shares}}}"#));

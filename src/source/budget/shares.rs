@@ -3,7 +3,9 @@
 //! Every class has a virtual time, to which a grant adds the inverse of the class's share; that of the
 //! budget is the smallest of the classes that demand something. A class that waits is entitled to the
 //! next grant if no other waiting class has a smaller one. A class that is idle falls behind the budget,
-//! but by one request at most. Pure: the caller brings the time. Knows no bucket.
+//! but by one request at most. Polls that wait get every second grant at least: what a subreddit waits
+//! for its poll is the longest gap between polls, not the mean. Pure: the caller brings the time. Knows no
+//! bucket.
 
 use super::class::RequestClass;
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,8 @@ struct Class {
     waits: bool,
     /// When it asks again; or when it was granted something.
     asks_ms: i64,
+    /// Of polls: whether another class was granted something while they waited.
+    passed: bool,
 }
 
 /// The waiting classes that are entitled before another.
@@ -114,7 +118,10 @@ impl Shares {
             lead: start + f64::from(count) / class.share(),
             waits: false,
             asks_ms: now_ms,
+            passed: false,
         };
+        let polls = &mut self.0[RequestClass::Poll as usize];
+        polls.passed |= polls.waits;
         for class in RequestClass::ALL {
             let it = &mut self.0[class as usize];
             it.lead -= moved;
@@ -133,7 +140,7 @@ impl Class {
     /// The smallest is entitled first. Those that are owed a request go before those that have had
     /// their share, and in the order of the classes: such a request waits for few others.
     fn place(&self, class: RequestClass) -> (f64, RequestClass) {
-        let owed = self.lead < 0.0;
+        let owed = self.lead < 0.0 || self.passed;
         (if owed { -1.0 } else { self.lead }, class)
     }
 }
