@@ -120,6 +120,7 @@ impl Setting<'_> {
                 self.world.requests_per_minute
             ))
             .arg(format!("--discover-interval={}s", self.world.interval_s))
+            .args(&self.world.freshet)
             .args(self.more);
         command
     }

@@ -5,6 +5,7 @@
 //! cargo bench --bench peers                             # a short run of the first world
 //! cargo bench --bench peers -- quiet --seconds 240
 //! cargo bench --bench peers -- busy --only freshet --engine sqlite
+//! cargo bench --bench peers -- busy burst many --only freshet --check
 //! ```
 //!
 //! It needs Python 3 with `venv`, and PyPI for the first run: what the peers need is installed into
@@ -31,7 +32,7 @@ mod redis;
 use anyhow::ensure;
 use clap::Parser;
 use contestant::{Contestant, Python, Setting};
-use measure::Database;
+use measure::{Database, Measured};
 use simulated::Simulated;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use world::World;
@@ -45,9 +46,8 @@ const LATEST_S: i64 = 6 * 3_600;
 /// Compares freshet with its peers.
 #[derive(Parser)]
 struct Arguments {
-    /// Which world: busy, small-budget, faults, killed, quiet, many, huge
-    #[arg(default_value = "busy")]
-    world: String,
+    #[arg(help = format!("Which worlds: {}", World::NAMES), default_value = "busy")]
+    worlds: Vec<String>,
     /// How long each runs
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -66,6 +66,9 @@ struct Arguments {
     /// More settings of freshet run, such as --discover-overlap=5m
     #[arg(long, allow_hyphen_values = true)]
     freshet: Vec<String>,
+    /// End with status 1 where freshet missed a normal submission or spent more than the budget
+    #[arg(long)]
+    check: bool,
     /// Said by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
@@ -74,46 +77,55 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let mut world = World::named(&arguments.world)?;
-    world.requests_per_minute = arguments.budget.unwrap_or(world.requests_per_minute);
     ensure!(
         ["postgres", "sqlite"].contains(&arguments.engine.as_str()),
         "--engine: postgres or sqlite"
     );
+    let named = arguments.worlds.iter().map(|name| World::named(name));
+    let worlds: Vec<World> = named.collect::<Result<_, _>>()?;
     let fits = |it: &Contestant| it.name().contains(&arguments.only);
     let contestants: Vec<Contestant> = Contestant::ALL.into_iter().filter(fits).collect();
     let python = match contestants.iter().any(|it| *it != Contestant::Freshet) {
         true => Some(Python::installed()?),
         false => None,
     };
-    println!(
-        "{} subreddits, {}/s, {} requests a minute, interval {} s, {} s each, {}, seed {}\n",
-        world.subreddits,
-        world.per_hour / 3_600.0,
-        world.requests_per_minute,
-        world.interval_s,
-        arguments.seconds,
-        arguments.engine,
-        arguments.seed,
-    );
-    println!("{}", measure::HEADING);
     let mut failed = Vec::new();
-    for contestant in contestants {
-        let name = contestant.name();
-        eprintln!("{name} runs for {} s", arguments.seconds);
-        match compete(&arguments, &world, contestant, python.as_ref()).await {
-            Ok(row) => println!("| {name} | {row} |"),
-            Err(error) => failed.push(error.context(name)),
+    for (name, mut world) in arguments.worlds.iter().zip(worlds) {
+        world.requests_per_minute = arguments.budget.unwrap_or(world.requests_per_minute);
+        println!(
+            "{name}: {} subreddits, {}/s, {} requests a minute, interval {} s, {} s each, {}, seed {}\n",
+            world.subreddits,
+            world.per_second,
+            world.requests_per_minute,
+            world.interval_s,
+            arguments.seconds,
+            arguments.engine,
+            arguments.seed,
+        );
+        println!("{}", measure::HEADING);
+        for contestant in &contestants {
+            let of = contestant.name();
+            eprintln!("{name}: {of} runs for {} s", arguments.seconds);
+            match compete(&arguments, &world, *contestant, python.as_ref()).await {
+                Ok((measured, used)) => {
+                    println!("| {of} | {} | {used} |", measured.columns());
+                    if arguments.check && *contestant == Contestant::Freshet {
+                        failed.extend(measured.checked(&world).err());
+                    }
+                }
+                Err(error) => failed.push(error.context(of)),
+            }
         }
+        println!();
     }
     if let Some(python) = python {
-        println!("\n{}", python.versions()?);
+        println!("{}", python.versions()?);
     }
     // The others are measured all the same.
     for error in &failed {
         eprintln!("{error:?}");
     }
-    ensure!(failed.is_empty(), "{} could not be measured", failed.len());
+    ensure!(failed.is_empty(), "{} of these did not hold", failed.len());
     Ok(())
 }
 
@@ -122,7 +134,7 @@ async fn compete(
     world: &World,
     contestant: Contestant,
     python: Option<&Python>,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<(Measured, String)> {
     let folder = tempfile::tempdir()?;
     let redis = tokio::task::spawn_blocking(redis::RedisServer::start).await?;
     let url = match arguments.engine.as_str() {
@@ -162,7 +174,7 @@ async fn compete(
     let ended_ms = simulated.now_ms().await?;
     running.sample()?;
     running.kill();
-    let measured = measure::Measured {
+    let measured = Measured {
         from_ms: begun_ms + WARM_UP_MS,
         until_ms: ended_ms,
         interval_ms: world.interval_s * 1_000,
@@ -170,7 +182,7 @@ async fn compete(
         seen: database.seen(behind_ms).await?,
         requests: simulated.requests().await?,
     };
-    Ok(format!("{} | {}", measured.columns(), running.columns()))
+    Ok((measured, running.columns()))
 }
 
 /// The time by which rows are stored, milliseconds.

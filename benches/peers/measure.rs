@@ -1,5 +1,7 @@
 //! What was stored when, beside the truth.
 
+use crate::world::World;
+use anyhow::ensure;
 use freshet::simulator::{Endpoint, RequestStats, Truth};
 use freshet::store::Store;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
@@ -135,8 +137,8 @@ impl Measured {
         })
     }
 
-    /// Not stored, of those that were visible for two intervals before the end.
-    fn missed(&self, kind: Kind) -> String {
+    /// Not stored, of those that were visible for two intervals before the end; and how many those are.
+    fn missed(&self, kind: Kind) -> (usize, usize) {
         let before = self.until_ms - 2 * self.interval_ms;
         let due = self
             .visible()
@@ -146,7 +148,24 @@ impl Measured {
             all += 1;
             missed += usize::from(!self.seen.contains_key(&truth.id));
         }
-        format!("{missed} of {all}")
+        (missed, all)
+    }
+
+    /// # Errors
+    /// Where a normal submission was missed, none could be, or more requests came than the budget has.
+    pub(crate) fn checked(&self, world: &World) -> anyhow::Result<()> {
+        let (missed, all) = self.missed(Kind::Normal);
+        ensure!(all > 0, "no submission was visible for two intervals");
+        ensure!(missed == 0, "freshet missed {missed} of {all}");
+        let (most, allowed) = (
+            self.requests.biggest_minute,
+            u64::from(world.requests_per_minute),
+        );
+        ensure!(
+            most <= allowed,
+            "{most} requests came in a minute that allows {allowed}"
+        );
+        Ok(())
     }
 
     /// Of the normal ones, from being visible to being stored, seconds. One that is not counts as waiting
@@ -183,10 +202,14 @@ impl Measured {
             .values()
             .flat_map(|it| it.values())
             .sum();
+        let missed = |kind| {
+            let (missed, all) = self.missed(kind);
+            format!("{missed} of {all}")
+        };
         let columns = [
-            self.missed(Kind::Normal),
-            self.missed(Kind::Late),
-            self.missed(Kind::RemovedAtOnce),
+            missed(Kind::Normal),
+            missed(Kind::Late),
+            missed(Kind::RemovedAtOnce),
             self.delays(|seen| seen.stored),
             self.delays(|seen| seen.fetched),
             listing.to_string(),

@@ -26,13 +26,15 @@ impl Simulated {
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .args(["--seed", &seed.to_string(), "--steady", "--gzip"])
             .args(["--subreddits", &world.subreddits.to_string()])
-            .args(["--per-hour", &world.per_hour.to_string()])
+            .args(["--per-hour", &(world.per_second * 3_600.0).to_string()])
+            .args(["--latency", "20ms"])
             .args(["--history", world.history])
             .args(["--oddities", &world.oddities])
             .args([
                 "--requests-per-minute",
                 &world.requests_per_minute.to_string(),
-            ]);
+            ])
+            .args(&world.simulate);
         let mut process = Running::start(command, &folder.join("simulate.log"))?;
         let url = format!("http://127.0.0.1:{port}");
         let http = reqwest::Client::new();

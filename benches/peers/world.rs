@@ -8,16 +8,23 @@ use std::time::Duration;
 /// taken.
 const LIFE: &str = "late=0.02,removed=0.12,authors_gone=0.012,edited=0.08,growing,vanished_anchors";
 
+/// Submissions a second.
+const ALL_OF_REDDIT: f64 = 18.0;
+
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) subreddits: u32,
-    pub(crate) per_hour: f64,
+    pub(crate) per_second: f64,
     /// How much past its listings show.
     pub(crate) history: &'static str,
     pub(crate) requests_per_minute: u32,
     /// Between two polls; of freshet the objective.
     pub(crate) interval_s: i64,
     pub(crate) oddities: String,
+    /// Further options of the simulated Reddit.
+    pub(crate) simulate: Vec<String>,
+    /// Further settings of freshet.
+    pub(crate) freshet: Vec<&'static str>,
     happens: Vec<(u64, Event)>,
 }
 
@@ -30,25 +37,44 @@ pub(crate) enum Event {
 }
 
 impl World {
+    /// Every name of a world, for the help.
+    pub(crate) const NAMES: &str = "busy, burst, faults, killed, small-budget, quiet, many, huge, \
+scan-500, scan-1000, scan-5000, everything";
+
     pub(crate) fn named(name: &str) -> anyhow::Result<World> {
         let busy = World {
             subreddits: 50,
-            per_hour: 18_000.0,
+            per_second: 5.0,
             history: "100m",
             requests_per_minute: 100,
             interval_s: 20,
             oddities: LIFE.to_owned(),
+            simulate: Vec::new(),
+            freshet: Vec::new(),
             happens: Vec::new(),
         };
-        let wide = |subreddits, per_second: f64| World {
+        let wide = |subreddits, per_second| World {
             subreddits,
-            per_hour: per_second * 3_600.0,
+            per_second,
             history: "24h",
             interval_s: 60,
+            freshet: vec!["--discover-id-scan=off"],
             ..busy.clone()
+        };
+        // Ids are those of all of Reddit, of which these subreddits have a part.
+        let scanned = |subreddits, per_second: f64| World {
+            history: "1h",
+            simulate: dense(ALL_OF_REDDIT - per_second),
+            freshet: vec!["--discover-id-scan=on"],
+            ..wide(subreddits, per_second)
         };
         Ok(match name {
             "busy" => busy,
+            "burst" => World {
+                // From the 30th to the 45th second, after as long a silence.
+                simulate: vec!["--burst-every=45s".to_owned()],
+                ..busy
+            },
             "small-budget" => World {
                 requests_per_minute: 30,
                 ..busy
@@ -68,9 +94,15 @@ impl World {
                 history: "1h",
                 ..wide(5_000, 10.0)
             },
-            other => bail!(
-                "{other} is no world; there are: busy, small-budget, faults, killed, quiet, many, huge"
-            ),
+            "scan-500" => scanned(500, 0.3),
+            "scan-1000" => scanned(1_000, 2.0),
+            "scan-5000" => scanned(5_000, 10.0),
+            "everything" => World {
+                requests_per_minute: 40,
+                freshet: vec!["--discover-id-scan=on", "--discover-scope=all"],
+                ..scanned(1_000, ALL_OF_REDDIT)
+            },
+            other => bail!("{other} is no world; there are: {}", World::NAMES),
         })
     }
 
@@ -80,4 +112,14 @@ impl World {
             .map(|(at, event)| (Duration::from_secs(*at), *event))
             .peekable()
     }
+}
+
+/// Options of a simulated Reddit that numbers as the real one does, with so many submissions a second of
+/// subreddits that are none of its own.
+fn dense(rest_per_second: f64) -> Vec<String> {
+    vec![
+        "--dense-ids".to_owned(),
+        "--unused-ids=0.015".to_owned(),
+        format!("--rest-per-second={rest_per_second}"),
+    ]
 }

@@ -163,6 +163,9 @@ pub(super) struct SimulateArguments {
     /// Requests a minute before it answers 429; 0 for no limit
     #[arg(long, default_value_t = 100)]
     pub(super) requests_per_minute: u32,
+    /// How long each answer takes at least
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(super) latency: Duration,
     /// How long after their creation its archive (/api/posts/search) has submissions
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
     pub(super) archive_lag: Duration,

@@ -103,6 +103,7 @@ fn options(arguments: &SimulateArguments) -> anyhow::Result<SimulatorOptions> {
         oddities,
         corpus,
         requests_per_minute: Some(arguments.requests_per_minute).filter(|limit| *limit > 0),
+        latency: arguments.latency,
         gzip: arguments.gzip,
         longest_url: arguments.longest_url,
         steady: arguments.steady,
