@@ -15,7 +15,9 @@ mod unmixed;
 
 pub use backfills::{connect_archive, ids_are_dense, read_backfill, run_backfill};
 pub use doctor::{Check, State, examine};
-pub use open::{open_existing_store, open_queue, open_store, open_store_to_read, try_queue};
+pub use open::{
+    DEMO_DATABASE, open_existing_store, open_queue, open_store, open_store_to_read, try_queue,
+};
 pub use stages::Role;
 pub use unmixed::Unmixed;
 
@@ -125,7 +127,7 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
     let mut serve = tokio::spawn(serve).fuse();
     let open = async {
         opening.waits_for("database");
-        let store = open_store(&config).await?;
+        let store = open::await_store(&config).await?;
         // The archive is asked for backfills alone, and admitted by its answers.
         let sources: &[_] = match asking {
             0 => &[],

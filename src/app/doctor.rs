@@ -15,8 +15,10 @@ use std::error::Error;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long one dependency may take to answer all that it is asked.
+/// How long a server on the network may take to answer all that it is asked.
 const LIMIT: Duration = Duration::from_secs(10);
+/// The same for what stands near: the database and the queue.
+const NEAR_LIMIT: Duration = Duration::from_secs(5);
 /// From here on clocks that differ are worth a word, and from here on they do harm.
 const CLOCKS_DIFFER: i64 = 5_000;
 const CLOCKS_HARM: i64 = 60_000;
@@ -77,13 +79,25 @@ pub async fn examine(config: &Config) -> Vec<Check> {
     let mut checks = vec![Check::ok("configuration", "every key is known and valid")];
     let (database, queue, reddit, archive, listen) = tokio::join!(
         limited(
+            NEAR_LIMIT,
             "database",
             database::silent(config),
             database::check(config)
         ),
-        limited("queue", Fault::RedisUnreachable, queue::check(config)),
-        limited("reddit", Fault::RedditUnreachable, reddit::check(config)),
         limited(
+            NEAR_LIMIT,
+            "queue",
+            Fault::RedisUnreachable,
+            queue::check(config)
+        ),
+        limited(
+            LIMIT,
+            "reddit",
+            Fault::RedditUnreachable,
+            reddit::check(config)
+        ),
+        limited(
+            LIMIT,
             "archive",
             Fault::ArchiveUnreachable,
             reddit::archive(config)
@@ -93,17 +107,18 @@ pub async fn examine(config: &Config) -> Vec<Check> {
     for found in [database, queue, reddit, archive, listen] {
         checks.extend(found);
     }
-    checks.extend(limited("disk", Fault::FileIoError, machine::disks(config)).await);
+    checks.extend(limited(LIMIT, "disk", Fault::FileIoError, machine::disks(config)).await);
     checks
 }
 
 async fn limited(
+    limit: Duration,
     what: &'static str,
     silent: Fault,
     check: impl Future<Output = Vec<Check>>,
 ) -> Vec<Check> {
-    timeout(LIMIT, check).await.unwrap_or_else(|_| {
-        let found = format!("no answer within {} s", LIMIT.as_secs());
+    timeout(limit, check).await.unwrap_or_else(|_| {
+        let found = format!("no answer within {} s", limit.as_secs());
         vec![Check::fail(what, found, silent.steps())]
     })
 }

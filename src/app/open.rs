@@ -1,23 +1,29 @@
 //! Opens what a process depends on, the database and the queue: waits for servers that come up, and says
 //! what cannot be opened, why, and what to do.
 
-use crate::config::{Config, ConfigError, display_url};
+use crate::config::{Config, ConfigError, KEYS, display_url};
 use crate::queue::{Queue, QueueError};
 use crate::store::{Store, StoreError};
 use anyhow::{anyhow, bail};
 use secrecy::ExposeSecret;
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Connections to a Postgres server from one process.
 const CONNECTIONS: u32 = 10;
-/// How long a process waits at its start for the database and the queue to come up.
+/// How long a process that is to run waits at its start for the database and the queue to come up.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a command waits for a server before it says what does not answer.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(4);
 /// How long a command that can do without the queue waits for it.
 const QUEUE_LIMIT: Duration = Duration::from_secs(2);
 const START_PAUSE: Duration = Duration::from_millis(500);
 /// The queue's name: the prefix of its keys, and the `queue` label.
 pub(super) const QUEUE_NAME: &str = "freshet";
+
+/// Where `freshet demo` stores its submissions.
+pub const DEMO_DATABASE: &str = "freshet-demo.db";
 
 /// As [`open_store`], but makes no SQLite file: for whoever only looks at what there is, or changes it.
 ///
@@ -31,8 +37,15 @@ pub async fn open_existing_store(config: &Config) -> anyhow::Result<Store> {
 fn must_exist(config: &Config) -> anyhow::Result<()> {
     let url = config.database.url.expose_secret();
     if Store::missing(url) {
+        let default = KEYS.iter().find(|key| key.name == "database.url");
+        let chosen = default.and_then(|key| key.default) != Some(url);
+        let demo = if !chosen && Path::new(DEMO_DATABASE).exists() {
+            format!("\n  For the demo's, add: --database-url sqlite://{DEMO_DATABASE}")
+        } else {
+            String::new()
+        };
         bail!(
-            "there is no database at {} (database.url)\n  Is the path right? Does its folder exist? \
+            "there is no database at {} (database.url){demo}\n  Is the path right? Does its folder exist? \
              `freshet run`, `freshet subreddits add` and `freshet migrate` make one",
             display_url(url)
         );
@@ -48,34 +61,65 @@ fn must_exist(config: &Config) -> anyhow::Result<()> {
 pub async fn open_store_to_read(config: &Config) -> anyhow::Result<Store> {
     must_exist(config)?;
     let address = config.database_address();
-    open(config, async || {
-        Store::connect_reading(&address, CONNECTIONS).await
-    })
-    .await
+    let connect = async |deadline| {
+        let connect = Store::connect_reading(&address, CONNECTIONS);
+        answered_by(deadline, config, connect).await
+    };
+    open(config, COMMAND_PATIENCE, connect).await
 }
 
-/// Connects to the database and brings its tables to this version.
+/// Connects to the database for one command, and brings its tables to this version.
+///
+/// # Errors
+/// Where the database is not to be had within a few seconds.
+pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let address = config.database_address();
+    let connect = async |deadline| {
+        let connect = Store::connect(&address, CONNECTIONS);
+        let store = answered_by(deadline, config, connect).await?;
+        store.migrate().await?;
+        Ok(store)
+    };
+    open(config, COMMAND_PATIENCE, connect).await
+}
+
+/// As [`open_store`], for a process that is to run: waits for a server that comes up with it.
 ///
 /// # Errors
 /// Where the database is not to be had within half a minute.
-pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
+pub(super) async fn await_store(config: &Config) -> anyhow::Result<Store> {
     let address = config.database_address();
-    let connect = async || {
+    let connect = async |_| {
         let store = Store::connect(&address, CONNECTIONS).await?;
         store.migrate().await?;
         Ok(store)
     };
-    open(config, connect).await
+    open(config, START_PATIENCE, connect).await
+}
+
+/// Bounds an attempt to connect to a server. A file needs no such bound, and may take its time to recover.
+async fn answered_by(
+    deadline: Instant,
+    config: &Config,
+    connect: impl Future<Output = Result<Store, StoreError>>,
+) -> Result<Store, StoreError> {
+    if Store::folder_of(config.database.url.expose_secret()).is_some() {
+        return connect.await;
+    }
+    let connected = tokio::time::timeout_at(deadline, connect).await;
+    connected.unwrap_or_else(|_| Err(StoreError::deadline(COMMAND_PATIENCE)))
 }
 
 async fn open(
     config: &Config,
-    connect: impl AsyncFn() -> Result<Store, StoreError>,
+    patience: Duration,
+    connect: impl AsyncFn(Instant) -> Result<Store, StoreError>,
 ) -> anyhow::Result<Store> {
     let url = config.database.url.expose_secret();
     let shown = display_url(url);
     let waits = |error: &StoreError| error.is_unavailable();
-    patiently(&format!("The database at {shown}"), connect, waits)
+    let what = format!("The database at {shown}");
+    patiently(&what, patience, connect, waits)
         .await
         .map_err(|error| match error {
             StoreError::Url(problem) => unusable("database.url", problem),
@@ -93,9 +137,10 @@ async fn open(
 pub async fn open_queue(config: &Config) -> anyhow::Result<Queue> {
     let url = config.queue.url.expose_secret();
     let (shown, address) = (display_url(url), config.queue_address());
-    let connect = async || Queue::connect(&address, QUEUE_NAME).await;
+    let connect = async |_| Queue::connect(&address, QUEUE_NAME).await;
     let waits = |error: &QueueError| error.is_unavailable();
-    patiently(&format!("The queue at {shown}"), connect, waits)
+    let what = format!("The queue at {shown}");
+    patiently(&what, START_PATIENCE, connect, waits)
         .await
         .map_err(|error| match error {
             QueueError::Url(problem) => unusable("queue.url", problem),
@@ -145,19 +190,21 @@ fn cannot_be_opened(
     anyhow!("{what} cannot be opened: {why}{advice}")
 }
 
-/// Tries until it works, as long as waiting can help and a supervisor would wait too.
+/// Tries until it works, as long as waiting can help and whoever waits would wait too. Each attempt is told
+/// when that ends.
 async fn patiently<T, E: std::error::Error>(
     what: &str,
-    connect: impl AsyncFn() -> Result<T, E>,
+    patience: Duration,
+    connect: impl AsyncFn(Instant) -> Result<T, E>,
     waits: impl Fn(&E) -> bool,
 ) -> Result<T, E> {
-    let deadline = Instant::now() + START_PATIENCE;
+    let deadline = Instant::now() + patience;
     let mut told = false;
     loop {
-        match connect().await {
-            Err(error) if waits(&error) && Instant::now() < deadline => {
+        match connect(deadline).await {
+            Err(error) if waits(&error) && Instant::now() + START_PAUSE < deadline => {
                 if !std::mem::replace(&mut told, true) {
-                    tracing::warn!(%error, "{what} does not answer yet; waiting up to {} s", START_PATIENCE.as_secs());
+                    tracing::warn!(%error, "{what} does not answer yet; waiting up to {} s", patience.as_secs());
                 }
                 tokio::time::sleep(START_PAUSE).await;
             }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// The demo keeps its made-up submissions apart from real ones.
-const DATABASE: &str = "freshet-demo.db";
+const DATABASE: &str = app::DEMO_DATABASE;
 const QUEUE: &str = "freshet-demo-queue.db";
 
 /// A more generous Reddit than the real one and closer looks at it, so that nobody waits a minute

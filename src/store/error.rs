@@ -81,7 +81,7 @@ impl StoreError {
     }
 
     /// The server did not answer within the time that any call may take.
-    pub(super) fn deadline(limit: Duration) -> StoreError {
+    pub(crate) fn deadline(limit: Duration) -> StoreError {
         let text = format!("no answer within {} s", limit.as_secs());
         StoreError::Unavailable {
             source: sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text)),

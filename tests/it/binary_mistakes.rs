@@ -8,7 +8,7 @@ use super::support::world::World;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 /// Commands that open the database.
@@ -158,6 +158,74 @@ async fn servers_that_are_not_there_are_waited_for_and_then_named() {
             "running, and can this machine reach it?",
         ]);
     }
+}
+
+/// A command that somebody waits for says within seconds which server does not answer, also where that
+/// accepts connections and is silent; only a process that is to run waits for one that comes up.
+#[tokio::test]
+async fn a_command_says_soon_which_server_does_not_answer() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = silent.local_addr().unwrap().port();
+    let home = Home::new();
+    let commands: [&[&str]; 12] = [
+        &["migrate"],
+        &["status", "--http-listen=127.0.0.1:1"],
+        &["coverage"],
+        &["export"],
+        &["subreddits", "list"],
+        &["subreddits", "add", "rust"],
+        &["jobs", "dead"],
+        &["jobs", "retry", "--all"],
+        &["gaps", "list"],
+        &["backfill", "list"],
+        &["backfill", "rust", "--since", "2d", "--dry-run"],
+        &["backfill", "pause", "1"],
+    ];
+    for port in [free_port(), silent] {
+        let database = format!("postgres://me:hush-hush@127.0.0.1:{port}/freshet");
+        let started = Instant::now();
+        let ends = commands.map(|command| {
+            let line = [command, &["--database-url", &database]].concat();
+            let mut command = home.command(&line);
+            async move { finish(&mut command).await }
+        });
+        for ended in futures::future::join_all(ends).await {
+            assert!(!ended.stderr.contains("hush-hush"), "{ended:?}");
+            assert!(!ended.stderr.contains("waiting up to 30 s"), "{ended:?}");
+            once(&ended);
+            let port = port.to_string();
+            let reach = "running, and can this machine reach it?";
+            ended
+                .ended_with(1)
+                .says(&["database.url", "cannot be opened", &port, reach]);
+        }
+        // Twelve at once, on a machine that may be busy: far below the half minute of a process that runs.
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+}
+
+/// Whoever has only seen the demo finds what it stored.
+#[tokio::test]
+async fn where_only_the_demo_was_here_its_database_is_named() {
+    let home = Home::new();
+    let option = "--database-url sqlite://freshet-demo.db";
+    let ended = home.run(&["status"]).await.ended_with(1);
+    assert!(!ended.stderr.contains(option), "{ended:?}");
+    let file = ["--database-url", "sqlite://freshet-demo.db"];
+    home.run(&[&["migrate"][..], &file].concat())
+        .await
+        .ended_with(0);
+    for command in ["status", "coverage", "export"] {
+        let ended = home.run(&[command]).await.ended_with(1);
+        ended.says(&["no database at sqlite://freshet.db", option]);
+        home.run(&[&[command][..], &file].concat())
+            .await
+            .ended_with(0);
+    }
+    // Who names one of their own means that one.
+    let other = ["status", "--database-url", "sqlite://mine.db"];
+    let ended = home.run(&other).await.ended_with(1);
+    assert!(!ended.stderr.contains(option), "{ended:?}");
 }
 
 #[tokio::test]
