@@ -26,6 +26,7 @@ mod record;
 mod schedule;
 mod suspects;
 mod sweep;
+mod unread;
 mod walk;
 
 pub use id_scan::plan::{DELAYS_MS, LEAST_SHARE};

@@ -81,7 +81,7 @@ pub use sqlite::Sqlite;
 pub use subreddits::{Active, Added, Subreddit};
 pub use sweeps::{SweepDue, SweepRecord};
 pub use windows::{PollWindow, WindowRecord};
-pub use withdraw::{Doubts, Recent};
+pub use withdraw::{Doubts, Missing, Recent};
 
 use crate::dependency::{Dependency, Evidence};
 use crate::network::Address;

@@ -11,12 +11,14 @@ mod fingerprint;
 mod lenient;
 mod names;
 mod refusal;
+mod unread;
 
 pub use completeness::{Completeness, Shown};
 pub use decode::{Undecodable, decode, decode_archived};
 pub use fingerprint::fingerprint;
 pub use names::{InvalidName, SubmissionId, SubredditName};
 pub use refusal::Refusal;
+pub use unread::Unread;
 
 use serde_json::value::RawValue;
 

@@ -22,6 +22,7 @@ pub(super) async fn bring_in(
         undecodable,
         pages,
         proven,
+        unread,
         end,
     } = walked;
     match &end {
@@ -51,8 +52,18 @@ pub(super) async fn bring_in(
         None => "the listing ends before it; an archive may have it".to_owned(),
     });
     let ends = end != PastEnd::Unanswered;
+    let whole = Interval {
+        start: claim.slice_start,
+        end: claim.slice_end,
+    };
+    let unread = unread.into_iter().filter(|_| ends);
+    let unread = unread.map(|it| Interval {
+        start: it.start.max(whole.start),
+        end: it.end.min(whole.end),
+    });
+    let unread: Vec<Interval> = unread.filter(|it| !it.is_empty()).collect();
     let stepped = SliceStep {
-        unseen: &[],
+        unseen: &unread,
         claim,
         reached: if ends {
             claim.slice_end

@@ -44,7 +44,7 @@ pub(super) fn member(
     let settled = claimed.covered_until;
     // Out of order by seconds is usual, and so is one late here and there, within the overlap too.
     let settled = settled.map(|covered| covered.saturating_sub(seconds(short_overlap(config))));
-    let doubts = walked.doubts(settled);
+    let doubts = walked.doubts(&claimed.claim.subreddit, settled);
     // What contradicts a shared listing may be another member's.
     let doubted = silenced(claimed, walk) || (alone && walked.contradicted);
     let proof = match end {
@@ -118,11 +118,17 @@ pub(super) fn member(
             // more than it was walked for: below its last items may stand one that is newer.
             let oldest = walk.own().map(|item| item.submission.created_utc).min();
             let ground = oldest.filter(|_| ground == i64::MIN);
-            record.window = window(start, WindowOutcome::Complete);
-            record.proven = Some(Interval {
+            let proven = Interval {
                 start: ground.map_or(start, |ground| ground.min(start)),
                 end: served_at,
-            });
+            };
+            // Nothing of it is, where what cannot be read may be of any time.
+            let outcome = match record.doubts.leave_of(proven).is_empty() {
+                true => WindowOutcome::Truncated,
+                false => WindowOutcome::Complete,
+            };
+            record.window = window(start, outcome);
+            record.proven = Some(proven);
             record.update.covered_until = Some(served_at);
         }
         Proof::Truncated {
@@ -228,7 +234,7 @@ fn failed(
             next_poll_ms: next_poll_ms(config, claimed.posts_per_hour, now_ms),
             ..unchanged(claimed)
         },
-        doubts: walked.doubts(None),
+        doubts: walked.doubts(&claimed.claim.subreddit, None),
     }
 }
 

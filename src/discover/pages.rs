@@ -7,7 +7,7 @@ use super::walk::{Ended, Page, Walk};
 use crate::liveness::CALL;
 use crate::network::Large;
 use crate::source::{ListingPage, Moment, RequestClass, SourceError, UnavailableReason};
-use crate::store::Doubts;
+use crate::store::{Doubts, Interval};
 use crate::submission::SubredditName;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -96,13 +96,20 @@ impl Walked {
         self.moment.map_or(self.served_at, |moment| moment.shown)
     }
 
-    /// What it tells of earlier proofs, where its windows are settled before then (seconds).
-    pub(super) fn doubts(&self, settled_before: Option<i64>) -> Doubts {
-        Doubts {
+    /// What it tells of a subreddit's earlier proofs, where its windows are settled before then (seconds).
+    pub(super) fn doubts(&self, subreddit: &SubredditName, settled_before: Option<i64>) -> Doubts {
+        let mut doubts = Doubts {
             now: self.moment.map(|moment| moment.latest),
             settled_before,
             ..Doubts::default()
+        };
+        // What was listed existed by then.
+        let end = doubts.now.map_or(i64::MAX, |now| now.saturating_add(1));
+        for (unread, interval) in self.walk.unread() {
+            let end = end.min(interval.end);
+            doubts.unread(&unread, Interval { end, ..interval }, subreddit);
         }
+        doubts
     }
 }
 
@@ -290,6 +297,7 @@ fn into_page(mut page: ListingPage) -> (Page, Option<Large>) {
         order: page.order,
         items: page.items,
         undecodable: page.undecodable,
+        unread: page.unread,
         after: page.after,
     };
     (page, large)

@@ -17,8 +17,10 @@ pub struct Past {
     pub undecodable: Vec<Undecodable>,
     /// Pages asked for.
     pub pages: u32,
-    /// What was seen whole.
+    /// What was seen whole, but for what could not be read.
     pub proven: Option<Interval>,
+    /// When that was posted, as far as its place in the listing tells.
+    pub unread: Vec<Interval>,
     /// Why it went no further.
     pub end: PastEnd,
 }
@@ -61,10 +63,12 @@ pub async fn past(
         start: start.max(since),
         end: walked.served_at,
     });
+    let missing = walked.doubts(subreddit, None).missing;
     Past {
         items: walked.walk.listed().to_vec(),
         undecodable: walked.walk.undecodable().to_vec(),
         pages: walked.walk.pages(),
+        unread: missing.into_iter().map(|it| it.interval).collect(),
         proven: proven.filter(|proven| walked.is_dated() && !proven.is_empty()),
         end,
     }

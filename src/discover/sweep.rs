@@ -255,11 +255,11 @@ fn judge(
         now_ms.saturating_add(milliseconds(wait))
     });
     let record = SweepRecord {
+        doubts: walked.doubts(&due.subreddit, Some(settled_before)),
         due,
         proven,
         reason,
         next_sweep_ms: next,
-        doubts: walked.doubts(Some(settled_before)),
     };
     (record, outcome)
 }

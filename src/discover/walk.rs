@@ -9,7 +9,9 @@
 //! - *The end* of the listing is believed when further requests, from other anchors, show it too.
 //! - *The cap* explains an end after about 1,000 items; it proves nothing about what lies below.
 
-use crate::submission::{Observation, SubredditName, Undecodable};
+use super::unread::{Placed, times};
+use crate::store::Interval;
+use crate::submission::{Observation, SubmissionId, SubredditName, Undecodable, Unread};
 use std::collections::HashSet;
 
 /// Items in a row, at the end of what was listed, that must be older. Old posts that reappear come
@@ -59,6 +61,8 @@ pub struct Page {
     pub items: Vec<Observation>,
     /// The others.
     pub undecodable: Vec<Undecodable>,
+    /// What of those may be submissions, each with the number of items above it.
+    pub unread: Vec<(usize, Unread)>,
     /// Where the listing says that it goes on.
     pub after: Option<String>,
 }
@@ -103,6 +107,7 @@ pub struct Walk {
     seen: HashSet<String>,
     listed: Vec<Observation>,
     undecodable: Vec<Undecodable>,
+    unread: Vec<Placed>,
     pages: u32,
     bytes: usize,
     state: State,
@@ -135,6 +140,7 @@ impl Walk {
             seen: HashSet::new(),
             listed: Vec::new(),
             undecodable: Vec::new(),
+            unread: Vec::new(),
             pages: 0,
             bytes: 0,
             state: State::Down { after: None },
@@ -310,6 +316,7 @@ impl Walk {
                 self.order.push(fullname);
             }
         }
+        self.place(page.unread, &page.items);
         let new: HashSet<&String> = self.order[known..].iter().collect();
         for item in page.items {
             if new.contains(&item.submission.id.fullname()) {
@@ -324,6 +331,26 @@ impl Walk {
         self.bytes += undecodable.map(Undecodable::held_bytes).sum::<usize>();
         self.undecodable.extend(page.undecodable);
         self.order.len() > known
+    }
+
+    /// Notes where in a page there stood what cannot be read.
+    fn place(&mut self, unread: Vec<(usize, Unread)>, items: &[Observation]) {
+        if unread.is_empty() {
+            return;
+        }
+        let own = items.iter().enumerate().filter(|(_, it)| self.is_own(it));
+        let own: Vec<(usize, SubmissionId)> =
+            own.map(|(at, it)| (at, it.submission.id.clone())).collect();
+        let before = self.times.len();
+        let placed = unread.into_iter();
+        let placed = placed.map(|(place, it)| Placed::new(it, place, &own, before));
+        self.unread.extend(placed);
+    }
+
+    /// What was listed and cannot be read though it may be a submission, each with the time (seconds) in
+    /// which it was created.
+    pub fn unread(&self) -> Vec<(Unread, Interval)> {
+        times(&self.unread, self.own(), self.disorder())
     }
 
     /// The state of looking again for the `tries`-th time, unless looking has an end.

@@ -12,10 +12,10 @@ use super::known::{Change, Known};
 use super::statement::{Dialects, Texts, Transaction, in_transaction};
 use super::submissions::{Progress, json};
 use super::windows::NewWindow;
-use super::withdraw::{Told, without};
+use super::withdraw::Told;
 use super::{
     Claim, Doubts, GapCause, GapRecord, Interval, Status, Store, StoreError, SubredditState,
-    SweepRecord, WindowOutcome, WindowRecord,
+    SweepRecord, WindowOutcome, WindowRecord, without,
 };
 use crate::submission::{Observation, SubredditName, Undecodable};
 use serde::Serialize;
@@ -203,13 +203,16 @@ impl Store {
         let sweep = poll
             .sweep
             .filter(|sweep| tokens.contains_key(sweep.due.subreddit.as_str()));
+        let doubts = held.iter().map(|member| &member.doubts);
+        let doubts = doubts.chain(sweep.map(|sweep| &sweep.doubts));
+        let known = transaction.known_unread(doubts).await?;
         let told = held
             .iter()
             .map(|member| Told::new(&member.claim.subreddit, &member.doubts, member.proven));
         let swept = sweep.map(|sweep| Told::new(&sweep.due.subreddit, &sweep.doubts, sweep.proven));
         let told: Vec<Told<'_>> = told
             .chain(swept)
-            .map(|told| told.with_too_deep(&batch.too_deep, poll.listed))
+            .map(|told| told.with_missing(&known, &batch.too_deep, poll.listed))
             .collect();
         let mut gaps = transaction
             .contradicted(&told, &batch.newest, &fresh, now)
@@ -396,7 +399,7 @@ impl Transaction {
         let pieces: Vec<Vec<Interval>> = held
             .iter()
             .zip(told)
-            .map(|(member, told)| without(member.proven, &told.not_stored))
+            .map(|(member, told)| without(member.proven.as_slice(), &told.missing))
             .collect();
         let rounds = pieces.iter().map(Vec::len).max().unwrap_or(0).max(1);
         let mut changed = GapsChanged::default();

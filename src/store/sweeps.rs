@@ -5,8 +5,8 @@
 
 use super::gaps::{GapChanges, GapsChanged};
 use super::statement::{Dialects, Transaction, in_transaction, on_engine};
-use super::withdraw::{Told, without};
-use super::{Doubts, GapReason, Interval, Store, StoreError};
+use super::withdraw::Told;
+use super::{Doubts, GapReason, Interval, Store, StoreError, without};
 use crate::submission::SubredditName;
 
 /// A listing that is to be walked.
@@ -144,7 +144,7 @@ impl Transaction {
     ) -> Result<GapsChanged, StoreError> {
         let name = sweep.due.subreddit.as_str();
         let mut changed = GapsChanged::default();
-        for proven in without(sweep.proven, &told.not_stored) {
+        for proven in without(sweep.proven.as_slice(), &told.missing) {
             self.cover(&[(name, proven)]).await?;
             let changes = GapChanges {
                 subreddit: name,

@@ -9,8 +9,8 @@ mod doubts;
 mod runs;
 
 pub use archives::Recent;
-pub use doubts::Doubts;
-pub(super) use doubts::{Told, without};
+pub(super) use doubts::Told;
+pub use doubts::{Doubts, Missing};
 pub(super) use runs::{Brought, Tolerance};
 
 use super::content::Content;
@@ -20,8 +20,9 @@ use super::statement::{Dialects, Texts, Transaction, in_transaction};
 use super::submissions::json;
 use super::windows::Reach;
 use super::{GapCause, GapRecord, StoreError};
+use crate::submission::SubmissionId;
 use runs::contradictions;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Seconds by which coverage may lie ahead of a process's clock: another machine's may differ as much.
 const AHEAD: i64 = 120;
@@ -204,29 +205,46 @@ impl Transaction {
         }))
     }
 
-    /// Leaves a gap of one second for each submission that was listed and could not be stored, after
-    /// what the walk proves was recorded.
+    /// Which of what the walks could not read is stored all the same.
+    pub(super) async fn known_unread<'a>(
+        &mut self,
+        doubts: impl Iterator<Item = &'a Doubts>,
+    ) -> Result<HashSet<String>, StoreError> {
+        let missing = doubts.flat_map(|doubts| &doubts.missing);
+        let ids = missing.filter_map(|it| it.unread.as_ref());
+        let ids: BTreeSet<&str> = ids.map(SubmissionId::as_str).collect();
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let known = self.known(ids.into_iter().collect(), false).await?;
+        Ok(known.into_keys().collect())
+    }
+
+    /// Leaves a gap where each submission lies that was listed and is not stored, after what the walk
+    /// proves was recorded.
     pub(super) async fn leave_out(
         &mut self,
         told: &[Told<'_>],
         at: i64,
     ) -> Result<GapsChanged, StoreError> {
         let mut changed = GapsChanged::default();
+        let cause = GapCause::NotStored;
         for it in told {
-            for second in &it.not_stored {
-                let left_out = Interval {
-                    start: *second,
-                    end: second + 1,
-                };
-                let holds = |proven: Interval| (proven.start..proven.end).contains(second);
-                let cause = GapCause::NotStored;
-                let opened = if it.proven.is_some_and(holds) {
-                    self.uncover(it.subreddit, left_out).await?;
-                    self.open_gap(it.subreddit, left_out, cause, at).await?
-                } else {
-                    self.withdraw(it.subreddit, left_out, cause, at).await?
-                };
-                changed.add(opened);
+            for missing in &it.missing {
+                let mut doubted = *missing;
+                if missing.start == i64::MIN {
+                    // It stands below all that was read: what was proven of older time rests on more.
+                    let proven = it.proven.map_or(i64::MAX, |proven| proven.start);
+                    doubted.start = proven.min(missing.end);
+                }
+                changed.add(self.withdraw(it.subreddit, doubted, cause, at).await?);
+                if let Some(proven) = it.proven {
+                    let left_out = Interval {
+                        start: proven.start.max(missing.start),
+                        end: proven.end.min(missing.end),
+                    };
+                    changed.add(self.open_gap(it.subreddit, left_out, cause, at).await?);
+                }
             }
         }
         Ok(changed)

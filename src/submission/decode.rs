@@ -112,7 +112,7 @@ fn retrieved(fields: &Fields<'_>) -> Option<i64> {
 
 /// Whole seconds since the epoch, from a number of seconds or of milliseconds, or such a number as text,
 /// or RFC 3339.
-fn time(value: Option<&RawValue>) -> Option<i64> {
+pub(super) fn time(value: Option<&RawValue>) -> Option<i64> {
     let value = Scalar::read(value);
     let Some(number) = value.integer() else {
         let written = DateTime::parse_from_rfc3339(value.text()?.trim()).ok()?;

@@ -18,8 +18,10 @@ pub enum Refusal {
     Message,
     /// It is a subreddit (t5).
     Subreddit,
-    /// It is something else that is no submission: an award, a folded branch, a thing without a kind.
+    /// It is something else that is no submission: an award, a folded branch.
     OtherThing,
+    /// It is no thing with a kind and data, so nothing says what it is.
+    NoThing,
     /// Its `name` is that of another submission than its `id`.
     Contradiction,
     /// It is no JSON object.
@@ -43,6 +45,7 @@ impl Refusal {
             Refusal::Message => "message",
             Refusal::Subreddit => "subreddit",
             Refusal::OtherThing => "other_thing",
+            Refusal::NoThing => "no_thing",
             Refusal::Contradiction => "contradiction",
             Refusal::NoObject => "no_object",
             Refusal::NoId => "no_id",
@@ -60,7 +63,8 @@ impl Refusal {
             Some("t2") => Some(Refusal::Account),
             Some("t4") => Some(Refusal::Message),
             Some("t5") => Some(Refusal::Subreddit),
-            _ => Some(Refusal::OtherThing),
+            Some(_) => Some(Refusal::OtherThing),
+            None => Some(Refusal::NoThing),
         }
     }
 
@@ -68,6 +72,20 @@ impl Refusal {
     /// holds it is complete.
     pub fn is_a_submission(self) -> bool {
         matches!(self, Refusal::TooDeep | Refusal::NotStored)
+    }
+
+    /// Whether it may be one: nothing says that it is something else. Where a listing shows it, there is a
+    /// submission that is missing from the table, as far as anybody can tell.
+    pub fn may_be_a_submission(self) -> bool {
+        self.is_a_submission()
+            || matches!(
+                self,
+                Refusal::NoThing
+                    | Refusal::NoObject
+                    | Refusal::Contradiction
+                    | Refusal::NoId
+                    | Refusal::NoTime
+            )
     }
 }
 
@@ -207,5 +225,8 @@ mod tests {
     fn only_submissions_are_missed_where_they_are_not_stored() {
         assert!(Refusal::TooDeep.is_a_submission() && Refusal::NotStored.is_a_submission());
         assert!(!Refusal::Comment.is_a_submission() && !Refusal::NoId.is_a_submission());
+        assert!(Refusal::NoTime.may_be_a_submission() && Refusal::TooDeep.may_be_a_submission());
+        assert!(!Refusal::Comment.may_be_a_submission());
+        assert!(!Refusal::OtherThing.may_be_a_submission());
     }
 }

@@ -76,6 +76,7 @@ mod pipeline_real;
 mod pipeline_sharing;
 mod pipeline_silence;
 mod pipeline_sweeps;
+mod pipeline_undated;
 mod pipeline_worlds;
 mod poolers;
 mod queue;

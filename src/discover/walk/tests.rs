@@ -19,6 +19,8 @@ struct Troubles {
     cuts: Vec<(usize, usize)>,
     /// Before an answer, items that are removed: a number into the listing.
     removals: Vec<(usize, usize)>,
+    /// Places of items that come without a time.
+    undated: Vec<usize>,
 }
 
 /// A listing as Reddit serves it: by anchors into a list of at most `cap` places.
@@ -80,12 +82,24 @@ impl Listing {
             shown.truncate(*length);
             after = None;
         }
-        Page {
+        let mut page = Page {
             order: shown.iter().map(|(id, _)| format!("t3_{id}")).collect(),
-            items: shown.iter().map(|(id, time)| item(id, *time)).collect(),
-            undecodable: Vec::new(),
             after,
+            ..Page::default()
+        };
+        for (id, time) in shown {
+            let place: usize = id[1..].parse().unwrap();
+            if self.troubles.undated.contains(&place) {
+                let unread = Unread {
+                    id: id.parse().ok(),
+                    ..Unread::default()
+                };
+                page.unread.push((page.items.len(), unread));
+            } else {
+                page.items.push(item(id, *time));
+            }
         }
+        page
     }
 
     fn walk(&mut self, reach: i64) -> (Walk, Ended) {
@@ -245,8 +259,8 @@ fn a_listing_that_never_stops_promising_more_comes_to_an_end() {
         walk.take(Page {
             order: ids.iter().map(|id| format!("t3_{id}")).collect(),
             items: ids.iter().map(|id| item(id, 9_000)).collect(),
-            undecodable: Vec::new(),
             after: Some("t3_more".to_owned()),
+            ..Page::default()
         });
     }
     assert_eq!(walk.next(), Err(Ended::PageLimit));
@@ -297,7 +311,8 @@ proptest! {
             times.insert((*place).min(times.len()), *old);
         }
         let all = times.clone();
-        let mut listing = Listing::new(&times, 1_000, Troubles { glitches, cuts, removals });
+        let troubles = Troubles { glitches, cuts, removals, ..Troubles::default() };
+        let mut listing = Listing::new(&times, 1_000, troubles);
         let (walk, ended) = listing.walk(reach);
         let ground = walk.ground();
         if matches!(ended, Ended::Older) {
@@ -311,6 +326,42 @@ proptest! {
         }
         if ended == Ended::End {
             prop_assert!(all.len() <= 1_000, "the cap was taken for the end");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What was listed without a time was created in the time that its neighbours say, wherever it stands.
+    #[test]
+    fn what_has_no_time_lies_where_its_neighbours_say(
+        steps in proptest::collection::vec(0_i64..20, 1..400),
+        resurfaced in proptest::collection::vec((0_usize..300, 0_i64..500), 0..3),
+        glitches in proptest::collection::vec(0_usize..8, 0..2),
+        cuts in proptest::collection::vec((0_usize..8, 1_usize..90), 0..2),
+        undated in proptest::collection::vec(0_usize..400, 1..30),
+        reach in 600_i64..8_000,
+    ) {
+        let mut time = 600;
+        let mut times: Vec<i64> = steps.iter().map(|step| { time += step; time }).collect();
+        times.reverse();
+        for (place, old) in &resurfaced {
+            times.insert((*place).min(times.len()), *old);
+        }
+        // Nothing says so of what reappeared itself.
+        let undated = undated.into_iter().filter(|place| times.get(*place).is_some_and(|at| *at >= 600));
+        let troubles = Troubles { glitches, cuts, undated: undated.collect(), ..Troubles::default() };
+        let undated = troubles.undated.clone();
+        let (walk, _) = Listing::new(&times, 1_000, troubles).walk(reach);
+        let unread = walk.unread();
+        for place in undated {
+            let id = format!("i{place}");
+            let listed = walk.order.contains(&format!("t3_{id}"));
+            let own = unread.iter().filter(|(it, _)| it.id.as_ref().is_some_and(|it| it.as_str() == id));
+            let within = |interval: &Interval| (interval.start..interval.end).contains(&times[place]);
+            let own: Vec<_> = own.map(|(_, interval)| *interval).collect();
+            prop_assert!(!listed || own.iter().any(within), "{id} at {}: {own:?}", times[place]);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::source::clock::Moment;
 use crate::source::error::{SourceError, WaitCause};
 use crate::source::transport::{Answer, below};
 use crate::source::trouble::{Trouble, add};
-use crate::submission::{Observation, Refusal, SubredditName, Undecodable, decode};
+use crate::submission::{Observation, Refusal, SubredditName, Undecodable, Unread, decode};
 use reqwest::Url;
 use roux::response::{BasicThing, Listing};
 use roux::util::FeedOption;
@@ -31,6 +31,8 @@ pub struct ListingPage {
     pub items: Vec<Observation>,
     /// What is none, or cannot be named and dated; in the listing's order.
     pub undecodable: Vec<Undecodable>,
+    /// What of these may be submissions, each with the number of items above it.
+    pub unread: Vec<(usize, Unread)>,
     /// The fullnames of all children that have one, in the listing's order: any of them can be the
     /// anchor of the next page, also an undecodable one.
     pub order: Vec<String>,
@@ -152,6 +154,7 @@ pub(super) fn read(answer: Answer) -> Result<ListingPage, SourceError> {
     let mut page = ListingPage {
         items: Vec::with_capacity(listing.children.len()),
         undecodable: Vec::new(),
+        unread: Vec::new(),
         order: Vec::with_capacity(listing.children.len()),
         after: listing.after.filter(|it| is_fullname(it)),
         moment: Moment {
@@ -168,7 +171,13 @@ pub(super) fn read(answer: Answer) -> Result<ListingPage, SourceError> {
         page.order.extend(name);
         match decoded {
             Ok(item) => page.items.push(item),
-            Err(refused) => page.undecodable.push(refused),
+            Err(refused) => {
+                if refused.cause.may_be_a_submission() {
+                    let unread = Unread::read(&refused.raw);
+                    page.unread.push((page.items.len(), unread));
+                }
+                page.undecodable.push(refused);
+            }
         }
     }
     Ok(page)
@@ -183,7 +192,9 @@ fn read_child(
         Ok(thing) => thing,
         Err(error) => {
             let reason = format!("it is no thing with a kind and data: {error}");
-            let refused = Undecodable::new(child, Refusal::OtherThing, &reason, asked_ms);
+            let cause = kind(&child).and_then(|kind| Refusal::of_kind(Some(&kind)));
+            let cause = cause.unwrap_or(Refusal::NoThing);
+            let refused = Undecodable::new(child, cause, &reason, asked_ms);
             return (None, Err(refused));
         }
     };
@@ -204,6 +215,16 @@ fn read_child(
         Err(_) => name,
     };
     (name, decoded)
+}
+
+/// The kind of what is no thing otherwise.
+fn kind(child: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Kind {
+        kind: String,
+    }
+    let kind = serde_json::from_str::<Kind>(child.get());
+    kind.ok().map(|it| it.kind)
 }
 
 /// By its own `name`, else from kind and id.

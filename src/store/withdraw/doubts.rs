@@ -1,7 +1,8 @@
 //! What a walk knows that contradicts proofs.
 
-use crate::store::{GapCause, Interval};
-use crate::submission::{Observation, SubredditName};
+use crate::store::{GapCause, Interval, without};
+use crate::submission::{Observation, SubmissionId, SubredditName, Unread};
+use std::collections::HashSet;
 
 /// What contradicts proofs, as one walk of a subreddit knows it. Nothing by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,8 +14,17 @@ pub struct Doubts {
     /// A watermark (seconds) above which the walk was cut short, and why: it did not meet what was known,
     /// so nothing says that no more was posted between the last that is known and the watermark.
     pub uncorroborated: Option<(i64, GapCause)>,
-    /// Seconds of submissions that were listed and could not be stored.
-    pub not_stored: Vec<i64>,
+    /// What was listed and is not stored.
+    pub missing: Vec<Missing>,
+}
+
+/// What was listed and is not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Which it is, where it was not read: what is stored of it before is not missing.
+    pub unread: Option<SubmissionId>,
+    /// When it was created.
+    pub interval: Interval,
 }
 
 /// What a walk tells of one of its subreddits.
@@ -22,8 +32,8 @@ pub(in crate::store) struct Told<'a> {
     pub(super) subreddit: &'a str,
     pub(super) doubts: &'a Doubts,
     pub(super) proven: Option<Interval>,
-    /// Ascending.
-    pub not_stored: Vec<i64>,
+    /// When what was listed and is not stored was created; ascending.
+    pub missing: Vec<Interval>,
 }
 
 impl<'a> Told<'a> {
@@ -36,54 +46,69 @@ impl<'a> Told<'a> {
             subreddit: subreddit.as_str(),
             doubts,
             proven,
-            not_stored: doubts.not_stored.clone(),
+            missing: Vec::new(),
         }
     }
 
-    /// And these of the listed nest too deep to be stored.
-    pub fn with_too_deep(mut self, too_deep: &[usize], listed: &[Observation]) -> Told<'a> {
+    /// Without what is stored already, and these of the listed nest too deep to be.
+    pub fn with_missing(
+        mut self,
+        known: &HashSet<String>,
+        too_deep: &[usize],
+        listed: &[Observation],
+    ) -> Told<'a> {
+        let missing = self.doubts.missing.iter().filter(|it| {
+            let id = it.unread.as_ref();
+            id.is_none_or(|id| !known.contains(id.as_str()))
+        });
+        self.missing = missing.map(|it| it.interval).collect();
         let listed = too_deep.iter().filter_map(|place| listed.get(*place));
-        let own = listed.filter(|item| concerns(item, self.subreddit));
-        let seconds = own.map(|item| item.submission.created_utc);
-        self.not_stored.extend(seconds);
-        self.not_stored.sort_unstable();
-        self.not_stored.dedup();
+        let own = listed.filter(|item| concerns(&item.submission.subreddit, self.subreddit));
+        let seconds = own.map(|item| second(item.submission.created_utc));
+        self.missing.extend(seconds);
+        self.missing.sort_unstable();
+        self.missing.dedup();
         self
     }
 }
 
-/// Whether a submission that is missing would be missing from what is proven of a subreddit.
-fn concerns(item: &Observation, subreddit: &str) -> bool {
-    let own = item.submission.subreddit.as_deref();
-    own.is_none_or(|own| own.eq_ignore_ascii_case(subreddit))
+/// Whether a submission of this subreddit that is missing would be missing from what is proven of that.
+fn concerns(own: &Option<impl AsRef<str>>, subreddit: &str) -> bool {
+    own.as_ref()
+        .is_none_or(|own| own.as_ref().eq_ignore_ascii_case(subreddit))
         || matches!(subreddit, "all" | "popular")
+}
+
+fn second(start: i64) -> Interval {
+    let end = start.saturating_add(1);
+    Interval { start, end }
 }
 
 impl Doubts {
     /// Notes that a listed submission could not be stored, where that matters to a subreddit.
     pub fn not_stored(&mut self, item: &Observation, subreddit: &SubredditName) {
-        if concerns(item, subreddit.as_str()) {
-            self.not_stored.push(item.submission.created_utc);
-        }
-    }
-}
-
-/// What is left of a proven interval without these seconds, which ascend.
-pub(in crate::store) fn without(proven: Option<Interval>, seconds: &[i64]) -> Vec<Interval> {
-    let Some(mut rest) = proven else {
-        return Vec::new();
-    };
-    let mut pieces = Vec::new();
-    for second in seconds {
-        if (rest.start..rest.end).contains(second) {
-            pieces.push(Interval {
-                start: rest.start,
-                end: *second,
+        if concerns(&item.submission.subreddit, subreddit.as_str()) {
+            self.missing.push(Missing {
+                unread: None,
+                interval: second(item.submission.created_utc),
             });
-            rest.start = second + 1;
         }
     }
-    pieces.push(rest);
-    pieces.retain(|piece| !piece.is_empty());
-    pieces
+
+    /// Notes what could not be read and may be a submission of this time, where that matters to a subreddit.
+    pub fn unread(&mut self, unread: &Unread, interval: Interval, subreddit: &SubredditName) {
+        let own = unread.subreddit.as_ref().map(SubredditName::as_str);
+        if concerns(&own, subreddit.as_str()) {
+            self.missing.push(Missing {
+                unread: unread.id.clone(),
+                interval,
+            });
+        }
+    }
+
+    /// What is left of an interval without what is missing.
+    pub fn leave_of(&self, interval: Interval) -> Vec<Interval> {
+        let missing: Vec<Interval> = self.missing.iter().map(|it| it.interval).collect();
+        without(&[interval], &missing)
+    }
 }
