@@ -13,13 +13,21 @@ const LONGEST_SLICE: i64 = 30 * 86_400;
 /// More slices than this would be longer to count than to do.
 const MOST_SLICES: i64 = 5_000;
 /// Where pages are sampled to estimate the rest, seconds before the end of what is missing: every quarter
-/// of the last day, and then twice in each span that is as long as all after it. So a longer range is
-/// judged by the same pages as a shorter one and by more, and is never estimated to hold less.
-const QUARTER: i64 = 86_400 / 4;
+/// of the last day, and then twice in each span that is as long as all after it, by turns at this time of
+/// day and half a day apart. What lies between two pages is judged by both, so that neither the busy nor
+/// the quiet hours of a day stand for all of it.
+const DAY: i64 = 86_400;
+const QUARTER: i64 = DAY / 4;
+const HALF: i64 = DAY / 2;
 /// How often one of them is asked for before there is no plan; whoever asks for it is there.
 const TRIES: u32 = 3;
 /// New rows of a page, of which the first stood on the one before.
-const ROWS_PER_PAGE: u64 = 99;
+const ROWS_PER_PAGE: f64 = 99.0;
+/// Requests that a slice takes beside its full pages: of the last page about half is a page more, and its
+/// end is asked for the other way round. Nothing that is shown is not believed without three more.
+const BESIDE_PAGES: f64 = 1.5;
+const LEAST: f64 = 2.0;
+const EMPTY: f64 = 3.0;
 /// A stored submission takes about so much more than the object that came, with columns and indexes.
 const DISK_FACTOR: f64 = 1.7;
 
@@ -171,9 +179,9 @@ fn sample(page: &ArchivePage, before: Interval, from: i64, length: i64) -> Sampl
         Some(oldest) if page.full => (before.end - oldest).clamp(1, whole.max(1)),
         _ => whole.max(1),
     };
-    let to = next_sample(from).min(length).max(from);
-    // A page that is not full counts to the end of its stretch, however long that is.
-    let to = if page.full { to } else { to.max(from + whole) };
+    let to = next_sample(from, length).min(length).max(from);
+    // A page counts as far as it shows, and one that is not full to the end of its stretch.
+    let to = to.max((from + shown).min(length));
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     Sample {
         from,
@@ -204,17 +212,51 @@ fn oldest(page: &ArchivePage, first: Interval, length: i64) -> Sample {
     }
 }
 
-/// The next place behind one where a page is sampled.
-fn next_sample(from: i64) -> i64 {
-    let day = 4 * QUARTER;
-    if from < day {
+/// The next place behind one where a page is sampled of a range of this length.
+fn next_sample(from: i64, length: i64) -> i64 {
+    let next = regular_sample(from);
+    // The last stretch has two ends, too, half a day apart.
+    let last = from >= DAY && next >= length && regular_sample(from - 1) == from;
+    if last && length - from > HALF {
+        return from + HALF;
+    }
+    next
+}
+
+fn regular_sample(from: i64) -> i64 {
+    if from < DAY {
         return (from / QUARTER + 1) * QUARTER;
     }
-    let mut span = day;
+    let mut span = DAY;
     while from >= 2 * span {
         span *= 2;
     }
-    span + ((from - span) / (span / 2) + 1) * (span / 2)
+    let within = span + span / 2 + if span > DAY { HALF } else { 0 };
+    if from < within { within } else { 2 * span }
+}
+
+/// How many submissions the samples tell of, each stretch between two judged by both.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn found(samples: &[Sample]) -> f64 {
+    let found = samples.iter().enumerate().map(|(place, it)| {
+        let next = samples.get(place + 1).unwrap_or(it);
+        it.counted as f64 + it.per_second.midpoint(next.per_second) * it.judged_seconds as f64
+    });
+    found.sum()
+}
+
+/// How many requests slices take that hold so many submissions together.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn requests(submissions: f64, slices: &[NewSlice], samples: &[Sample]) -> f64 {
+    let each = submissions / slices.len().max(1) as f64;
+    let pages = (each / ROWS_PER_PAGE + BESIDE_PAGES).max(LEAST);
+    let is_counted = samples.iter().all(|it| it.judged_seconds == 0);
+    let empty = slices.iter().map(|slice| match slice.expected {
+        Some(1..) => 0.0,
+        _ if is_counted => 1.0,
+        _ => (-each).exp(),
+    });
+    slices.len() as f64 * pages + EMPTY * empty.sum::<f64>()
 }
 
 #[expect(
@@ -231,17 +273,19 @@ fn from_samples(
     max_active: u32,
 ) -> Plan {
     let count = samples.len().max(1) as f64;
-    let found = |it: &Sample| it.counted as f64 + it.per_second * it.judged_seconds as f64;
-    let submissions = samples.iter().map(found).sum::<f64>().round() as u64;
+    let submissions = found(samples).round() as u64;
     let rows = samples.iter().map(|it| it.created.len()).sum::<usize>();
     let bytes = samples.iter().map(|sample| sample.bytes).sum::<usize>();
     let wanted = i64::try_from(submissions.div_ceil(SLICE_SUBMISSIONS)).unwrap_or(i64::MAX);
-    let seconds = (length / wanted.clamp(1, MOST_SLICES))
+    let wanted = wanted.clamp(1, MOST_SLICES);
+    let seconds = ((length + wanted - 1) / wanted)
         .clamp(SHORTEST_SLICE, LONGEST_SLICE)
         .max(length / MOST_SLICES);
     let mut slices = cut(missing, seconds);
     expect(&mut slices, length, samples);
-    let requests = submissions / ROWS_PER_PAGE + 2 * slices.len() as u64;
+    // Those that begin together each ask how far the archive has come.
+    let first = slices.len().min(max_active.max(1) as usize);
+    let requests = requests(submissions as f64, &slices, samples).round() as u64 + first as u64;
     let answer = samples.iter().map(|sample| sample.seconds).sum::<f64>() / count;
     let by_budget = requests as f64 * 60.0 / f64::from(per_minute.get());
     let by_answers = requests as f64 * answer / f64::from(max_active.max(1));
@@ -321,117 +365,4 @@ pub(super) fn cut(intervals: &[Interval], seconds: i64) -> Vec<NewSlice> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn interval(start: i64, end: i64) -> Interval {
-        Interval { start, end }
-    }
-
-    #[test]
-    fn what_is_covered_is_left_out() {
-        let range = interval(0, 100);
-        assert_eq!(uncovered(range, &[]), [range]);
-        assert_eq!(
-            uncovered(range, &[(-5, 10), (20, 30), (90, 120)]),
-            [interval(10, 20), interval(30, 90)]
-        );
-        assert!(uncovered(range, &[(0, 100)]).is_empty());
-        assert!(uncovered(range, &[(-9, 300)]).is_empty());
-    }
-
-    #[test]
-    fn slices_cover_what_is_missing_without_holes() {
-        let missing = [interval(0, 100_000), interval(200_000, 200_010)];
-        let slices = cut(&missing, 30_000);
-        assert_eq!(slices.len(), 5);
-        assert_eq!((slices[0].start, slices[3].end), (0, 100_000));
-        for pair in slices[..4].windows(2) {
-            assert_eq!(pair[0].end, pair[1].start);
-        }
-        assert_eq!((slices[4].start, slices[4].end), (200_000, 200_010));
-    }
-
-    /// An archive with a submission at each of these times, asked for so many rows at once.
-    fn planned(created: &[i64], range: Interval, rows: usize) -> Plan {
-        let length = range.end - range.start;
-        let (mut samples, mut from) = (Vec::<Sample>::new(), 0);
-        let page = |before: Interval, newest_first: bool| {
-            let within = |at: &&i64| before.start <= **at && **at < before.end;
-            let mut created: Vec<i64> = created.iter().filter(within).copied().collect();
-            created.sort_unstable();
-            if newest_first {
-                created.reverse();
-            }
-            created.truncate(rows);
-            let item = |at: &i64| {
-                let json = format!(r#"{{"id":"a{at}","created_utc":{at}}}"#);
-                let raw = serde_json::value::RawValue::from_string(json).unwrap();
-                crate::submission::decode_archived(raw, i64::MAX).unwrap()
-            };
-            ArchivePage {
-                items: created.iter().map(item).collect(),
-                undecodable: Vec::new(),
-                unreadable: Vec::new(),
-                full: created.len() == rows,
-                asked_for: u32::try_from(rows).unwrap(),
-                requests: 1,
-                asked_ms: 0,
-                served_at: 0,
-                seconds: 0.5,
-                large: None,
-            }
-        };
-        while from < length {
-            let before = place(&[range], from).unwrap();
-            let sample = sample(&page(before, true), before, from, length);
-            from = sample.to;
-            samples.push(sample);
-        }
-        if samples.last().is_some_and(|last| last.judged_seconds > 0) {
-            samples.push(oldest(&page(range, false), range, length));
-        }
-        let budget = NonZeroU32::new(60).unwrap();
-        from_samples(&[range], length, &samples, budget, 4)
-    }
-
-    #[test]
-    fn an_estimate_follows_its_samples() {
-        let created: Vec<i64> = (0..20_000).map(|number| number * 50).collect();
-        let plan = planned(&created, interval(0, 1_000_000), 100);
-        let submissions = plan.estimate.submissions;
-        assert!((19_900..=20_300).contains(&submissions), "{submissions}");
-        assert!(
-            (11..=15).contains(&plan.estimate.samples),
-            "{:?}",
-            plan.estimate
-        );
-        assert_eq!(plan.slices.len() as u64, submissions.div_ceil(1_000));
-        for slice in &plan.slices[1..] {
-            let expected = slice.expected.unwrap();
-            assert!((900..=1_010).contains(&expected), "{expected}");
-        }
-    }
-
-    #[test]
-    fn few_submissions_are_counted_with_one_page() {
-        let plan = planned(&[5, 70_000, 9_000_000], interval(0, 10_000_000), 100);
-        assert_eq!((plan.estimate.submissions, plan.estimate.samples), (3, 1));
-        let expected: u32 = plan.slices.iter().filter_map(|it| it.expected).sum();
-        assert_eq!(expected, 3);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn a_longer_range_is_never_estimated_to_hold_less(
-            created in proptest::collection::vec(0i64..4_000_000, 0..400),
-            since in 0i64..3_900_000, more in 1i64..2_000_000,
-        ) {
-            let estimate = |since: i64| {
-                planned(&created, interval(since, 4_000_000), 10).estimate.submissions
-            };
-            let (shorter, longer) = (estimate(since), estimate((since - more).max(0)));
-            proptest::prop_assert!(shorter <= longer, "{} {}", shorter, longer);
-        }
-    }
-}
+mod tests;
