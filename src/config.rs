@@ -61,6 +61,9 @@ pub enum ConfigError {
         /// What needs both.
         why: &'static str,
     },
+    /// Several of these; a line each.
+    #[error("the configuration has {} mistakes:{}", .0.len(), lines(.0))]
+    Several(Vec<ConfigError>),
     /// A file that cannot be read or is no TOML.
     #[error("{path}: {problem}")]
     File {
@@ -69,6 +72,23 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+impl ConfigError {
+    /// The key whose value is at fault, where that can be left out to see what else is wrong.
+    fn key(&self) -> Option<&'static str> {
+        match self {
+            ConfigError::Invalid { key, .. } | ConfigError::Incomplete { key, .. } => Some(key),
+            ConfigError::Unknown { .. }
+            | ConfigError::Unusable { .. }
+            | ConfigError::Several(_)
+            | ConfigError::File { .. } => None,
+        }
+    }
+}
+
+fn lines(errors: &[ConfigError]) -> String {
+    errors.iter().map(|error| format!("\n  {error}")).collect()
 }
 
 /// Everything that can be set.
@@ -269,10 +289,43 @@ impl Config {
     /// Reads all layers.
     ///
     /// # Errors
-    /// The first thing wrong, by key and origin.
+    /// All that is wrong, by key and origin.
     pub fn load(inputs: Inputs) -> Result<Config, ConfigError> {
         let environment = inputs.environment.clone();
-        let settings = Settings::gather(inputs)?;
+        let (mut settings, mut wrong) = Settings::gather(inputs);
+        let mut forgotten: Vec<&str> = Vec::new();
+        let config = loop {
+            let error = match Config::read(&settings, &environment) {
+                Ok(config) => break Some(config),
+                Err(error) => error,
+            };
+            // Without it the others can be looked at.
+            let key = error.key().filter(|key| settings.forget(key));
+            // What only does not go together with what was left out is no mistake of its own.
+            let follows = match (&error, key) {
+                (ConfigError::Incomplete { missing, .. }, _) => forgotten.contains(missing),
+                (_, Some(_)) => false,
+                (_, None) => !forgotten.is_empty(),
+            };
+            if !follows {
+                wrong.push(error);
+            }
+            match key {
+                Some(key) => forgotten.push(key),
+                None => break None,
+            }
+        };
+        match (config, wrong.pop()) {
+            (Some(config), None) => Ok(config),
+            (_, Some(only)) if wrong.is_empty() => Err(only),
+            (_, last) => {
+                wrong.extend(last);
+                Err(ConfigError::Several(wrong))
+            }
+        }
+    }
+
+    fn read(settings: &Settings, environment: &[(String, String)]) -> Result<Config, ConfigError> {
         let username = settings.text("reddit.username")?;
         let config = Config {
             database: DatabaseConfig {
@@ -387,7 +440,7 @@ impl Config {
                 grace: settings.duration("shutdown.grace", Duration::ZERO)?,
             },
             network: Network {
-                proxy: settings.proxy("proxy.url", &environment)?,
+                proxy: settings.proxy("proxy.url", environment)?,
                 trust: settings.trust("tls.ca_file")?,
                 ..Network::default()
             },

@@ -92,7 +92,9 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn gather(inputs: Inputs) -> Result<Settings, ConfigError> {
+    /// With all that is wrong in the layers; of such keys a lower layer's value counts.
+    pub(super) fn gather(inputs: Inputs) -> (Settings, Vec<ConfigError>) {
+        let mut wrong = Vec::new();
         let mut settings = Settings {
             values: HashMap::new(),
             files: HashMap::new(),
@@ -105,17 +107,34 @@ impl Settings {
             }
         }
         for (name, value) in inputs.defaults {
-            settings.set(name, (*value).to_owned(), Origin::Default)?;
+            wrong.extend(
+                settings
+                    .set(name, (*value).to_owned(), Origin::Default)
+                    .err(),
+            );
         }
         if let Some(path) = file_to_read(&inputs) {
-            settings.read_file(&path, inputs.file_text)?;
+            settings.read_file(&path, inputs.file_text, &mut wrong);
         }
-        settings.read_environment(&inputs.environment)?;
+        settings.read_environment(&inputs.environment, &mut wrong);
         for (name, value) in inputs.flags {
             let flag = name.replace(['.', '_'], "-");
-            settings.set(name, value, Origin::Flag(flag))?;
+            wrong.extend(settings.set(name, value, Origin::Flag(flag)).err());
         }
-        Ok(settings)
+        (settings, wrong)
+    }
+
+    /// Puts its default in a value's place; false where that is there already.
+    pub(super) fn forget(&mut self, name: &'static str) -> bool {
+        self.files.remove(name);
+        let default = known(name).and_then(|key| key.default);
+        let before = match default {
+            Some(default) => self
+                .values
+                .insert(name, (default.to_owned(), Origin::Default)),
+            None => self.values.remove(name),
+        };
+        before.is_some_and(|(_, origin)| origin != Origin::Default)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<(&str, &Origin)> {
@@ -129,58 +148,42 @@ impl Settings {
         self.files.get(name).cloned()
     }
 
-    fn read_file(&mut self, path: &Path, text: Option<String>) -> Result<(), ConfigError> {
-        let wrong = |problem: String| ConfigError::File {
-            path: path.to_owned(),
-            problem,
+    fn read_file(&mut self, path: &Path, text: Option<String>, wrong: &mut Vec<ConfigError>) {
+        let sections = match sections(path, text) {
+            Ok(sections) => sections,
+            Err(error) => return wrong.push(error),
         };
-        let text = match text {
-            Some(text) => text,
-            None => read_file(path).map_err(|error| wrong(error.to_string()))?,
-        };
-        let sections: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            // The error's own text quotes the line, which may hold a secret.
-            let line = error.span().map_or(1, |span| {
-                text.get(..span.start)
-                    .unwrap_or_default()
-                    .matches('\n')
-                    .count()
-                    + 1
-            });
-            wrong(format!("line {line} is not TOML: {}", error.message()))
-        })?;
         let origin = Origin::File(path.to_owned());
         for (section, content) in sections {
             let toml::Value::Table(content) = content else {
-                return Err(unknown(&section, origin));
+                wrong.push(unknown(&section, origin.clone()));
+                continue;
             };
             for (key, value) in content {
                 let name = format!("{section}.{key}");
                 let value = match value {
-                    toml::Value::String(text) => text,
-                    toml::Value::Integer(number) => number.to_string(),
+                    toml::Value::String(text) => Ok(text),
+                    toml::Value::Integer(number) => Ok(number.to_string()),
                     toml::Value::Boolean(_)
                     | toml::Value::Float(_)
                     | toml::Value::Datetime(_)
                     | toml::Value::Array(_)
-                    | toml::Value::Table(_) => match known(&name) {
-                        Some(key) => {
-                            return Err(ConfigError::Invalid {
-                                key: key.name,
-                                problem: "expected a text in quotes or a whole number".to_owned(),
-                                origin,
-                            });
-                        }
-                        None => return Err(unknown(&name, origin)),
-                    },
+                    | toml::Value::Table(_) => Err(match known(&name) {
+                        Some(key) => ConfigError::Invalid {
+                            key: key.name,
+                            problem: "expected a text in quotes or a whole number".to_owned(),
+                            origin: origin.clone(),
+                        },
+                        None => unknown(&name, origin.clone()),
+                    }),
                 };
-                self.set(&name, value, origin.clone())?;
+                let set = value.and_then(|value| self.set(&name, value, origin.clone()));
+                wrong.extend(set.err());
             }
         }
-        Ok(())
     }
 
-    fn read_environment(&mut self, variables: &[(String, String)]) -> Result<(), ConfigError> {
+    fn read_environment(&mut self, variables: &[(String, String)], wrong: &mut Vec<ConfigError>) {
         for (variable, value) in variables {
             let Some(name) = variable.strip_prefix("FRESHET_") else {
                 continue;
@@ -190,9 +193,9 @@ impl Settings {
                 continue;
             }
             let name = name.to_ascii_lowercase().replacen("__", ".", 1);
-            self.set(&name, value.clone(), Origin::Variable(variable.clone()))?;
+            let set = self.set(&name, value.clone(), Origin::Variable(variable.clone()));
+            wrong.extend(set.err());
         }
-        Ok(())
     }
 
     fn set(&mut self, name: &str, value: String, origin: Origin) -> Result<(), ConfigError> {
@@ -230,6 +233,29 @@ impl Settings {
         self.files.remove(key.name);
         Ok(())
     }
+}
+
+/// The tables of a file.
+fn sections(path: &Path, text: Option<String>) -> Result<toml::Table, ConfigError> {
+    let wrong = |problem: String| ConfigError::File {
+        path: path.to_owned(),
+        problem,
+    };
+    let text = match text {
+        Some(text) => text,
+        None => read_file(path).map_err(|error| wrong(error.to_string()))?,
+    };
+    text.parse().map_err(|error: toml::de::Error| {
+        // The error's own text quotes the line, which may hold a secret.
+        let line = error.span().map_or(1, |span| {
+            text.get(..span.start)
+                .unwrap_or_default()
+                .matches('\n')
+                .count()
+                + 1
+        });
+        wrong(format!("line {line} is not TOML: {}", error.message()))
+    })
 }
 
 fn file_to_read(inputs: &Inputs) -> Option<PathBuf> {

@@ -440,3 +440,44 @@ async fn a_key_that_one_layer_sets_twice_is_refused() {
     let refused = finish(&mut command).await.ended_with(2);
     refused.says(&["reddit.client_secret", "twice"]);
 }
+
+/// Whoever set several things wrong is not sent round once for each.
+#[tokio::test]
+async fn all_that_is_wrong_is_named_at_once_a_line_each() {
+    let home = Home::new();
+    home.write(
+        "freshet.toml",
+        "colour = 1\n[discover]\nintervall = \"9s\"\noverlap = \"soon\"\n[fetch]\nconcurrency = 1.5\n\
+         [reddit]\npassword = \"hush-hush\"\n",
+    );
+    let mut command = migrate(&home, &["--http-listen", "nowhere"]);
+    let ended = finish(command.env("FRESHET_QUEUE__URL", "memcached://x")).await;
+    let ended = ended.ended_with(2);
+    let lines: Vec<&str> = ended.stderr.trim_end().lines().collect();
+    assert_eq!(
+        lines[0], "freshet: the configuration has 7 mistakes:",
+        "{ended:?}"
+    );
+    assert_eq!(lines.len(), 8, "{ended:?}");
+    for (key, says) in [
+        ("unknown key colour", "freshet.toml"),
+        (
+            "unknown key discover.intervall",
+            "did you mean discover.interval?",
+        ),
+        ("discover.overlap", "a length of time"),
+        ("fetch.concurrency", "a whole number"),
+        ("http.listen", "the flag --http-listen"),
+        ("queue.url", "FRESHET_QUEUE__URL"),
+        ("reddit.password", "reddit.username is not"),
+    ] {
+        let line = lines.iter().find(|it| it.trim_start().starts_with(key));
+        assert!(line.is_some_and(|it| it.contains(says)), "{key}: {ended:?}");
+    }
+    assert!(!ended.stderr.contains("hush-hush"), "{ended:?}");
+
+    // What follows from a mistake is none of its own.
+    let line = ["--reddit-client-id", "a:b", "--reddit-client-secret", "c"];
+    let ended = refused(&mut migrate(&Home::new(), &line), &["reddit.client_id"]).await;
+    assert!(!ended.stderr.contains("reddit.client_secret"), "{ended:?}");
+}
