@@ -1,4 +1,4 @@
-//! How far a command has come: a bar on a terminal, a line a minute elsewhere.
+//! How far a command has come: a bar on a terminal; elsewhere a line after some seconds, and then regularly.
 
 use super::report::span;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
@@ -8,7 +8,9 @@ use std::io::{self, IsTerminal, stderr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-const LINE_EVERY: Duration = Duration::from_secs(60);
+/// Whoever has just started the command sees soon that it works.
+const FIRST_LINE_AFTER: Duration = Duration::from_secs(5);
+const LINE_EVERY: Duration = Duration::from_secs(30);
 const STEPS: u64 = 1_000;
 /// Before this the rate is not known well enough to tell an end by.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -52,7 +54,7 @@ impl Progress {
             bar,
             measured: false,
             begun: Instant::now(),
-            line_at: Instant::now() + LINE_EVERY,
+            line_at: Instant::now() + FIRST_LINE_AFTER,
             first: None,
         }
     }
