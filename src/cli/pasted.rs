@@ -21,6 +21,8 @@ const SUBREDDIT_PAGES: &[&str] = &[
     "wiki",
     "submit",
     "search",
+    "comments",
+    "w",
 ];
 /// The same for a profile.
 const PROFILE_PAGES: &[&str] = &["submitted", "overview", "posts", "about"];
@@ -49,11 +51,23 @@ impl FromStr for Subreddits {
     }
 }
 
+/// What surrounds a name in a text: quotation marks, brackets, and what nobody sees.
+pub(super) fn is_around(character: char) -> bool {
+    character.is_whitespace()
+        || "\"'`<>()[]{}*«»".contains(character)
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2018}'..='\u{201f}' | '\u{2060}' | '\u{feff}')
+}
+
+/// The same at its end, where the punctuation of a sentence may stand.
+fn is_behind(character: char) -> bool {
+    is_around(character) || ".,;:!?".contains(character)
+}
+
 /// What commas separate. Within the query of an address a comma separates nothing, unless a space or
 /// another address follows.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     let (mut parts, mut start) = (Vec::new(), 0);
-    for (comma, _) in text.match_indices(',') {
+    for (comma, _) in text.match_indices([',', ';']) {
         let (part, next) = (&text[start..comma], &text[comma + 1..]);
         let apart = next.starts_with(char::is_whitespace) || next.starts_with("http");
         if apart || !part.contains(['?', '#']) {
@@ -62,7 +76,10 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
         }
     }
     parts.push(&text[start..]);
-    parts.into_iter().map(str::trim).filter(|it| !it.is_empty())
+    let parts = parts.into_iter();
+    parts
+        .map(|it| it.trim_start_matches(is_around).trim_end_matches(is_behind))
+        .filter(|it| !it.is_empty())
 }
 
 /// All of several arguments, each once.
@@ -174,7 +191,9 @@ fn path_of(text: &str) -> Result<&str, String> {
     };
     let host = host.to_ascii_lowercase();
     let host = host.split(':').next().unwrap_or_default();
-    let reddit = host == "reddit.com" || host.ends_with(".reddit.com");
+    let short = host == "redd.it" || host == "www.redd.it";
+    let names_one = short && path.to_ascii_lowercase().starts_with("/r/");
+    let reddit = host == "reddit.com" || host.ends_with(".reddit.com") || names_one;
     if scheme.is_none() && (path.is_empty() || path == "/" && host == "reddit.com") {
         // A name, or r/reddit.com.
         return Ok(text);
@@ -237,6 +256,33 @@ mod tests {
             "/r/rust/hot",
             "r/rust,r/Rust",
             "https://sh.reddit.com/r/rust/?a=b,c",
+            "<https://www.reddit.com/r/rust>",
+            "<https://www.reddit.com/r/rust/>.",
+            "\"rust\"",
+            "'r/rust'",
+            "`r/rust`",
+            "“r/rust”",
+            "‘rust’,",
+            "(r/rust)",
+            "[rust]",
+            "**r/rust**",
+            "r/rust.",
+            "r/rust;",
+            "r/rust:",
+            "r/rust!",
+            "rust?",
+            "\u{200b}r/rust\u{200b}",
+            "\u{feff}rust",
+            "\u{a0}rust\u{a0}",
+            "/r/rust/new/?sort=new",
+            "https://www.reddit.com/r/rust/new/?sort=new",
+            "https://www.reddit.com/r/rust/?rdt=12345",
+            "https://m.reddit.com/r/rust",
+            "i.reddit.com/r/rust/.compact",
+            "https://www.reddit.com/r/rust/comments/",
+            "https://redd.it/r/rust",
+            "redd.it/r/Rust/",
+            "https://old.reddit.com/r/rust)",
         ] {
             assert_eq!(read(text), ["rust"], "{text}");
         }
@@ -262,6 +308,11 @@ mod tests {
             "r/ab+cd",
             "/r/ab+cd/new",
             "r/ab,r/cd",
+            "ab; cd",
+            "\"ab\", \"cd\"",
+            "['ab', 'cd']",
+            "(r/ab, r/cd).",
+            "<https://reddit.com/r/ab>, <https://reddit.com/r/cd>",
             "ab+cd+ab",
             "https://www.reddit.com/r/ab+cd/",
             "https://old.reddit.com/r/ab%2Bcd",
@@ -282,6 +333,8 @@ mod tests {
         for (text, says) in [
             ("", "names no subreddit"),
             (" , ", "names no subreddit"),
+            ("\"\"", "names no subreddit"),
+            ("…", "no subreddit's name"),
             ("r/", "names no subreddit"),
             ("a", "no subreddit's name"),
             ("über", "no subreddit's name"),

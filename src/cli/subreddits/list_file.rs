@@ -2,7 +2,7 @@
 //! used.
 
 use crate::cli::Usage;
-use crate::cli::pasted::Subreddits;
+use crate::cli::pasted::{Subreddits, is_around};
 use anyhow::Context;
 use std::fs::File;
 use std::io::{Read, stdin};
@@ -47,7 +47,8 @@ fn parse(bytes: &[u8]) -> Result<Vec<Subreddits>, String> {
             continue;
         };
         for word in uncommented(line).split([' ', '\t', '\r', ',']) {
-            if word.is_empty() {
+            // The marks of a list, or the brackets around one.
+            if word.chars().all(|it| is_around(it) || "-•–".contains(it)) {
                 continue;
             }
             match word.parse::<Subreddits>() {
@@ -110,6 +111,23 @@ mod tests {
             read(list).unwrap(),
             ["rust", "zig", "ab", "cd", "ef", "gh", "ij", "kl"]
         );
+    }
+
+    #[test]
+    fn a_list_is_read_as_other_programs_write_it() {
+        for list in [
+            "rust\r\nzig\r\n",
+            "rust\rzig\r",
+            "- r/rust\n- r/zig\n",
+            "* rust\n* zig,\n",
+            "[\n  \"rust\",\n  \"zig\"\n]\n",
+            "[\"rust\",\"zig\"]",
+            "\u{feff}\"rust\",\n'r/zig';\n",
+            "<https://www.reddit.com/r/rust>\n<https://old.reddit.com/r/zig/new/?sort=new>\n",
+            "rust,\n\n\n  zig,  # the last\n",
+        ] {
+            assert_eq!(read(list).unwrap(), ["rust", "zig"], "{list:?}");
+        }
     }
 
     #[test]
