@@ -21,6 +21,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
+/// The options that are made from configuration keys.
+pub(super) const CONFIGURATION: &str = "Configuration";
 /// Options that every command has.
 const GLOBAL: &str = "Global options";
 
@@ -442,7 +444,7 @@ fn configuration_flag(name: &'static str, flag: String, help: String) -> Arg {
         .allow_hyphen_values(true)
         .global(true);
     // Dozens of lines, the same for every command: listed behind the command's own options instead.
-    arg.help_heading("Configuration")
+    arg.help_heading(CONFIGURATION)
         .hide_short_help(true)
         .hide_long_help(true)
 }

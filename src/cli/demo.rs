@@ -7,7 +7,7 @@ mod view;
 
 use super::Usage;
 use crate::app::{self, Plan, Role, Running};
-use crate::config::{Config, RedditClient};
+use crate::config::{Config, Key, RedditClient};
 use crate::observe::RecentLines;
 use crate::simulator::{Oddities, Simulator, SimulatorOptions};
 use crate::submission::{HEARTBEAT_SUBREDDIT, SubredditName};
@@ -31,6 +31,27 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("discover.sweep_interval", "2m"),
     ("monitoring.summary_every", "10s"),
 ];
+
+/// A key's default in a demo; none where it has no effect there, because nothing leaves this machine.
+pub(super) fn default_of(key: &Key) -> Option<Option<&'static str>> {
+    let simulated = key.name.starts_with("arctic_shift.url")
+        || [
+            "reddit.client",
+            "reddit.password",
+            "reddit.api",
+            "reddit.auth",
+        ]
+        .iter()
+        .any(|it| key.name.starts_with(it));
+    let own = DEFAULTS.iter().find(|(name, _)| *name == key.name);
+    match (key.name, own) {
+        _ if simulated => None,
+        ("database.url", _) => Some(Some("sqlite://freshet-demo.db")),
+        ("queue.url", _) => Some(Some("sqlite://freshet-demo-queue.db")),
+        (_, Some((_, default))) => Some(Some(default)),
+        _ => Some(key.default),
+    }
+}
 
 /// Some past, so that there is something to see at once: enough that the busiest subreddit has more
 /// than a listing shows, which makes a gap.

@@ -235,6 +235,25 @@ async fn shells_and_manual_readers_get_every_command() {
         overview.contains(".TH freshet 1") && overview.contains("export"),
         "{overview}"
     );
+    // No option stands there without a word on it.
+    for page in ["", "export", "run"] {
+        let line: Vec<&str> = ["man"]
+            .into_iter()
+            .chain(page.split_terminator(' '))
+            .collect();
+        let page = home.run(&line).await.ended_with(0).stdout;
+        let options: Vec<&str> = page.split(".TP\n").skip(1).collect();
+        assert!(!options.is_empty(), "{page}");
+        for option in options {
+            let text = option.lines().nth(1).unwrap_or_default();
+            let is_text = !text.is_empty() && !text.starts_with('.');
+            assert!(is_text, "{line:?}: {option}");
+        }
+    }
+    for key in KEYS {
+        let flag = format!("\\-\\-{}", key.flag().replace('-', "\\-"));
+        assert!(overview.contains(&flag), "{flag}");
+    }
     let export = home.run(&["man", "export"]).await.ended_with(0).stdout;
     assert!(export.contains("csv\\-safe"), "{export}");
     home.run(&["man", "subreddits", "add"]).await.ended_with(0);
@@ -252,13 +271,69 @@ async fn a_shell_accepts_its_completions() {
     let home = Home::new();
     let told = home.run(&["completions", "bash"]).await.ended_with(0);
     home.write("completions", &told.stdout);
-    let script = "source ./completions && complete -p freshet";
-    let ended = std::process::Command::new("bash")
-        .args(["-c", script])
-        .current_dir(home.path())
-        .output()
-        .unwrap();
-    assert!(ended.status.success(), "{ended:?}");
+    let bash = |script: &str| {
+        let ended = std::process::Command::new("bash")
+            .args(["-c", &format!("source ./completions && {script}")])
+            .current_dir(home.path())
+            .output()
+            .unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+        String::from_utf8(ended.stdout).unwrap()
+    };
+    bash("complete -p freshet");
+    // As it is asked at the end of a line.
+    for (line, words) in [
+        ("freshet exp", &["export"][..]),
+        ("freshet export --cs", &["--csv-safe"]),
+        ("freshet export --format ", &["ndjson", "csv", "parquet"]),
+        ("freshet subreddits add --fi", &["--file"]),
+        ("freshet --log debug backfill rust --so", &["--source"]),
+        ("freshet gaps repair --database-", &["--database-url"]),
+    ] {
+        let typed: Vec<&str> = line.split(' ').collect();
+        let (last, before) = (typed.len() - 1, typed.len() - 2);
+        let offered = bash(&format!(
+            "COMP_WORDS=({}); COMP_WORDS[{last}]='{}'; COMP_CWORD={last}; \
+             _freshet freshet '{}' '{}'; echo \"${{COMPREPLY[@]}}\"",
+            line, typed[last], typed[last], typed[before]
+        ));
+        for word in words {
+            assert!(
+                offered.split_whitespace().any(|it| it == *word),
+                "{line}: {offered}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_demo_shows_its_own_defaults_and_no_option_without_effect() {
+    let home = Home::new();
+    let help = home.run(&["demo", "--help"]).await.ended_with(0).stdout;
+    let shown = |flag: &str| {
+        let row = help.lines().find(|row| row.trim_start().starts_with(flag));
+        row.map(|row| row.split_whitespace().last().unwrap().to_owned())
+    };
+    for (flag, default) in [
+        ("--database-url", "[sqlite://freshet-demo.db]"),
+        ("--queue-url", "[sqlite://freshet-demo-queue.db]"),
+        ("--reddit-requests-per-minute", "[600]"),
+        ("--discover-interval", "[10s]"),
+        ("--discover-first-window", "[8h]"),
+        ("--monitoring-summary-every", "[10s]"),
+        ("--http-listen", "[127.0.0.1:8080]"),
+    ] {
+        assert_eq!(shown(flag).as_deref(), Some(default), "{help}");
+    }
+    for flag in [
+        "--reddit-client-id",
+        "--reddit-api-url",
+        "--arctic-shift-url",
+    ] {
+        assert_eq!(shown(flag), None, "{help}");
+    }
+    let run = home.run(&["run", "--help"]).await.ended_with(0).stdout;
+    assert!(run.contains("[sqlite://freshet.db]") && run.contains("--reddit-api-url"));
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! What help says of the configuration: a list behind each command's own options, and the reference
 //! that explains every key.
 
-use crate::config::KEYS;
+use crate::cli::demo;
+use crate::config::{KEYS, Key};
 use clap::Command;
 use std::fmt::Write;
 
@@ -13,7 +14,10 @@ const SHORT: &str = "Every configuration key is an option of this command too: f
 /// Lists the configuration flags behind the options of each command.
 pub(super) fn with_configuration(command: Command) -> Command {
     let command = command.mut_subcommand("config", |config| config.long_about(reference()));
-    listed(command, &flags())
+    let command = listed(command, &flags(&|key| Some(key.default)));
+    command.mut_subcommand("demo", |demo| {
+        demo.after_long_help(flags(&demo::default_of))
+    })
 }
 
 fn listed(command: Command, flags: &str) -> Command {
@@ -33,13 +37,16 @@ fn listed(command: Command, flags: &str) -> Command {
     })
 }
 
-/// A line for each flag.
-fn flags() -> String {
+/// A line for each flag, but for those that have no effect.
+fn flags(default_of: &dyn Fn(&Key) -> Option<Option<&'static str>>) -> String {
     let mut text = "Configuration, with defaults (explained by: freshet help config):".to_owned();
     for key in KEYS {
+        let Some(default) = default_of(key) else {
+            continue;
+        };
         let file = if key.file.is_some() { " or -file" } else { "" };
         let flag = format!("--{}{file}", key.flag());
-        let default = key.default.unwrap_or("none");
+        let default = default.unwrap_or("none");
         let _ = write!(text, "\n  {flag:34} [{default}]");
     }
     text
