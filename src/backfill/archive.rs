@@ -26,7 +26,11 @@ pub(super) async fn bring_in(
 ) -> Result<(), Broken> {
     let subreddit = claim.subreddit()?;
     let range = Interval {
-        start: claim.reached,
+        // Nobody judged what older versions left at its end.
+        start: match claim.reached < claim.slice_end {
+            true => claim.reached,
+            false => claim.slice_start,
+        },
         end: claim.slice_end,
     };
     let progress = &backfiller.progress;
@@ -55,7 +59,7 @@ pub(super) async fn bring_in(
         let ask = match walk.next() {
             Ok(ask) => ask,
             Err(ended) => {
-                let listed = walk.counted();
+                let listed = walk.rest();
                 read.found = read.found.saturating_add_unsigned(listed);
                 read.fresh = step.fresh();
                 let judged = judge(backfiller, claim, &walk, &ended, &read);
@@ -82,6 +86,7 @@ pub(super) async fn bring_in(
                     end: Some(SliceEnd {
                         proven: &proven,
                         reason,
+                        ends_backfill: true,
                     }),
                 };
                 return step.record(&last, &[], &[]).await;
@@ -110,6 +115,9 @@ pub(super) async fn bring_in(
         let mut unseen: Vec<Interval> = unreadable.collect();
         read.unreadable.extend(&unseen);
         unseen.extend(walk.unseen());
+        if walk.next().is_err_and(|ended| !ended.agreed) {
+            unseen.push(range);
+        }
         // Pages overlap.
         let refused_before = refused.len();
         refused.extend(page.undecodable.iter().map(|it| hashed(it.raw.get())));
@@ -118,7 +126,7 @@ pub(super) async fn bring_in(
         let stepped = SliceStep {
             unseen: &unseen,
             claim,
-            reached: walk.reached().min(claim.slice_end),
+            reached: walk.reached(),
             listed,
             refused: (refused.len() - refused_before) as u64,
             requests: requests + page.requests,
@@ -132,7 +140,8 @@ pub(super) async fn bring_in(
 }
 
 /// Whether an archive that shows nothing of a time shows what comes next, or else what came last before: an
-/// answer without rows says nothing by itself, however often it is repeated. The requests come back too.
+/// answer without rows says nothing by itself, however often it is repeated. What comes next may spoil whatever
+/// page it is on. The requests come back too.
 async fn is_silence_shown(
     archive: &ArcticShift,
     subreddit: &SubredditName,
@@ -140,20 +149,26 @@ async fn is_silence_shown(
     now: i64,
 ) -> Result<(bool, u32), SourceError> {
     let (start, end) = (silent.start, silent.end);
-    let mut requests = 0;
+    let (mut requests, mut failed) = (0, None);
     for (interval, order) in [
         (start..now.max(end), Order::OldestFirst),
         (0..end, Order::NewestFirst),
     ] {
         let page = archive.page(subreddit, interval.start, interval.end, order, 1);
-        let page = page.await?;
+        let page = match page.await {
+            Err(error) if error.may_be_the_request() && failed.is_none() => {
+                failed = Some(error);
+                continue;
+            }
+            page => page?,
+        };
         requests += page.requests;
         let mut created = page.items.iter().map(|it| it.submission.created_utc);
         if !page.items.is_empty() {
             return Ok((created.all(|at| at < start || at >= end), requests));
         }
     }
-    Ok((false, requests))
+    failed.map_or(Ok((false, requests)), Err)
 }
 
 /// What was read of a slice, beside what its walk saw.

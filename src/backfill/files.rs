@@ -181,6 +181,8 @@ impl Load {
             // That is for all files together to say.
             proven: &[],
             reason: (rejected > 0).then_some("some of it is no submission"),
+            // Whoever is killed before that is said goes on with it.
+            ends_backfill: !self.complete,
         };
         let nothing = Batch {
             progress: last,

@@ -77,6 +77,7 @@ pub(super) async fn bring_in(
         end: ends.then_some(SliceEnd {
             proven: &proven,
             reason: reason.as_deref(),
+            ends_backfill: true,
         }),
     };
     step.record(&stepped, &items, &undecodable).await?;

@@ -148,20 +148,22 @@ impl Walk {
         }
     }
 
-    /// Up to which second everything that there is was seen, and need not be asked for again.
+    /// Up to which second everything that there is was seen, and need not be asked for again. Never the
+    /// end: what all of it means is judged after the last page, by whoever comes to that.
     pub(super) fn reached(&self) -> i64 {
-        match self.phase {
-            Phase::Over { .. } => self.range.end,
-            Phase::Onwards | Phase::Checking | Phase::Confirming { .. } => {
-                self.cursor.min(self.believed).max(self.range.start)
-            }
-        }
+        let last = self.believed.min(self.range.end - 1);
+        self.cursor.min(last).max(self.range.start)
     }
 
     /// Submissions older than [`Walk::reached`] that no earlier call told of.
     pub(super) fn counted(&mut self) -> u64 {
         let newer = self.counted.split_off(&self.reached());
         std::mem::replace(&mut self.counted, newer).values().sum()
+    }
+
+    /// Those that are left when it is over.
+    pub(super) fn rest(&mut self) -> u64 {
+        std::mem::take(&mut self.counted).values().sum()
     }
 
     fn middle(&self) -> i64 {

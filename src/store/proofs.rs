@@ -1,4 +1,4 @@
-//! What a whole backfill proves, beside what each of its slices does.
+//! What a whole backfill proves, beside what each of its slices does, and when it is done.
 
 use super::Interval;
 use super::gaps::GapChanges;
@@ -12,6 +12,12 @@ pub(super) const ONE_AT_A_TIME: &str =
 const NOTE: Dialects = Dialects::same(
     "UPDATE slices SET proven_seconds = $2, reason = coalesce($3, reason)
      WHERE backfill = $1 AND part = (SELECT min(part) FROM slices WHERE backfill = $1)",
+);
+
+const FINISH: Dialects = Dialects::same(
+    "UPDATE backfills SET state = 'done', finished_at = $2
+     WHERE id = $1 AND state = 'running'
+       AND NOT EXISTS (SELECT 1 FROM slices WHERE backfill = $1 AND state = 'waiting')",
 );
 
 impl Transaction {
@@ -41,11 +47,24 @@ impl Transaction {
         }
         Ok(gaps_repaired)
     }
+
+    /// A backfill none of whose slices waits is done.
+    pub(super) async fn finish_backfill(
+        &mut self,
+        backfill: i64,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, FINISH, |sql, connection| {
+            let query = sqlx::query(sql).bind(backfill).bind(now);
+            query.execute(connection).await?;
+        });
+        Ok(())
+    }
 }
 
 impl Store {
     /// Records what a backfill proves as a whole but for the seconds of what was not stored, and why not
-    /// more; how many gaps that closed.
+    /// more, and that it is done, unless a slice of it is left; how many gaps that closed.
     ///
     /// # Errors
     /// As the database answers; then nothing was recorded, or all of it where the answer was lost.
@@ -59,9 +78,12 @@ impl Store {
     ) -> Result<u64, StoreError> {
         self.written(async {
             let mut transaction = self.begin().await?;
+            let now = now_ms.div_euclid(1000);
+            // The backfill's row first, as whoever records a slice does.
+            transaction.finish_backfill(backfill, now).await?;
             let proven = transaction.without_unstored(backfill, proven).await?;
             let gaps_repaired = transaction
-                .prove(subreddit, &proven, "backfill", now_ms.div_euclid(1000))
+                .prove(subreddit, &proven, "backfill", now)
                 .await?;
             let seconds: i64 = proven.iter().map(|it| it.end - it.start).sum();
             in_transaction!(&mut transaction, NOTE, |sql, connection| {

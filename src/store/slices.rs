@@ -86,6 +86,8 @@ pub struct SliceEnd<'a> {
     pub proven: &'a [Interval],
     /// Where it ended, if that was before its end.
     pub reason: Option<&'a str>,
+    /// Whether the backfill is done with the last of its slices; else [`Store::prove_backfill`] ends it.
+    pub ends_backfill: bool,
 }
 
 /// One feeder at a time asks. A backfill that lets so many be done at once has no more of them in the
@@ -164,11 +166,6 @@ pub(super) const END: Dialects = Dialects::same(
      SET state = 'done', proven_seconds = $2, reason = $3, fed_ms = NULL, claimed_by = NULL,
          claimed_until_ms = NULL
      WHERE id = $1",
-);
-const FINISH: Dialects = Dialects::same(
-    "UPDATE backfills SET state = 'done', finished_at = $2
-     WHERE id = $1 AND state = 'running'
-       AND NOT EXISTS (SELECT 1 FROM slices WHERE backfill = $1 AND state = 'waiting')",
 );
 /// `$6`: an attempt that is given back is as if it had not begun.
 const GIVE_BACK: Dialects = Dialects::same(
@@ -470,21 +467,10 @@ impl Transaction {
                 .bind(end.reason);
             query.execute(connection).await?;
         });
-        self.finish_backfill(claim.backfill, now).await?;
+        if end.ends_backfill {
+            self.finish_backfill(claim.backfill, now).await?;
+        }
         Ok(gaps_repaired)
-    }
-
-    /// A backfill none of whose slices waits is done.
-    pub(super) async fn finish_backfill(
-        &mut self,
-        backfill: i64,
-        now: i64,
-    ) -> Result<(), StoreError> {
-        in_transaction!(self, FINISH, |sql, connection| {
-            let query = sqlx::query(sql).bind(backfill).bind(now);
-            query.execute(connection).await?;
-        });
-        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! `--complete`: somebody's word that files hold everything, held against what they show.
 
-use super::support::past::{NAME, On, Past, cut_zst, options};
+use super::support::past::{NAME, On, Past, cut_zst, execute, options};
 use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 
@@ -169,6 +169,52 @@ async fn a_file_that_lacks_what_is_stored_proves_nothing_of_that_hour() {
         "{said}"
     );
     assert!(said.contains("database holds more"), "{said}");
+}
+
+/// As the last file's end is written and what all of them prove is not, the process ends.
+async fn what_ends_before_the_proof_is_gone_on_with(on: On) {
+    let claim = Claim::new(on, &[("all", lines(0..1_440).into_bytes())]).await;
+    let past = &claim.past;
+    past.store().await;
+    let refuse: &[&str] = match on {
+        On::Sqlite => &["CREATE TRIGGER refuse BEFORE INSERT ON coverage \
+             BEGIN SELECT RAISE(ABORT, 'not now'); END"],
+        On::Postgres => &[
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE 'not now'; END $$",
+            "CREATE TRIGGER refuse BEFORE INSERT ON coverage FOR EACH ROW EXECUTE FUNCTION refuse()",
+        ],
+    };
+    let refuse: Vec<String> = refuse.iter().map(|it| (*it).to_owned()).collect();
+    execute(&past.database, &refuse).await;
+    let (code, said, found) = claim.load().await;
+    assert_eq!((code, found), (Some(1), 0), "{said}");
+    let begun = past.backfills().await;
+    assert_eq!(begun[0]["state"], "running", "{begun:?}");
+    let allow = match on {
+        On::Sqlite => "DROP TRIGGER refuse",
+        On::Postgres => "DROP TRIGGER refuse ON coverage",
+    };
+    execute(&past.database, &[allow.to_owned()]).await;
+    let (code, said, found) = claim.load().await;
+    assert_eq!((code, found), (Some(0), 1_439 * MINUTE - 1), "{said}");
+    let ended = past.backfills().await;
+    assert_eq!(ended.len(), 1, "{ended:?}");
+    assert_eq!(ended[0]["state"], "done", "{ended:?}");
+    for count in ["listed", "fresh", "refused", "slices_done"] {
+        assert_eq!(ended[0][count], begun[0][count], "{count}");
+    }
+    assert_eq!(ended[0]["seconds_proven"], found);
+}
+
+#[tokio::test]
+async fn files_whose_proof_was_not_written_are_gone_on_with_on_sqlite() {
+    what_ends_before_the_proof_is_gone_on_with(On::Sqlite).await;
+}
+
+#[tokio::test]
+async fn files_whose_proof_was_not_written_are_gone_on_with_on_postgres() {
+    what_ends_before_the_proof_is_gone_on_with(On::Postgres).await;
 }
 
 #[tokio::test]

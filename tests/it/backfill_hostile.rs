@@ -9,7 +9,7 @@ use freshet::liveness::Progress;
 use freshet::metrics::Metrics;
 use freshet::queue::{Handler, SliceId};
 use freshet::source::{ArcticShift, ArcticShiftOptions};
-use freshet::store::{Interval, NewBackfill, NewSlice, Store};
+use freshet::store::{Interval, NewBackfill, NewSlice, SliceState, Store};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -339,8 +339,8 @@ async fn one_submission_from_the_future_moves_no_horizon() {
 }
 
 /// What a slice proves of which an archive shows nothing, and what rows it shows around it (seconds from its start).
-async fn proven_of_silence(around: &'static [i64]) -> bool {
-    let world = World::sqlite().await;
+/// Where it is `cut_off`, its process ends once all is asked for, before it writes what that means.
+async fn proven_of_silence(world: &World, around: &'static [i64], cut_off: bool) -> bool {
     let server = Server::raw(move |asked| {
         let after = number(asked, "after").unwrap_or(-1);
         let before = number(asked, "before").unwrap_or(i64::MAX);
@@ -386,8 +386,39 @@ async fn proven_of_silence(around: &'static [i64]) -> bool {
     let backfill = world.store.create_backfill(&new, now_ms()).await.unwrap();
     let options = ArcticShiftOptions::new(server.url.clone(), "freshet-test".to_owned());
     let slice = world.store.slices(backfill).await.unwrap()[0].id;
-    handler(options, &world.store).run(SliceId(slice)).await;
+    let handler = handler(options, &world.store);
+    if cut_off {
+        for sql in refused_end(world) {
+            world.run(sql).await;
+        }
+        handler.run(SliceId(slice)).await;
+        let left = &world.store.slices(backfill).await.unwrap()[0];
+        assert_eq!(left.state, SliceState::Waiting, "{left:?}");
+        let on = world.is_postgres();
+        let allowed = ["DROP TRIGGER cut_off", "DROP TRIGGER cut_off ON slices"];
+        world.run(allowed[usize::from(on)]).await;
+    }
+    handler.run(SliceId(slice)).await;
+    let done = &world.store.slices(backfill).await.unwrap()[0];
+    assert_eq!(done.state, SliceState::Done, "{done:?}");
     !world.store.coverage(&name).await.unwrap().is_empty()
+}
+
+/// What keeps a database from taking the end of a slice.
+fn refused_end(world: &World) -> &'static [&'static str] {
+    if world.is_postgres() {
+        &[
+            "CREATE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE 'not now'; END $$",
+            "CREATE TRIGGER cut_off BEFORE UPDATE ON slices FOR EACH ROW \
+             WHEN (NEW.state = 'done') EXECUTE FUNCTION cut_off()",
+        ]
+    } else {
+        &[
+            "CREATE TRIGGER cut_off BEFORE UPDATE ON slices WHEN NEW.state = 'done' \
+             BEGIN SELECT RAISE(ABORT, 'not now'); END",
+        ]
+    }
 }
 
 #[tokio::test]
@@ -398,6 +429,19 @@ async fn a_time_without_any_is_proven_by_what_comes_next_or_came_before_alone() 
         (&[HOUR], true),
         (&[-9_000_000, 9_000_000], true),
     ] {
-        assert_eq!(proven_of_silence(around).await, proven, "{around:?}");
+        let world = World::sqlite().await;
+        let found = proven_of_silence(&world, around, false).await;
+        assert_eq!(found, proven, "{around:?}");
+    }
+}
+
+/// All pages were stored, and what they mean was not: whoever goes on knows nothing of them.
+#[tokio::test]
+async fn a_slice_that_is_cut_off_before_its_end_is_judged_proves_no_more_than_another() {
+    for (around, proven) in [(&[][..], false), (&[-5], true)] {
+        for world in [World::sqlite().await, World::postgres().await] {
+            let found = proven_of_silence(&world, around, true).await;
+            assert_eq!(found, proven, "{around:?} on {}", world.store.engine());
+        }
     }
 }

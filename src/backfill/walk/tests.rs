@@ -37,10 +37,11 @@ fn walk_of(created: &[i64], range: Interval, limit: u32, cap: u32) -> (Walk, u64
             asked_for,
         });
         counted += walk.counted();
+        assert!(walk.reached() < range.end, "it is not judged yet");
         requests += 1;
         assert!(requests < 10_000, "it ends");
     }
-    counted += walk.counted();
+    counted += walk.rest();
     (walk, counted, requests)
 }
 

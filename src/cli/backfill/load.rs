@@ -133,7 +133,9 @@ pub(super) async fn load(
             all,
             now_ms(),
         );
-        let claimed = claimed.await.context("nothing is proven")?;
+        let claimed = claimed
+            .await
+            .context("nothing is proven; the same command tries again")?;
         display_claimed(&claimed);
         if claimed.proven.is_empty() && failed.is_empty() {
             bail!(

@@ -232,6 +232,7 @@ async fn what_the_same_slice_proves_in_the_end_is_proven_again(world: World) {
         Some(SliceEnd {
             proven: &proven,
             reason: None,
+            ends_backfill: true,
         }),
     ] {
         let step = SliceStep {

@@ -70,6 +70,7 @@ async fn step(world: &World, claim: &SliceClaim, found: &str, ends: bool) -> Opt
         end: ends.then_some(SliceEnd {
             proven: &proven,
             reason: None,
+            ends_backfill: true,
         }),
     };
     let kept = [seen(found, NOW)];
@@ -410,6 +411,7 @@ async fn the_seconds_of_what_is_not_stored_are_not_proven(world: World) {
             end: ends.then_some(SliceEnd {
                 proven: &proven,
                 reason: None,
+                ends_backfill: true,
             }),
         };
         let apart = [rejected.clone(), comment.clone()];
