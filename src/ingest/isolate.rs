@@ -20,6 +20,8 @@ const GROUP_LIMIT: Duration = Duration::from_secs(5);
 const AGAIN_MS: i64 = 1_000;
 /// How many of the newest fetched submissions are asked for where no answer has told of any yet.
 const FROM_STORE: u32 = 3;
+/// How long a wait that Reddit asks for is waited for here; after a longer one halving begins anew.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const NOTHING: &str = "the answer leaves out whatever was asked for";
 
 /// What came of a search.
@@ -135,7 +137,7 @@ impl Fetching {
                         search.no_check();
                         continue;
                     }
-                    let (reddit, deadline) = (&self.ingest.reddit, Instant::now() + PATIENCE);
+                    let (reddit, deadline) = (&self.ingest.reddit, self.next_turn());
                     let check = self.ask(reddit, &known, &[], RequestClass::Fetch, deadline, true);
                     match check.await {
                         Some(Ok(page)) if speaks_of(&page, &known) => search.check_passed(),
@@ -176,10 +178,16 @@ impl Fetching {
         Isolation { ends, left }
     }
 
+    /// Until when a turn is waited for: what failed last may hold it back.
+    fn next_turn(&self) -> Instant {
+        let held_back = self.ingest.reddit.held_back_for();
+        Instant::now() + PATIENCE + held_back.min(LONGEST_WAIT)
+    }
+
     async fn try_group(&self, ids: &[SubmissionId]) -> Tried {
         let mut known = self.known.some(ids);
         known.truncate(MAX_INFO_IDS.saturating_sub(ids.len()));
-        let (mut reddit, deadline) = (self.ingest.reddit.doubtful(), Instant::now() + PATIENCE);
+        let (mut reddit, deadline) = (self.ingest.reddit.doubtful(), self.next_turn());
         if ids.len() > 1 {
             // Where Reddit is slow for everybody, nobody is suspected for it.
             let usual = self.known.slowest();
@@ -191,7 +199,9 @@ impl Fetching {
                 Tried::Passed(page)
             }
             Some(Ok(_)) => Tried::Failed(NOTHING.to_owned()),
-            Some(Err(error)) if error.may_be_the_request() => Tried::Failed(error.to_string()),
+            Some(Err(error)) if error.may_be_the_request() || error.is_rate_limited() => {
+                Tried::Failed(error.to_string())
+            }
             _ => Tried::Nothing,
         }
     }

@@ -233,7 +233,10 @@ impl Fetching {
             };
             let refused = matches!(error, SourceError::Refused { .. });
             let again = outage || refused || begun.elapsed() >= SLOW;
-            if error.may_be_the_request() && again && !std::mem::replace(&mut isolated, again) {
+            // The wait that it asks for comes before each request, these among them.
+            let turned_away = error.is_rate_limited() && self.known.turned_away_again(ids);
+            let suspect = turned_away || (error.may_be_the_request() && again);
+            if suspect && !std::mem::replace(&mut isolated, true) {
                 let mut search = Bisection::default();
                 search.add_failed(attempts.to_vec(), most_suspected(attempts));
                 let Isolation { mut ends, left } = self.isolate(search, begun).await;

@@ -174,6 +174,18 @@ impl SourceError {
         }
     }
 
+    /// Whether the server says that it was asked too often. That is said of who asks; but said whenever
+    /// one thing is asked for, and of nothing else in between, it is that.
+    pub fn is_rate_limited(&self) -> bool {
+        matches!(
+            self,
+            SourceError::Wait {
+                cause: WaitCause::RateLimited,
+                ..
+            }
+        )
+    }
+
     pub(super) fn wait(cause: WaitCause, detail: impl Into<String>) -> SourceError {
         SourceError::Wait {
             cause,

@@ -117,6 +117,14 @@ impl Gate {
         }
     }
 
+    /// How long it stays shut.
+    pub(super) fn shut_for(&self) -> Duration {
+        match self.lock().phase {
+            Phase::Shut { until } => until.saturating_duration_since(Instant::now()),
+            Phase::Open | Phase::Probing => Duration::ZERO,
+        }
+    }
+
     /// Waits until the gate is not open.
     pub(super) async fn shut(&self) {
         loop {

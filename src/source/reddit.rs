@@ -294,6 +294,11 @@ impl Reddit {
         self.inner.gate.shut().await;
     }
 
+    /// For how long requests are held back.
+    pub fn held_back_for(&self) -> Duration {
+        self.inner.gate.shut_for()
+    }
+
     async fn ask<T: GivesOut>(
         &self,
         endpoint: Endpoint,

@@ -12,7 +12,7 @@ use freshet::submission::SubmissionId;
 use futures::future::join_all;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 const USUAL: Duration = Duration::from_secs(30);
@@ -163,6 +163,38 @@ async fn an_id_for_which_the_answer_never_comes_is_isolated_and_alone_set_aside(
     assert_eq!(fetched(&world).await.len(), 99);
     let asked = requests(&world);
     assert!(asked <= 80, "{asked} requests");
+}
+
+#[tokio::test]
+async fn an_id_for_which_the_server_says_too_many_requests_is_isolated_and_alone_set_aside() {
+    let world = listed(8).await;
+    let control = world.simulator.control();
+    let refusal = Fault::TooManyRequests { retry_after: 1 };
+    control.poison("a103", Some(refusal)).unwrap();
+    let begun = Instant::now();
+    let dead = to_the_end(&world, USUAL).await;
+    assert_eq!(dead, HashSet::from(["a103".to_owned()]));
+    assert_eq!(fetched(&world).await.len(), 7);
+    let refused = world
+        .metrics
+        .api
+        .requests
+        .with_label_values(&["reddit", "info", "429"])
+        .get();
+    // Twice together, in halves, and alone as often as it is tried.
+    assert!((6..=16).contains(&refused), "{refused} were turned away");
+    let pauses = Duration::from_secs(refused - 1);
+    assert!(begun.elapsed() >= pauses, "each is followed by a pause");
+    let id: SubmissionId = "a103".parse().unwrap();
+    let job = world.store.fetch_job(&id).await.unwrap().unwrap();
+    assert_eq!(job.attempts, MOST_ATTEMPTS);
+    let reason = job.reason.unwrap();
+    assert!(reason.contains("rate limited"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_limit_that_turns_all_away_charges_no_job_and_makes_none_a_suspect() {
+    an_outage(Fault::TooManyRequests { retry_after: 1 }, false).await;
 }
 
 #[tokio::test]
