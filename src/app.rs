@@ -19,7 +19,7 @@ pub use open::{
     DEMO_DATABASE, open_existing_store, open_queue, open_store, open_store_to_read, try_queue,
 };
 pub use stages::Role;
-pub use unmixed::Unmixed;
+pub use unmixed::{Unmixed, warn_of_simulation};
 
 use crate::config::Config;
 use crate::liveness::{Ending, Limits, Liveness, Stuck, Watch};
@@ -140,7 +140,9 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
         let unmixed = Unmixed::check(&config, &store, sources).await?;
         watch(&store, &subreddits, &roles).await?;
         opening.waits_for("queue");
-        anyhow::Ok((store, unmixed, open_queue(&config).await?))
+        let queue = open_queue(&config).await?;
+        open::warn_of_eviction(&config).await;
+        anyhow::Ok((store, unmixed, queue))
     };
     // A server that is not there yet is waited for, which a signal ends.
     let (store, unmixed, queue) = tokio::select! {

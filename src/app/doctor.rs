@@ -8,6 +8,8 @@ mod machine;
 mod queue;
 mod reddit;
 
+pub(super) use queue::NOEVICTION;
+
 use crate::config::Config;
 use crate::dependency::Fault;
 use serde::Serialize;

@@ -1,6 +1,7 @@
 //! Opens what a process depends on, the database and the queue: waits for servers that come up, and says
 //! what cannot be opened, why, and what to do.
 
+use super::doctor::NOEVICTION;
 use crate::config::{Config, ConfigError, KEYS, display_url};
 use crate::queue::{Queue, QueueError};
 use crate::store::{Store, StoreError};
@@ -161,6 +162,23 @@ pub async fn try_queue(config: &Config) -> Option<Queue> {
     let connect = Queue::connect(config.queue_address(), QUEUE_NAME);
     let answer = tokio::time::timeout(QUEUE_LIMIT, connect).await;
     answer.ok()?.ok()
+}
+
+/// Warns of a Redis that would throw away what it is given. A connection of its own asks: who may not is no
+/// outage.
+pub(super) async fn warn_of_eviction(config: &Config) {
+    if !config.shares_queue() {
+        return;
+    }
+    let policy = async { try_queue(config).await?.eviction_policy().await };
+    let policy = tokio::time::timeout(QUEUE_LIMIT, policy).await;
+    if let Some(policy) = policy.ok().flatten().filter(|it| it != "noeviction") {
+        tracing::warn!(
+            policy,
+            remedy = NOEVICTION,
+            "Redis may evict jobs and the shared rate budget when its memory is full"
+        );
+    }
 }
 
 pub(super) fn unusable(key: &'static str, problem: String) -> anyhow::Error {

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use reqwest::Url;
 use secrecy::ExposeSecret;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -180,11 +180,17 @@ impl Admission for Inner {
             }
             let first = self.admitted.send_replace(Some(origin)).is_none();
             if first && origin == Origin::Simulated {
-                tracing::warn!("SIMULATED: what is stored is made up by a simulated Reddit");
+                warn_of_simulation("SIMULATED: what is stored is made up by a simulated Reddit");
             }
             Ok(())
         })
     }
+}
+
+/// Once in a process: whoever knows it first says it.
+pub fn warn_of_simulation(text: &'static str) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| tracing::warn!("{text}"));
 }
 
 /// A simulated Reddit runs on this machine or beside it: at a private address or under a bare name.

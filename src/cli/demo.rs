@@ -117,8 +117,8 @@ pub(super) async fn run(
         id: "demo".to_owned(),
         secret: "made up".into(),
     });
-    tracing::warn!(
-        "SIMULATED: this demo shows made-up submissions of a simulated Reddit; nothing leaves this machine"
+    app::warn_of_simulation(
+        "SIMULATED: this demo shows made-up submissions of a simulated Reddit; nothing leaves this machine",
     );
     if lines.is_some() {
         // The live view shows the same numbers, and more of them.

@@ -45,6 +45,21 @@ impl super::Queue {
     }
 }
 
+impl super::Queue {
+    /// What its Redis throws away when it is full; none where it is none, or may not be asked.
+    pub async fn eviction_policy(&self) -> Option<String> {
+        let Engine::Redis(redis) = &self.engine else {
+            return None;
+        };
+        let mut connection = redis.connection();
+        let asked = redis::cmd("INFO").arg("memory").to_owned();
+        let info: String = asked.query_async(&mut connection).await.ok()?;
+        let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+        let policy = lines.find(|(name, _)| *name == "maxmemory_policy");
+        policy.map(|(_, policy)| policy.trim().to_owned())
+    }
+}
+
 async fn look(mut connection: RedisLink, name: &str) -> Result<RedisInspection, QueueError> {
     // Whoever may not ask learns less; whoever gets no answer at all learns that.
     let time: Result<(i64, i64), QueueError> = redis::cmd("TIME")

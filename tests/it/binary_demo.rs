@@ -197,6 +197,8 @@ async fn within_ten_seconds_it_stores_and_marks_everything_as_simulated() {
     let log = demo.log();
     let first = log[0]["message"].as_str().unwrap();
     assert!(first.contains("SIMULATED"), "{first}");
+    let said = |it: &&Value| it["message"].as_str().unwrap().starts_with("SIMULATED");
+    assert_eq!(log.iter().filter(said).count(), 1, "once is enough");
     for line in &log {
         assert!(
             line["timestamp"].is_string() && line["level"].is_string(),

@@ -227,6 +227,16 @@ async fn what_is_wrong_with_redis_is_named() {
     is(&home, &at, "queue.policy", "warn", "noeviction").await;
     set("maxmemory", "100mb").await;
     is(&home, &at, "queue.policy", "fail", "noeviction").await;
+    // Whoever does not ask is told once, at the start.
+    let run = home.start(&["run", "--queue-url", &url, "--http-listen", "127.0.0.1:0"]);
+    run.address().await;
+    let told = run.log();
+    let told = told.iter().filter(|it| it["policy"] == "allkeys-lru");
+    let told: Vec<_> = told.collect();
+    assert_eq!(told.len(), 1, "{}", run.stderr());
+    assert_eq!(told[0]["level"], "WARN");
+    assert!(told[0]["remedy"].as_str().unwrap().contains("noeviction"));
+    drop(run);
     set("maxmemory-policy", "noeviction").await;
     set("maxmemory", "1").await;
     is(&home, &at, "queue.memory", "fail", "maxmemory").await;

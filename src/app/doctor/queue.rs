@@ -115,7 +115,8 @@ fn memory(found: &RedisInspection) -> Vec<Check> {
     checks
 }
 
-const NOEVICTION: &str =
+/// What keeps Redis from throwing jobs away.
+pub(in crate::app) const NOEVICTION: &str =
     "CONFIG SET maxmemory-policy noeviction (and in redis.conf, or the provider's settings).";
 
 fn persistence(found: &RedisInspection) -> Check {
