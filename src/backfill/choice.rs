@@ -39,7 +39,8 @@ pub fn best_source(
         return (PlannedSource::ArcticShift, why.to_owned());
     }
     let Some(hourly) = posts_per_hour.filter(|hourly| *hourly > 0.0) else {
-        let why = "how far Reddit's listing reaches back is not known: it is not watched";
+        let why =
+            "how far Reddit's listing reaches back is not known: no poll has shown its rate yet";
         return (PlannedSource::ArcticShift, why.to_owned());
     };
     #[expect(clippy::cast_possible_truncation, reason = "seconds of some years")]
