@@ -2,6 +2,7 @@
 
 mod help;
 mod past;
+mod simulate;
 
 use super::moment::moment;
 use super::pasted::{Subreddits, one};
@@ -15,10 +16,9 @@ pub(super) use help::reference;
 pub(super) use past::{
     BackfillAction, BackfillArguments, BackfillOrder, GapsAction, GapsSource, Reprocess,
 };
+pub(super) use simulate::SimulateArguments;
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 use url::Url;
 
 /// The options that are made from configuration keys.
@@ -140,86 +140,6 @@ pub(super) enum Command {
         #[arg(value_name = "COMMAND")]
         command: Vec<String>,
     },
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct SimulateArguments {
-    /// Address and port; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:8090")]
-    pub(super) listen: SocketAddr,
-    /// The same world for the same seed
-    #[arg(long, default_value_t = 1)]
-    pub(super) seed: u64,
-    /// How many made-up subreddits
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(super) subreddits: u32,
-    /// Submissions per hour, all of them together
-    #[arg(long, default_value_t = 1800.0)]
-    pub(super) per_hour: f64,
-    /// How much past there is at the start
-    #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
-    pub(super) history: Duration,
-    /// Oddities of real traffic: realistic, none, or a list such as late,reordered,faults=0.02
-    #[arg(long, default_value = "realistic")]
-    pub(super) oddities: String,
-    /// Requests a minute before it answers 429; 0 for no limit
-    #[arg(long, default_value_t = 100)]
-    pub(super) requests_per_minute: u32,
-    /// How long each answer takes at least
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
-    pub(super) latency: Duration,
-    /// How long after their creation its archive (/api/posts/search) has submissions
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
-    pub(super) archive_lag: Duration,
-    /// The chance, from 0 to 1, that the archive answers 422 for being overloaded
-    #[arg(long, value_name = "CHANCE", default_value_t = 0.0)]
-    pub(super) archive_overload: f64,
-    /// Items that a listing shows at most; 0 for no limit
-    #[arg(long, default_value_t = 1000)]
-    pub(super) listing_cap: usize,
-    /// Bytes of the longest path and query; longer ones get 414
-    #[arg(long, value_name = "BYTES", default_value_t = 8192)]
-    pub(super) longest_url: usize,
-    /// Serve these real submissions instead (NDJSON, or a zstd dump)
-    #[arg(long, value_name = "FILE")]
-    pub(super) corpus: Vec<PathBuf>,
-    /// With --corpus: let them appear one after the other, so many a second, instead of all at once
-    #[arg(long, value_name = "NUMBER", requires = "corpus")]
-    pub(super) arrivals_per_second: Option<f64>,
-    /// Compress answers for clients that ask for it
-    #[arg(long)]
-    pub(super) gzip: bool,
-    /// As many submissions by night as by day, instead of the rhythm of a real day (UTC)
-    #[arg(long)]
-    pub(super) steady: bool,
-    /// Let every such span end in a silence and a burst in all subreddits at once
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub(super) burst_every: Option<Duration>,
-    /// How long a burst lasts, and the silence before it
-    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = humantime::parse_duration, requires = "burst_every")]
-    pub(super) burst_lasts: Duration,
-    /// How many times the usual rate comes in a burst
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 12.0,
-        requires = "burst_every"
-    )]
-    pub(super) burst_factor: f64,
-    /// Number submissions with one counter, as Reddit does, instead of leaving out the ids of others
-    #[arg(long)]
-    pub(super) dense_ids: bool,
-    /// Share of the counter's ids that are never given to anything
-    #[arg(
-        long,
-        value_name = "SHARE",
-        default_value_t = 0.0,
-        requires = "dense_ids"
-    )]
-    pub(super) unused_ids: f64,
-    /// Submissions a second of other subreddits, which take ids of the same counter
-    #[arg(long, value_name = "NUMBER", default_value_t = 0.0)]
-    pub(super) rest_per_second: f64,
 }
 
 #[derive(Debug, clap::Args)]

@@ -100,6 +100,7 @@ fn options(arguments: &SimulateArguments) -> anyhow::Result<SimulatorOptions> {
             ..ArchiveOptions::default()
         },
         history: arguments.history,
+        whole_days: arguments.whole_days,
         oddities,
         corpus,
         requests_per_minute: Some(arguments.requests_per_minute).filter(|limit| *limit > 0),

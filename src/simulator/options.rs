@@ -47,6 +47,9 @@ pub struct SimulatorOptions {
     pub subreddits: Vec<(SubredditName, f64)>,
     /// How much of their past exists at the start.
     pub history: Duration,
+    /// Whether that begins with a day (UTC), up to a day earlier: a world that is made again on the same day
+    /// then has the same past, as long as ids are not numbered with those of others.
+    pub whole_days: bool,
     /// The oddities of real traffic.
     pub oddities: Oddities,
     /// Real objects to replay beside the made-up ones, and how they appear.
@@ -92,6 +95,7 @@ impl Default for SimulatorOptions {
             speed: 1.0,
             subreddits: Vec::new(),
             history: Duration::from_secs(24 * 3600),
+            whole_days: false,
             oddities: Oddities::none(),
             corpus: None,
             requests_per_minute: Some(100),
@@ -130,6 +134,16 @@ impl fmt::Debug for SimulatorOptions {
 }
 
 impl SimulatorOptions {
+    /// Where the past begins of a world that starts then; both in milliseconds.
+    pub(super) fn begins_at_ms(&self, starts_at_ms: i64) -> i64 {
+        const DAY_MS: i64 = 86_400_000;
+        let begins = starts_at_ms.saturating_sub(super::clock::millis(self.history));
+        match self.whole_days {
+            true => begins - begins.rem_euclid(DAY_MS),
+            false => begins,
+        }
+    }
+
     /// A world of `count` made-up subreddits that get `per_hour` submissions each in the mean; as on
     /// Reddit a few get most of them.
     pub fn world(seed: u64, count: usize, per_hour: f64) -> SimulatorOptions {

@@ -96,6 +96,7 @@ enum Event {
 impl World {
     /// The world at `starts_at_ms`, its history behind it.
     pub(super) fn new(options: SimulatorOptions, starts_at_ms: i64) -> World {
+        let begins_at_ms = options.begins_at_ms(starts_at_ms);
         let mut world = World {
             seed: options.seed,
             oddities: options.oddities,
@@ -121,7 +122,7 @@ impl World {
             started_ms: starts_at_ms,
             rhythm: rhythm::Rhythm::new(options.steady, options.bursts, starts_at_ms),
             archive_lag_ms: super::clock::millis(options.archive.lag),
-            now_ms: starts_at_ms.saturating_sub(super::clock::millis(options.history)),
+            now_ms: begins_at_ms,
         };
         for (name, per_hour) in options.subreddits {
             let home = world.home(&name);
@@ -324,6 +325,32 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_world_that_is_made_again_on_the_same_day_has_the_same_past() {
+        const HOUR_MS: i64 = 3_600_000;
+        let options = || SimulatorOptions {
+            whole_days: true,
+            history: std::time::Duration::from_secs(8 * 3_600),
+            oddities: crate::simulator::Oddities::realistic(),
+            ..SimulatorOptions::world(1, 5, 30.0)
+        };
+        let noon = 1_780_012_800_000 - 1_780_012_800_000 % (24 * HOUR_MS) + 12 * HOUR_MS;
+        let past = |world: &World| -> Vec<(SubmissionId, i64)> {
+            let items = world.items.iter();
+            items
+                .map(|item| (item.id.clone(), item.created_ms))
+                .collect()
+        };
+        // One goes on, the other is made an hour later.
+        let mut first = World::new(options(), noon);
+        let before = past(&first);
+        first.advance_to(noon + HOUR_MS);
+        let second = World::new(options(), noon + HOUR_MS);
+        assert!(before.len() > 500, "{}", before.len());
+        assert!(past(&first).len() > before.len());
+        assert_eq!(past(&first), past(&second));
+    }
 
     #[test]
     fn what_was_shown_long_ago_is_made_anew_byte_for_byte_and_takes_no_memory_meanwhile() {
