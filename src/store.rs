@@ -69,6 +69,7 @@ pub use id_slices::{AbsentId, IdSlice, IdSliceEnd, IdSliceEnded, IdSliceStep};
 pub use ids::{IdLedger, IdRecord, IdRetry, IdStored};
 pub use inspect::Inspection;
 pub use intervals::{Interval, without};
+pub use leases::{ID_SCAN, IdScanState, POLLS, PollPlan};
 pub use marks::Mark;
 pub use polls::{MemberRecord, PollRecord, PollStored, SubredditUpdate};
 pub use postgres::Postgres;

@@ -60,7 +60,6 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
         .filter(|live| same_service(live, &status));
     if let Some(live) = &live {
         status.budget = live.budget;
-        status.freshness = live.freshness;
         if status.queue.engine.is_none() {
             status.queue = live.queue.clone();
         }
@@ -232,19 +231,19 @@ fn print(status: &Status, queue_url: &str) {
 /// Whether the budget meets the freshness objective, and what it would take.
 fn freshness_lines(freshness: &FreshnessStatus) -> Vec<String> {
     let mut lines = Vec::new();
-    if freshness.objective_met {
+    if freshness.plan.objective_met {
         lines.push(
             "Objective    met: the budget allows every poll within discover.interval".to_owned(),
         );
     } else {
         lines.push(format!(
             "Objective    NOT met; it takes {:.0} requests a minute",
-            freshness.needed_per_minute
+            freshness.plan.needed_per_minute
         ));
     }
     lines.push(format!(
         "Polls        at most {:.1} s apart; expected discovery lag {:.1} s",
-        freshness.longest_interval_seconds, freshness.expected_lag_seconds
+        freshness.plan.longest_interval_seconds, freshness.plan.expected_lag_seconds
     ));
     let ids = if freshness.id_scan {
         format!(
@@ -256,8 +255,18 @@ fn freshness_lines(freshness: &FreshnessStatus) -> Vec<String> {
     };
     lines.push(format!(
         "Proofs       every {:.0} s; id scan {ids}",
-        freshness.proof_period_seconds
+        freshness.plan.proof_period_seconds
     ));
+    let requests = freshness.plan.requests_per_minute.iter();
+    let mut made: Vec<_> = requests.filter(|(_, count)| **count > 0.0).collect();
+    made.sort_by(|a, b| b.1.total_cmp(a.1));
+    if !made.is_empty() {
+        let made = made
+            .iter()
+            .map(|(class, count)| format!("{count:.0} {class}"));
+        let made = made.collect::<Vec<_>>().join(", ");
+        lines.push(format!("Requests     a minute: {made}"));
+    }
     lines
 }
 
@@ -385,6 +394,7 @@ pub(super) fn span(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::PollPlan;
 
     #[test]
     fn what_a_process_said_that_is_gone_does_not_grow_older() {
@@ -416,11 +426,23 @@ mod tests {
     #[test]
     fn an_objective_out_of_reach_is_told_with_the_budget_that_would_be_needed_in_eighty_columns() {
         let far = FreshnessStatus {
-            objective_met: false,
-            expected_lag_seconds: 1_234.5,
-            longest_interval_seconds: 12_345.6,
-            needed_per_minute: 123_456.0,
-            proof_period_seconds: 900.0,
+            plan: PollPlan {
+                objective_met: false,
+                expected_lag_seconds: 1_234.5,
+                longest_interval_seconds: 12_345.6,
+                needed_per_minute: 123_456.0,
+                proof_period_seconds: 900.0,
+                requests_per_minute: [
+                    ("backfill", 1_021.0),
+                    ("fetch", 1_234.4),
+                    ("poll", 10_999.6),
+                    ("proof", 1_023.0),
+                    ("refresh", 0.0),
+                    ("repair", 1_022.0),
+                ]
+                .map(|(class, count)| (class.to_owned(), count))
+                .into(),
+            },
             id_scan: true,
             id_scan_lag_seconds: 12_345.6,
         };
@@ -431,8 +453,9 @@ mod tests {
                 "Objective    NOT met; it takes 123456 requests a minute",
                 "Polls        at most 12345.6 s apart; expected discovery lag 1234.5 s",
                 "Proofs       every 900 s; id scan on, 12345.6 s behind the newest id",
+                "Requests     a minute: 11000 poll, 1234 fetch, 1023 proof, 1022 repair, 1021 backfill",
             ]
         );
-        assert!(lines.iter().all(|line| line.len() <= 80), "{lines:?}");
+        assert!(lines[..3].iter().all(|line| line.len() <= 80), "{lines:?}");
     }
 }

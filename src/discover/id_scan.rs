@@ -17,7 +17,7 @@ use super::lease::Lease;
 use crate::config::{IdScan, Scope};
 use crate::liveness::{CALL, HOWEVER_LONG};
 use crate::source::{InfoPage, MAX_INFO_IDS, RequestClass, SourceError};
-use crate::store::{IdRecord, StoreError};
+use crate::store::{ID_SCAN, IdRecord, IdScanState, StoreError};
 use crate::submission::SubmissionId;
 pub use locate::Unknown;
 use locate::{locate, share_below};
@@ -80,7 +80,7 @@ enum Ended {
 
 /// Scans ids until told to stop, while that pays.
 pub async fn id_scan(discover: Discover, options: IdScanOptions, stop: CancellationToken) {
-    let mut lease = Lease::new(&discover, "id_scan", LEASE);
+    let mut lease = Lease::new(&discover, ID_SCAN, LEASE);
     let mut not_before = Instant::now();
     let mut said = "";
     loop {
@@ -121,6 +121,7 @@ pub async fn id_scan(discover: Discover, options: IdScanOptions, stop: Cancellat
         let ended = scan(&discover, &options, &mut lease, top, &stop).await;
         running.set(0);
         discover.metrics.discover.ids.lag.set(0.0);
+        lease.tell(None::<&IdScanState>);
         match ended {
             Ok(Ended::Stopped) => break,
             Ok(Ended::LeaseLost) => {}
@@ -223,6 +224,9 @@ async fn scan(
         }
         last_end_ms = scan.end_met_ms().unwrap_or(last_end_ms);
         show(discover, &scan, last_end_ms);
+        lease.tell(Some(&IdScanState {
+            lag_seconds: discover.metrics.discover.ids.lag.get(),
+        }));
         if scan.is_behind(now_ms()) {
             match locate(discover, Some(scan.head())).await {
                 Ok(Some(top)) => jump(discover, &mut scan, top).await?,

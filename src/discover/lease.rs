@@ -3,6 +3,7 @@
 use super::Discover;
 use super::member::milliseconds;
 use crate::store::StoreError;
+use serde::Serialize;
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -16,6 +17,9 @@ pub(super) struct Lease<'a> {
     /// When it ends by our clock, milliseconds, unless it is renewed.
     until_ms: i64,
     held: bool,
+    /// What others are to know of the work, and what they were told.
+    state: Option<String>,
+    told: Option<String>,
 }
 
 impl<'a> Lease<'a> {
@@ -27,7 +31,14 @@ impl<'a> Lease<'a> {
             asked: None,
             until_ms: 0,
             held: false,
+            state: None,
+            told: None,
         }
+    }
+
+    /// Others learn this with the next renewal.
+    pub(super) fn tell(&mut self, state: Option<&impl Serialize>) {
+        self.state = state.and_then(|state| serde_json::to_string(state).ok());
     }
 
     /// Whether it is held, as it was known lately.
@@ -46,6 +57,15 @@ impl<'a> Lease<'a> {
             self.until_ms = now_ms.saturating_add(milliseconds(self.length));
             self.held = matches!(renewed, Ok(true));
             renewed?;
+            if !self.held {
+                self.told = None;
+            } else if self.told != self.state {
+                let state = self.state.clone();
+                store
+                    .tell_lease(self.name, holder, state.as_deref())
+                    .await?;
+                self.told = state;
+            }
         }
         Ok(self.held)
     }
@@ -70,6 +90,7 @@ impl<'a> Lease<'a> {
         if !std::mem::take(&mut self.held) {
             return;
         }
+        self.told = None;
         let Discover { store, holder, .. } = self.discover;
         if let Err(error) = store.release_lease(self.name, holder).await {
             tracing::debug!(%error, lease = self.name, "A lease was left to run out");

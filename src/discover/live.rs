@@ -8,13 +8,13 @@
 mod page;
 mod seen;
 mod share;
+mod told;
 
 use super::Discover;
 use super::lease::Lease;
-use super::planner::{Answer, Limits, Member, Next, Outlook, Planner, Poll};
+use super::planner::{Answer, Limits, Member, Next, Planner, Poll};
 use crate::liveness::{CALL, HOWEVER_LONG};
-use crate::source::RequestClass;
-use crate::store::{Active, StoreError};
+use crate::store::{Active, POLLS, StoreError};
 use crate::submission::SubredditName;
 use page::{Failed, Page};
 use seen::Seen;
@@ -26,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use told::Told;
 
 /// A killed process's polls are taken over after this long.
 const LEASE: Duration = Duration::from_secs(8);
@@ -40,8 +41,6 @@ const BESIDE_ID_SCAN: f64 = 0.2;
 /// Characters of all names of a request and the `+` between them at first: half of what servers usually take. Where
 /// that is too long for Reddit, requests become shorter.
 const MAX_CHARS: usize = 4_000;
-/// How long the objective must be out of reach, or within it again, before that is logged.
-const OUTLOOK_HOLDS: Duration = Duration::from_secs(60);
 
 /// A poll that has ended.
 struct Ended {
@@ -55,7 +54,7 @@ struct Ended {
 
 /// Polls until told to stop. A request that is under way then is dropped.
 pub async fn live(discover: Discover, stop: CancellationToken) {
-    let mut lease = Lease::new(&discover, "live", LEASE);
+    let mut lease = Lease::new(&discover, POLLS, LEASE);
     let mut failing = false;
     while !stop.is_cancelled() {
         let held = discover.progress.during(CALL, lease.held()).await;
@@ -97,8 +96,9 @@ struct Leader<'a> {
     polls: JoinSet<Ended>,
     /// One permit, held by the poll that waits for its turn: the next is chosen when that is sent.
     choice: Arc<Semaphore>,
-    outlook: Option<(bool, Instant)>,
-    logged_met: bool,
+    told: Told,
+    /// Whether a process finds submissions by their ids: then listings only confirm.
+    ids_are_scanned: bool,
 }
 
 /// What is known of a subreddit. There may be a hundred thousand.
@@ -132,14 +132,19 @@ async fn lead(discover: &Discover, lease: &mut Lease<'_>, stop: &CancellationTok
         refreshed: None,
         polls: JoinSet::new(),
         choice: Arc::new(Semaphore::new(1)),
-        outlook: None,
-        logged_met: true,
+        told: Told::default(),
+        ids_are_scanned: false,
     };
     while !stop.is_cancelled() {
         let held = async {
             let held = lease.held().await?;
-            if held {
-                leader.refresh().await?;
+            if held && leader.refresh().await? {
+                let (outlook, scanned) = (leader.planner.outlook(), leader.ids_are_scanned);
+                let plan = leader.told.plan(discover, outlook, scanned);
+                leader
+                    .told
+                    .log(&plan, &discover.config, leader.active.len());
+                lease.tell(Some(&plan));
             }
             Ok::<_, StoreError>(held)
         };
@@ -191,19 +196,20 @@ impl Leader<'_> {
         self.start.elapsed().as_secs_f64()
     }
 
-    /// Reads the watched list where it is due.
-    async fn refresh(&mut self) -> Result<(), StoreError> {
+    /// Reads the watched list where it is due; whether it was.
+    async fn refresh(&mut self) -> Result<bool, StoreError> {
         let length = u32::try_from(self.active.len()).unwrap_or(u32::MAX);
         let every = REFRESH_EVERY + Duration::from_millis(u64::from(length));
         if self.refreshed.is_some_and(|at| at.elapsed() < every) {
-            return Ok(());
+            return Ok(false);
         }
         let members = self.watched_list().await?;
         self.refreshed = Some(Instant::now());
         let now = self.now();
         self.planner.set_members(&members, now);
-        self.show_outlook();
-        Ok(())
+        let scan = self.discover.store.id_scan_state((self.discover.now_ms)());
+        self.ids_are_scanned = scan.await?.is_some();
+        Ok(true)
     }
 
     /// Reads the watched list.
@@ -241,8 +247,11 @@ impl Leader<'_> {
 
     /// Starts what is due; returns when to look again, or none where a poll waits for its turn.
     fn start_polls(&mut self) -> Option<Instant> {
-        let scanned = self.ids_are_scanned();
-        let part = if scanned { BESIDE_ID_SCAN } else { 1.0 };
+        let part = if self.ids_are_scanned {
+            BESIDE_ID_SCAN
+        } else {
+            1.0
+        };
         self.planner.set_budget(self.share.per_second() * part);
         while self.polls.len() < self.discover.config.concurrency {
             let choice = Arc::clone(&self.choice).try_acquire_owned().ok()?;
@@ -258,11 +267,6 @@ impl Leader<'_> {
             }
         }
         Some(later())
-    }
-
-    /// Whether this process finds submissions by their ids: then listings only confirm.
-    fn ids_are_scanned(&self) -> bool {
-        self.discover.metrics.discover.ids.running.get() == 1
     }
 
     fn start_poll(&mut self, poll: Poll, choice: OwnedSemaphorePermit) {
@@ -326,47 +330,6 @@ impl Leader<'_> {
                     *failed == Failed::Refused || self.planner.answers() > ended.answers_before;
                 self.planner.failed(&ended.poll, others, now);
             }
-        }
-    }
-
-    /// Says whether the objective is met, in metrics and, once it has lasted, in the log.
-    fn show_outlook(&mut self) {
-        let Outlook {
-            mean_wait,
-            longest,
-            needed,
-        } = self.planner.outlook();
-        let metrics = &self.discover.metrics.discover;
-        let objective = self.discover.config.interval.as_secs_f64();
-        let met = longest <= objective * 1.05 || self.ids_are_scanned();
-        // Polls may count on their guaranteed share only.
-        let needed = needed / RequestClass::Poll.share() * 60.0;
-        metrics.objective_met.set(i64::from(met));
-        metrics.expected_wait.set(mean_wait);
-        metrics.longest_interval.set(longest);
-        metrics.needed_budget.set(needed.ceil());
-        let since = match self.outlook {
-            Some((before, since)) if before == met => since,
-            _ => Instant::now(),
-        };
-        self.outlook = Some((met, since));
-        if met == self.logged_met || since.elapsed() < OUTLOOK_HOLDS {
-            return;
-        }
-        self.logged_met = met;
-        let subreddits = self.active.len();
-        if met {
-            tracing::info!(subreddits, "The freshness objective is met again");
-        } else {
-            tracing::warn!(
-                subreddits,
-                objective_seconds = objective,
-                longest_interval_seconds = longest.ceil(),
-                needed_requests_per_minute = needed.ceil(),
-                "The request budget does not meet the freshness objective; raise \
-                 reddit.requests_per_minute if your key allows more, lengthen discover.interval, or \
-                 watch fewer subreddits"
-            );
         }
     }
 }

@@ -4,7 +4,9 @@ use super::dependencies::DependencyStatus;
 use crate::dependency::Dependencies;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::store::{Backfill, BackfillCounts, Store, StoreError, Subreddit, SubredditState};
+use crate::store::{
+    Backfill, BackfillCounts, PollPlan, Store, StoreError, Subreddit, SubredditState,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,29 +63,6 @@ impl Live {
             remaining: gauge(&self.metrics.api.budget_remaining),
         })
     }
-
-    fn freshness(&self) -> Option<FreshnessStatus> {
-        let discover = &self.metrics.discover;
-        let id_scan = discover.ids.running.get() == 1;
-        // Whoever polls plans an interval.
-        let polls = discover.longest_interval.get() > 0.0;
-        (polls || id_scan).then(|| FreshnessStatus {
-            objective_met: discover.objective_met.get() == 1,
-            expected_lag_seconds: finite(&discover.expected_wait),
-            longest_interval_seconds: finite(&discover.longest_interval),
-            needed_per_minute: finite(&discover.needed_budget),
-            proof_period_seconds: finite(&discover.proof_period),
-            id_scan,
-            id_scan_lag_seconds: finite(&discover.ids.lag),
-        })
-    }
-}
-
-/// JSON knows no infinity.
-fn finite(gauge: &prometheus::Gauge) -> f64 {
-    Some(gauge.get())
-        .filter(|value| value.is_finite())
-        .unwrap_or(0.0)
 }
 
 /// Everything at a glance.
@@ -105,7 +84,7 @@ pub struct Status {
     pub queue: QueueStatus,
     /// The budget of requests, as the running process sees it; none without one.
     pub budget: Option<RateBudget>,
-    /// How well that serves the freshness objective, as the running process plans; none where it does not poll.
+    /// How well that serves the freshness objective; none where no process polls.
     #[serde(default)]
     pub freshness: Option<FreshnessStatus>,
     /// The watched list.
@@ -204,20 +183,13 @@ pub struct RateBudget {
     pub remaining: f64,
 }
 
-/// What the present plan of polls comes to.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+/// How well the budget serves the freshness objective, as the processes that poll and scan ids tell.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FreshnessStatus {
-    /// Whether no subreddit waits longer than `discover.interval`, or ids are scanned.
-    pub objective_met: bool,
-    /// Mean time until a new submission is discovered, as expected.
-    pub expected_lag_seconds: f64,
-    /// Longest time between two polls of a subreddit.
-    pub longest_interval_seconds: f64,
-    /// Requests a minute with which no subreddit would wait longer than `discover.interval`.
-    pub needed_per_minute: f64,
-    /// Time between two proofs that nothing of a subreddit was missed.
-    pub proof_period_seconds: f64,
-    /// Whether this process finds submissions by their ids.
+    /// What the plan of polls comes to.
+    #[serde(flatten)]
+    pub plan: PollPlan,
+    /// Whether submissions are found by their ids.
     pub id_scan: bool,
     /// How far that is behind the newest id.
     pub id_scan_lag_seconds: f64,
@@ -364,7 +336,7 @@ async fn read_counts(
             heartbeat_at,
         },
         budget: live.and_then(Live::budget),
-        freshness: live.and_then(Live::freshness),
+        freshness: read_freshness(store, now_ms).await,
         dependencies,
         subreddits: Vec::new(),
         backfills: BackfillsStatus {
@@ -375,6 +347,17 @@ async fn read_counts(
             slices_failed: open.failed,
             newest: newest.into_iter().map(BackfillStatus::from).collect(),
         },
+    })
+}
+
+/// A database that is only read may not have the column yet.
+async fn read_freshness(store: &Store, now_ms: i64) -> Option<FreshnessStatus> {
+    let plan = store.poll_plan(now_ms).await.ok().flatten()?;
+    let scan = store.id_scan_state(now_ms).await.ok().flatten();
+    Some(FreshnessStatus {
+        plan,
+        id_scan: scan.is_some(),
+        id_scan_lag_seconds: scan.unwrap_or_default().lag_seconds,
     })
 }
 

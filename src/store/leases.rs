@@ -1,15 +1,55 @@
-//! Leases: one holder at a time for a thing of which there must be one, such as the feeder.
+//! Leases: one holder at a time for a thing of which there must be one, such as the feeder; and what the
+//! holder tells other processes of it.
 
 use super::clocks::LENGTHS_AHEAD;
 use super::statement::{Dialects, on_engine};
 use super::{Store, StoreError};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The lease of the process that polls.
+pub const POLLS: &str = "live";
+/// The lease of the process that scans ids.
+pub const ID_SCAN: &str = "id_scan";
 
 const ACQUIRE: Dialects = Dialects::same(
     "INSERT INTO leases (name, holder, until_ms) VALUES ($1, $2, $3)
-     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_ms = excluded.until_ms
+     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_ms = excluded.until_ms,
+        state = CASE WHEN leases.holder = excluded.holder THEN leases.state END
      WHERE leases.holder = excluded.holder OR leases.until_ms <= $4 OR leases.until_ms > $5",
 );
 const RELEASE: Dialects = Dialects::same("DELETE FROM leases WHERE name = $1 AND holder = $2");
+const TELL: Dialects =
+    Dialects::same("UPDATE leases SET state = $3 WHERE name = $1 AND holder = $2");
+const STATE: Dialects =
+    Dialects::same("SELECT state FROM leases WHERE name = $1 AND until_ms > $2");
+
+/// What the present plan of polls comes to.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PollPlan {
+    /// Whether no subreddit waits longer than `discover.interval`, or ids are scanned.
+    pub objective_met: bool,
+    /// Mean time until a new submission is discovered, as expected.
+    pub expected_lag_seconds: f64,
+    /// Longest time between two polls of a subreddit.
+    pub longest_interval_seconds: f64,
+    /// Requests a minute with which no subreddit would wait longer than `discover.interval`.
+    pub needed_per_minute: f64,
+    /// Time between two proofs that nothing of a subreddit was missed.
+    pub proof_period_seconds: f64,
+    /// Requests that the process that polls made in the last minute, by class.
+    pub requests_per_minute: BTreeMap<String, f64>,
+}
+
+/// How far a scan of ids is.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IdScanState {
+    /// Behind the newest id.
+    pub lag_seconds: f64,
+}
 
 impl Store {
     /// Takes a lease that is free or expired, or renews one's own, until `ttl_ms` from now; false
@@ -49,5 +89,53 @@ impl Store {
                 .await?;
             Ok(())
         })
+    }
+
+    /// Tells others what the holder of a lease does; nothing where another holds it.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn tell_lease(
+        &self,
+        name: &str,
+        holder: &str,
+        state: Option<&str>,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, write, TELL, |sql, pool| {
+            let query = sqlx::query(sql).bind(name).bind(holder).bind(state);
+            query.execute(pool).await?;
+            Ok(())
+        })
+    }
+
+    /// What the process that polls told last; none where none polls.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn poll_plan(&self, now_ms: i64) -> Result<Option<PollPlan>, StoreError> {
+        self.lease_state(POLLS, now_ms).await
+    }
+
+    /// What the process that scans ids told last; none where none scans.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn id_scan_state(&self, now_ms: i64) -> Result<Option<IdScanState>, StoreError> {
+        self.lease_state(ID_SCAN, now_ms).await
+    }
+
+    /// Of another version it may not be readable: then nothing was told.
+    async fn lease_state<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        now_ms: i64,
+    ) -> Result<Option<T>, StoreError> {
+        let state: Option<Option<String>> = on_engine!(self, read, STATE, |sql, pool| {
+            let query = sqlx::query_scalar(sql).bind(name).bind(now_ms);
+            Ok::<_, StoreError>(query.fetch_optional(pool).await?)
+        })?;
+        Ok(state
+            .flatten()
+            .and_then(|state| serde_json::from_str(&state).ok()))
     }
 }

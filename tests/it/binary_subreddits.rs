@@ -179,6 +179,18 @@ async fn status_reads_alone_and_beside_a_running_process() {
         assert!(freshness[number].as_f64() > Some(0.0), "{status}");
     }
 
+    assert!(
+        freshness["requests_per_minute"]["poll"].as_f64() > Some(0.0),
+        "{status}"
+    );
+
+    // What the process that polls tells is read from the database where it cannot be asked.
+    let apart = ["status", "--http-listen", "127.0.0.1:1"];
+    let apart = home.run(&apart).await.stdout;
+    for line in ["Objective    met", "Requests     a minute: "] {
+        assert!(apart.lines().any(|it| it.starts_with(line)), "{apart}");
+    }
+
     let beside = home.run(&["status", "--http-listen", &listen]).await;
     assert!(beside.stdout.starts_with("SIMULATED"), "{beside:?}");
     assert!(beside.stdout.contains("20 discovered, 20 fetched"));
