@@ -183,7 +183,7 @@ fn print(status: &Status, queue_url: &str) {
         print_line!("{SIMULATED}");
     }
     print_line!(
-        "Submissions  {} discovered, {} fetched, {} unavailable",
+        "Submissions  {} stored, {} fetched, {} unavailable",
         status.discovered,
         status.fetched,
         status.unavailable
@@ -290,7 +290,9 @@ fn subreddits(subreddits: &[SubredditStatus], now: i64) -> Table {
                 None => &subreddit.state,
             }),
             subreddit.submissions.to_string(),
-            format!("{:.1}", subreddit.posts_per_hour),
+            subreddit
+                .hourly(now)
+                .map_or("–".to_owned(), |rate| format!("{rate:.1}")),
             subreddit
                 .last_submission_at
                 .map_or("–".to_owned(), |at| age(now - at)),

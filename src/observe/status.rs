@@ -72,7 +72,7 @@ pub struct Status {
     pub simulated: bool,
     /// Which engine holds the submissions.
     pub database: String,
-    /// Submissions ever discovered.
+    /// Submissions stored, whatever their status.
     pub discovered: i64,
     /// Of those, stored as fetched.
     pub fetched: i64,
@@ -214,7 +214,7 @@ pub struct SubredditStatus {
     pub seen_until: Option<i64>,
     /// Creation time of its newest submission, seconds since the epoch.
     pub last_submission_at: Option<i64>,
-    /// Submissions discovered.
+    /// Submissions stored, whatever their status.
     pub submissions: i64,
     /// As its last listings showed.
     pub posts_per_hour: f64,
@@ -404,7 +404,16 @@ impl From<Subreddit> for SubredditStatus {
     }
 }
 
+/// What a subreddit's rate is judged by at least, seconds.
+const RATE_BASIS: i64 = 3_600;
+
 impl SubredditStatus {
+    /// Submissions per hour; none where nothing was seen and it is not watched for long enough to say so.
+    pub fn hourly(&self, now: i64) -> Option<f64> {
+        let is_seen = self.posts_per_hour >= 0.05;
+        (is_seen || now - self.added_at >= RATE_BASIS).then_some(self.posts_per_hour)
+    }
+
     /// Its state, and why.
     pub fn state_and_reason(&self) -> String {
         match &self.reason {

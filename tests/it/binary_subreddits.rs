@@ -193,7 +193,7 @@ async fn status_reads_alone_and_beside_a_running_process() {
 
     let beside = home.run(&["status", "--http-listen", &listen]).await;
     assert!(beside.stdout.starts_with("SIMULATED"), "{beside:?}");
-    assert!(beside.stdout.contains("20 discovered, 20 fetched"));
+    assert!(beside.stdout.contains("20 stored, 20 fetched"));
     assert!(
         beside.stdout.contains("100000 requests a minute"),
         "{beside:?}"
@@ -224,7 +224,7 @@ async fn status_reads_alone_and_beside_a_running_process() {
     let other = Home::new();
     other.run(&["migrate"]).await.ended_with(0);
     let other = other.run(&["status", "--http-listen", &listen]).await;
-    assert!(other.stdout.contains("0 discovered"), "{other:?}");
+    assert!(other.stdout.contains("0 stored"), "{other:?}");
     assert!(!other.stdout.contains("Budget"), "{other:?}");
     assert!(!other.stdout.contains("Objective"), "{other:?}");
     other.ended_with(0).says(&[&listen]);
@@ -232,7 +232,7 @@ async fn status_reads_alone_and_beside_a_running_process() {
     run.signal("TERM");
     assert!(run.end(PATIENCE).await.success());
     let alone = home.run(&["status", "--http-listen", &listen]).await;
-    assert!(alone.stdout.contains("20 discovered, 20 fetched"));
+    assert!(alone.stdout.contains("20 stored, 20 fetched"));
     // The database remembers it.
     assert!(alone.stdout.starts_with("SIMULATED"), "{alone:?}");
     alone.ended_with(0).says(&["No process", &listen]);
@@ -240,7 +240,7 @@ async fn status_reads_alone_and_beside_a_running_process() {
     // Most worth reading when something is away.
     let away = ["--queue-url", "redis://127.0.0.1:1/"];
     let away = home.run(&[&["status"], &away[..]].concat()).await;
-    assert!(away.stdout.contains("20 discovered, 20 fetched"));
+    assert!(away.stdout.contains("20 stored, 20 fetched"));
     assert!(away.stdout.contains("? waiting") && away.stdout.contains("it does not answer"));
     away.ended_with(0);
 }

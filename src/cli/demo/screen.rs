@@ -160,7 +160,7 @@ fn summary(status: &Status, screen: &Screen) -> Vec<Line<'static>> {
         line(
             "submissions",
             format!(
-                "{} discovered · {} fetched · {} unavailable",
+                "{} stored · {} fetched · {} unavailable",
                 status.discovered, status.fetched, status.unavailable
             ),
         ),
@@ -276,7 +276,10 @@ fn cell(subreddit: &SubredditStatus, head: &str, now: i64) -> Span<'static> {
             (None, false) => subreddit.state.clone().yellow(),
         },
         "stored" => Span::from(subreddit.submissions.to_string()),
-        "hourly" => Span::from(format!("{:.0}", subreddit.posts_per_hour)),
+        "hourly" => {
+            let hourly = subreddit.hourly(now);
+            Span::from(hourly.map_or("–".to_owned(), |rate| format!("{rate:.0}")))
+        }
         "newest" => Span::from(ago(subreddit.last_submission_at, "–")),
         "proven" => Span::from(ago(subreddit.last_complete_at, "not yet")),
         _ if subreddit.open_gaps > 0 => subreddit.open_gaps.to_string().red(),
@@ -400,7 +403,7 @@ mod tests {
             let all = rows.join("\n");
             for whole in [
                 " SIMULATED  freshet demo  made-up submissions of a simulated Reddit",
-                "submissions  1234567 discovered · 1000203 fetched · 12345 unavailable",
+                "submissions  1234567 stored · 1000203 fetched · 12345 unavailable",
                 "0.0 discovered a second · 7.0 fetched a second",
                 "123456 in the database · 12345 due later · 12 set aside",
                 "2000 waiting · ? running",
