@@ -92,7 +92,6 @@ impl Judged {
             (&stored.changed, Outcome::Stored),
             (&stored.unchanged, Outcome::Unchanged),
             (&stored.stale, Outcome::Unchanged),
-            (&stored.refused, Outcome::Failed),
         ];
         for (indexes, outcome) in written {
             let items = indexes

@@ -386,7 +386,6 @@ impl Fetching {
         let now_ms = (self.ingest.now_ms)();
         ingest.unchanged.inc_by(stored.unchanged.len() as u64);
         ingest.nul_stripped.inc_by(stored.nul_stripped);
-        self.count_dead(FailureKind::TooDeep, stored.refused.len());
         metrics
             .discover
             .undecodable

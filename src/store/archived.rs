@@ -1,7 +1,6 @@
 //! Recording what an archive kept, many submissions at a time.
 
 use super::content::{Batch, Content, Deltas, prepare};
-use super::fetches::refused;
 use super::known::{Change, Known};
 use super::polls::Found;
 use super::statement::{Texts, Transaction};
@@ -38,8 +37,6 @@ pub struct ArchiveStored {
     pub renewed: u64,
     /// Left as they were; of a slice, as it counts them: each once, however many pages show it.
     pub known: u64,
-    /// Not stored as submissions, since they nest too deep: kept raw.
-    pub refused: u64,
     /// Objects that are no submission which went, or were not kept, for want of room.
     pub dropped: u64,
     /// Gaps that were opened, since what was not there contradicts the proof of its time.
@@ -143,12 +140,7 @@ impl Transaction {
                 .await?;
         }
 
-        let too_deep: Vec<Undecodable> = batch
-            .too_deep
-            .iter()
-            .map(|index| refused(&record.observations[*index]))
-            .collect();
-        let objects = record.undecodable.iter().chain(&too_deep);
+        let objects = record.undecodable.iter();
         let dropped = self.keep_undecodable(objects, deltas).await?;
         let names = watched.keys().map(String::as_str);
         self.add_found(&Found::count(names, rows, &fresh)).await?;
@@ -161,7 +153,6 @@ impl Transaction {
             fresh,
             renewed,
             known: rows.len() as u64 - fresh - renewed,
-            refused: batch.too_deep.len() as u64,
             dropped,
             contradicted,
         })

@@ -107,7 +107,6 @@ macro_rules! longer_history {
         )
     };
 }
-pub(super) use longer_history;
 
 /// What a worker begins again goes on: only the end of it could not be written, or its answer was
 /// lost. A worker that died has another name when it comes back.

@@ -18,12 +18,47 @@ pub(super) fn hash(raw: &RawValue) -> Hash {
     half
 }
 
-/// Objects nested deeper are kept as undecodable: Postgres' parser of JSON is recursive and refuses
-/// a few thousand levels, which would cost the whole batch. Reddit's own objects nest about ten.
-pub(super) const DEEPEST: usize = 500;
+/// What is nested deeper is stored as a string of its JSON: parsers are recursive, and Postgres' refuses a few
+/// thousand levels, SQLite's one thousand. Reddit's own objects nest about ten.
+const DEEPEST: usize = 500;
+
+/// An object as every engine takes it.
+fn shallow(raw: &RawValue) -> Cow<'_, RawValue> {
+    if !too_deep(raw) {
+        return Cow::Borrowed(raw);
+    }
+    let json = raw.get();
+    let mut out = String::with_capacity(json.len() + json.len() / 8);
+    let (mut depth, mut text, mut escaped, mut copied) = (0_usize, false, false, 0);
+    for (at, byte) in json.bytes().enumerate() {
+        match (text, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => text = !text,
+            (false, b'{' | b'[') => {
+                if depth == DEEPEST {
+                    out.push_str(&json[copied..at]);
+                    copied = at;
+                }
+                depth += 1;
+            }
+            (false, b'}' | b']') => {
+                depth = depth.saturating_sub(1);
+                if depth == DEEPEST {
+                    let inner = serde_json::to_string(&json[copied..=at]);
+                    out.push_str(&inner.unwrap_or_else(|_| "null".to_owned()));
+                    copied = at + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    out.push_str(&json[copied..]);
+    RawValue::from_string(out).map_or(Cow::Borrowed(raw), Cow::Owned)
+}
 
 /// Whether an object nests too deep for every engine.
-pub(super) fn too_deep(raw: &RawValue) -> bool {
+fn too_deep(raw: &RawValue) -> bool {
     let json = raw.get().as_bytes();
     let opening = |byte: &&u8| matches!(byte, b'{' | b'[');
     // Counting is far cheaper than parsing, and nearly always enough.
@@ -58,13 +93,13 @@ pub(super) struct Content<'a> {
     pub index: usize,
     /// What the author wrote as the copy shows it; the rest as seen last.
     pub fields: Cow<'a, Submission>,
-    /// The copy.
-    pub raw: &'a RawValue,
+    /// The copy, as deep as is stored.
+    pub raw: Cow<'a, RawValue>,
     pub hash: Hash,
     pub content_ms: i64,
     pub completeness: Completeness,
     /// What was seen last; mostly the copy itself.
-    pub seen_raw: &'a RawValue,
+    pub seen_raw: Cow<'a, RawValue>,
     pub seen_hash: Hash,
     pub observed_ms: i64,
     /// Whether what was seen last shows a removal.
@@ -98,7 +133,7 @@ impl Content<'_> {
 
     /// What was seen last, as a statement that writes this part stores it: where it is not the copy.
     pub fn stored_removal(&self, part: Part) -> Option<(&Hash, &RawValue)> {
-        (part != Part::All || !self.is_one()).then_some((&self.seen_hash, self.seen_raw))
+        (part != Part::All || !self.is_one()).then_some((&self.seen_hash, self.seen_raw.as_ref()))
     }
 
     /// Bytes of its long texts: what a statement copies, rather less than more.
@@ -155,8 +190,6 @@ pub(super) struct Batch<'a> {
     pub newest: Vec<Content<'a>>,
     /// Places of the others.
     pub superseded: Vec<usize>,
-    /// Places of those that nest too deep.
-    pub too_deep: Vec<usize>,
 }
 
 impl Batch<'_> {
@@ -188,10 +221,6 @@ pub(super) fn prepare(observations: &[Observation], strip_nul: bool) -> Batch<'_
         )
     };
     for (index, observation) in observations.iter().enumerate() {
-        if too_deep(&observation.raw) {
-            batch.too_deep.push(index);
-            continue;
-        }
         let place = places
             .entry(observation.submission.id.as_str())
             .or_insert(Places {
@@ -271,11 +300,11 @@ fn content(places: Places, observations: &[Observation], strip_nul: bool) -> Con
     Content {
         index: places.seen,
         fields,
-        raw: &copy.raw,
+        raw: shallow(&copy.raw),
         hash: copy_hash,
         content_ms: copy.observed_ms,
         completeness: copy.submission.completeness(),
-        seen_raw: &seen.raw,
+        seen_raw: shallow(&seen.raw),
         seen_hash: if places.copy == places.seen {
             copy_hash
         } else {
@@ -388,5 +417,22 @@ mod tests {
             "[{".repeat(DEEPEST)
         ))));
         assert!(!too_deep(&raw(format!("[{}[]]", "[],".repeat(DEEPEST)))));
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_becomes_a_string_of_itself() {
+        let nested = |levels: usize, inner: &str| {
+            let (open, close) = (r#"{"a":["]}","#, "]}");
+            format!("{}{inner}{}", open.repeat(levels), close.repeat(levels))
+        };
+        let half = DEEPEST / 2;
+        let fits = raw(nested(half, "7"));
+        assert_eq!(shallow(&fits).get(), fits.get());
+        for inner in [nested(1, "7"), nested(90_000, r#""\"é""#), "[]".to_owned()] {
+            let deep = raw(nested(half, &format!("{inner},{inner}")));
+            let text = serde_json::to_string(&inner).unwrap();
+            let expected = nested(half, &format!("{text},{text}"));
+            assert_eq!(shallow(&deep).get(), expected);
+        }
     }
 }

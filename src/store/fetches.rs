@@ -1,6 +1,5 @@
 //! Recording what fetches brought.
 
-use super::attempts::longer_history;
 use super::clocks::AHEAD_MS;
 use super::content::{Batch, Content, Deltas, prepare};
 use super::give_back::GIVE_BACK;
@@ -8,7 +7,7 @@ use super::known::Change;
 use super::statement::{Dialects, Texts, Transaction, in_transaction, on_engine};
 use super::submissions::{Part, Progress, json};
 use super::{Status, Store, StoreError};
-use crate::submission::{Observation, Refusal, SubmissionId, Undecodable};
+use crate::submission::{Observation, SubmissionId, Undecodable};
 use std::collections::HashSet;
 use std::time::Instant;
 
@@ -41,8 +40,6 @@ pub struct FetchStored {
     /// Older than what was fetched before, and not written, unless that was seen by a clock that has
     /// since been set back, or shows less of the submission. The fetch has ended none the less.
     pub stale: Vec<usize>,
-    /// Nested too deep to be stored as JSON: kept as undecodable, and the fetch set aside as dead.
-    pub refused: Vec<usize>,
     /// Ended because they are not given out any more: those that nobody else had begun or ended since.
     pub unavailable: Vec<SubmissionId>,
     /// Submissions whose text columns lost NUL characters, which Postgres cannot hold.
@@ -57,40 +54,11 @@ const END_OWN: Dialects = Dialects {
     sqlite: "DELETE FROM fetches
      WHERE id IN (SELECT value FROM json_each($1)) AND started_by = $2 RETURNING id",
 };
-const SET_ASIDE: Dialects = Dialects {
-    postgres: concat!(
-        "UPDATE fetches SET fed_ms = NULL, started = false, reason = $2, dead_at = $3, ",
-        longer_history!(postgres
-            "'started_ms', started_ms, 'by', started_by, 'ended_ms', CAST($4 AS bigint),
-             'kind', 'too_deep', 'reason', CAST($2 AS text)"),
-        " WHERE id = ANY($1) AND dead_at IS NULL"
-    ),
-    sqlite: concat!(
-        "UPDATE fetches SET fed_ms = NULL, started = false, reason = $2, dead_at = $3, ",
-        longer_history!(sqlite
-            "'started_ms', started_ms, 'by', started_by, 'ended_ms', $4, 'kind', 'too_deep',
-             'reason', $2"),
-        " WHERE id IN (SELECT value FROM json_each($1)) AND dead_at IS NULL"
-    ),
-};
-
-const TOO_DEEP: &str = "it is nested too deep to be stored as JSON";
-
 /// Bounded, whatever there is: the newest by id are mostly fetched.
 const NEWEST_FETCHED: Dialects = Dialects::same(
     "SELECT id FROM (SELECT id, status FROM submissions ORDER BY id DESC LIMIT 1000) AS newest
      WHERE status = 'fetched' LIMIT $1",
 );
-
-/// An object that cannot be stored as JSON, to be kept as text.
-pub(super) fn refused(observation: &Observation) -> Undecodable {
-    Undecodable {
-        raw: observation.raw.clone(),
-        cause: Refusal::TooDeep,
-        reason: TOO_DEEP.to_owned(),
-        observed_ms: observation.observed_ms,
-    }
-}
 
 impl Store {
     /// A few submissions that have been fetched, where the newest are.
@@ -152,14 +120,8 @@ impl Transaction {
         let observed: HashSet<&str> = batch.newest.iter().map(Content::id).collect();
         let left_out = record.unavailable.iter().map(SubmissionId::as_str);
         let left_out: Texts<'_> = left_out.filter(|id| !observed.contains(id)).collect();
-        let too_deep: Vec<Undecodable> = batch
-            .too_deep
-            .iter()
-            .map(|index| refused(&record.observations[*index]))
-            .collect();
         let mut stored = FetchStored {
             stale: batch.superseded.clone(),
-            refused: batch.too_deep.clone(),
             nul_stripped: batch.newest.iter().filter(|row| row.nul_stripped).count() as u64,
             ..FetchStored::default()
         };
@@ -250,14 +212,14 @@ impl Transaction {
             }
         }
 
-        let objects = record.undecodable.iter().chain(&too_deep);
+        let objects = record.undecodable.iter();
         stored.dropped = self.keep_undecodable(objects, &mut deltas).await?;
         let ended = unavailable.iter().map(String::as_str).collect();
         self.set_status(ended, Status::Unavailable).await?;
         let ended = record.unavailable.iter();
         let ended = ended.filter(|id| unavailable.iter().any(|it| it == id.as_str()));
         stored.unavailable = ended.cloned().collect();
-        end(self, record, batch, now, &mut deltas).await?;
+        end(self, record, batch, &mut deltas).await?;
 
         for places in [
             &mut stored.changed,
@@ -274,12 +236,11 @@ impl Transaction {
     }
 }
 
-/// Ends, defers or sets aside the rows of `fetches`.
+/// Ends or defers the rows of `fetches`.
 async fn end(
     transaction: &mut Transaction,
     record: &FetchRecord<'_>,
     batch: &Batch<'_>,
-    now: i64,
     deltas: &mut Deltas,
 ) -> Result<(), StoreError> {
     let ended: Texts<'_> = batch.newest.iter().map(Content::id).collect();
@@ -295,22 +256,6 @@ async fn end(
         in_transaction!(transaction, GIVE_BACK, |sql, connection| {
             let query = sqlx::query(sql).bind(rows).bind(record.by).bind(1_i32);
             query.execute(connection).await?;
-        });
-    }
-    if !batch.too_deep.is_empty() {
-        let ids: Texts<'_> = batch
-            .too_deep
-            .iter()
-            .map(|index| record.observations[*index].submission.id.as_str())
-            .collect();
-        in_transaction!(transaction, SET_ASIDE, |sql, connection| {
-            sqlx::query(sql)
-                .bind(ids)
-                .bind(TOO_DEEP)
-                .bind(now)
-                .bind(record.now_ms)
-                .execute(connection)
-                .await?;
         });
     }
     deltas.fetches -= transaction.end_fetches(ended).await?;

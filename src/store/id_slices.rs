@@ -245,7 +245,7 @@ impl Store {
                 now_ms: step.now_ms,
             };
             transaction
-                .note_unstored(step.claim.backfill, &kept, &batch)
+                .note_unstored(step.claim.backfill, &kept)
                 .await?;
             let mut brought = recent.clone();
             let now = step.now_ms.div_euclid(1000);

@@ -288,28 +288,19 @@ impl Transaction {
         batch: &mut Batch<'_>,
         begun: Instant,
     ) -> Result<WrittenOut, StoreError> {
-        let name_of = |index: &usize| {
-            let name = given_out.observations[*index]
-                .submission
-                .subreddit
-                .as_deref();
-            name.map(str::to_ascii_lowercase)
-        };
         let rows: Vec<String> = batch.newest.iter().filter_map(Content::subreddit).collect();
-        let deep: Vec<String> = batch.too_deep.iter().filter_map(name_of).collect();
         let objects: Vec<String> = given_out
             .undecodable
             .iter()
             .filter_map(subreddit_of)
             .collect();
-        let names = rows.iter().chain(&deep).chain(&objects);
+        let names = rows.iter().chain(&objects);
         let names: BTreeSet<&str> = names.map(String::as_str).collect();
         let watched = self.lock_watched(names.iter().copied().collect()).await?;
         let is_kept = |name: Option<String>| {
             given_out.store_all || name.is_some_and(|name| watched.contains(&name))
         };
         batch.newest.retain(|row| is_kept(row.subreddit()));
-        batch.too_deep.retain(|index| is_kept(name_of(index)));
         let undecodable: Vec<Undecodable> = given_out
             .undecodable
             .iter()

@@ -6,7 +6,6 @@ pub(super) use found::Found;
 
 use super::backlog::{LIVE, OLDER};
 use super::content::{Content, Deltas, prepare};
-use super::fetches::refused;
 use super::gaps::{GapChanges, GapsChanged};
 use super::known::{Change, Known};
 use super::statement::{Dialects, Texts, Transaction, in_transaction};
@@ -83,9 +82,6 @@ pub struct PollStored {
     pub gaps_repaired: u64,
     /// Subreddits whose claim is no longer held: nothing of their windows, gaps or rows was written.
     pub lost: Vec<SubredditName>,
-    /// Which of the listed were not stored as submissions, since they nest too deep (places in `listed`):
-    /// they are kept raw, and no interval that holds them is complete.
-    pub refused: Vec<usize>,
     /// Objects that are no submission which went, or were not kept, for want of room.
     pub dropped: u64,
 }
@@ -173,11 +169,6 @@ impl Store {
         poll: &PollRecord<'_>,
     ) -> Result<(Transaction, PollStored), StoreError> {
         let batch = prepare(poll.listed, matches!(self, Store::Postgres(_)));
-        let too_deep: Vec<Undecodable> = batch
-            .too_deep
-            .iter()
-            .map(|index| refused(&poll.listed[*index]))
-            .collect();
         let now = poll.now_ms.div_euclid(1000);
         let mut deltas = Deltas::default();
         let mut transaction = self.begin().await?;
@@ -196,7 +187,7 @@ impl Store {
         let fresh = transaction
             .discover(&batch.newest, poll, &mut deltas)
             .await?;
-        let objects = poll.undecodable.iter().chain(&too_deep);
+        let objects = poll.undecodable.iter();
         let dropped = transaction.keep_undecodable(objects, &mut deltas).await?;
 
         let found = Found::count(names, &batch.newest, &fresh);
@@ -212,7 +203,7 @@ impl Store {
         let swept = sweep.map(|sweep| Told::new(&sweep.due.subreddit, &sweep.doubts, sweep.proven));
         let told: Vec<Told<'_>> = told
             .chain(swept)
-            .map(|told| told.with_missing(&known, &batch.too_deep, poll.listed))
+            .map(|told| told.with_missing(&known))
             .collect();
         let mut gaps = transaction
             .contradicted(&told, &batch.newest, &fresh, now)
@@ -235,7 +226,6 @@ impl Store {
             gaps_opened: gaps.opened,
             gaps_repaired: gaps.repaired,
             lost,
-            refused: batch.too_deep,
             dropped,
         };
         Ok((transaction, stored))

@@ -331,7 +331,7 @@ impl Store {
                 .await?;
             archived.known = transaction.step(step, &archived).await?;
             transaction
-                .note_unstored(step.claim.backfill, record, &batch)
+                .note_unstored(step.claim.backfill, record)
                 .await?;
             transaction
                 .note_unseen(step.claim.backfill, step.unseen)

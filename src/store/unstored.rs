@@ -1,6 +1,5 @@
 //! Submissions that a backfill met and that are not stored: what it proves leaves out their seconds.
 
-use super::content::Batch;
 use super::statement::{Dialects, Transaction, in_transaction};
 use super::submissions::json;
 use super::{ArchiveRecord, Interval, StoreError, without};
@@ -35,17 +34,14 @@ const UNSEEN: Dialects = Dialects::same(
 const MAX_UNSEEN: usize = 64;
 
 impl Transaction {
-    /// Notes what of a record is a submission and not stored as one: nested too deep, or refused by the
-    /// database before and kept raw.
+    /// Notes what of a record is a submission and not stored as one: refused by the database before, and
+    /// kept raw.
     pub(super) async fn note_unstored(
         &mut self,
         backfill: i64,
         record: &ArchiveRecord<'_>,
-        batch: &Batch<'_>,
     ) -> Result<(), StoreError> {
-        let too_deep = batch.too_deep.iter();
-        let too_deep = too_deep.filter_map(|place| record.observations.get(*place));
-        let mut seconds: Vec<i64> = too_deep.map(|it| it.submission.created_utc).collect();
+        let mut seconds = Vec::new();
         for refused in record.undecodable {
             if refused.cause.is_a_submission()
                 && let Ok(it) = decode(refused.raw.clone(), refused.observed_ms)

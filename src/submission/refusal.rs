@@ -30,8 +30,6 @@ pub enum Refusal {
     NoId,
     /// It has no usable time of creation.
     NoTime,
-    /// It is a submission that nests too deep to be stored as JSON.
-    TooDeep,
     /// It is a submission that the database refused.
     NotStored,
 }
@@ -50,7 +48,6 @@ impl Refusal {
             Refusal::NoObject => "no_object",
             Refusal::NoId => "no_id",
             Refusal::NoTime => "no_time",
-            Refusal::TooDeep => "too_deep",
             Refusal::NotStored => "not_stored",
         }
     }
@@ -71,7 +68,7 @@ impl Refusal {
     /// Whether it is a submission none the less, which exists and is missing from the table: no time that
     /// holds it is complete.
     pub fn is_a_submission(self) -> bool {
-        matches!(self, Refusal::TooDeep | Refusal::NotStored)
+        self == Refusal::NotStored
     }
 
     /// Whether it may be one: nothing says that it is something else. Where a listing shows it, there is a
@@ -223,9 +220,9 @@ mod tests {
 
     #[test]
     fn only_submissions_are_missed_where_they_are_not_stored() {
-        assert!(Refusal::TooDeep.is_a_submission() && Refusal::NotStored.is_a_submission());
+        assert!(Refusal::NotStored.is_a_submission());
         assert!(!Refusal::Comment.is_a_submission() && !Refusal::NoId.is_a_submission());
-        assert!(Refusal::NoTime.may_be_a_submission() && Refusal::TooDeep.may_be_a_submission());
+        assert!(Refusal::NoTime.may_be_a_submission() && Refusal::NotStored.may_be_a_submission());
         assert!(!Refusal::Comment.may_be_a_submission());
         assert!(!Refusal::OtherThing.may_be_a_submission());
     }

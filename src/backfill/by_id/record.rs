@@ -71,7 +71,6 @@ impl Pass<'_> {
             fresh: fresh as u64,
             renewed: stored.changed.len().saturating_sub(fresh) as u64,
             known: (stored.unchanged.len() + stored.stale.len()) as u64,
-            refused: stored.refused.len() as u64,
             dropped: stored.dropped,
             contradicted,
         };

@@ -50,22 +50,13 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// Without what is stored already, and these of the listed nest too deep to be.
-    pub fn with_missing(
-        mut self,
-        known: &HashSet<String>,
-        too_deep: &[usize],
-        listed: &[Observation],
-    ) -> Told<'a> {
+    /// With what is missing, but for what is stored already.
+    pub fn with_missing(mut self, known: &HashSet<String>) -> Told<'a> {
         let missing = self.doubts.missing.iter().filter(|it| {
             let id = it.unread.as_ref();
             id.is_none_or(|id| !known.contains(id.as_str()))
         });
         self.missing = missing.map(|it| it.interval).collect();
-        let listed = too_deep.iter().filter_map(|place| listed.get(*place));
-        let own = listed.filter(|item| concerns(&item.submission.subreddit, self.subreddit));
-        let seconds = own.map(|item| second(item.submission.created_utc));
-        self.missing.extend(seconds);
         self.missing.sort_unstable();
         self.missing.dedup();
         self

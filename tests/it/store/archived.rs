@@ -18,7 +18,7 @@ conformance!(
     what_is_to_be_refreshed_waits_behind_live_work,
     what_was_fetched_since_or_is_not_given_out_is_not_refreshed,
     what_is_new_counts_for_the_watched_subreddits,
-    what_is_no_submission_or_too_deep_is_kept_apart,
+    what_is_no_submission_is_kept_apart_and_what_is_nested_deep_is_stored,
     every_kind_of_content_comes_back_as_it_was_observed,
     recorded_submissions_come_back_byte_for_byte_from_an_archive,
     whatever_the_order_of_polls_fetches_and_archives_the_newest_stands,
@@ -208,7 +208,7 @@ async fn what_is_new_counts_for_the_watched_subreddits(world: World) {
     assert_eq!(row("quiet").last_submission_at, None);
 }
 
-async fn what_is_no_submission_or_too_deep_is_kept_apart(world: World) {
+async fn what_is_no_submission_is_kept_apart_and_what_is_nested_deep_is_stored(world: World) {
     let deep = format!(r#","x":{}{}"#, "[".repeat(9_000), "]".repeat(9_000));
     let kept = [seen("a1", NOW), seen_with("a2", NOW, &deep)];
     let odd = Undecodable {
@@ -221,15 +221,11 @@ async fn what_is_no_submission_or_too_deep_is_kept_apart(world: World) {
         undecodable: &[odd],
         ..record(&kept)
     };
-    for result in [stored(1, 0, 0), stored(0, 0, 1)] {
-        let result = ArchiveStored {
-            refused: 1,
-            ..result
-        };
+    for result in [stored(2, 0, 0), stored(0, 0, 2)] {
         assert_eq!(world.store.record_archived(&record).await.unwrap(), result);
-        assert_eq!(world.store.totals().await.unwrap().undecodable, 2);
+        assert_eq!(world.store.totals().await.unwrap().undecodable, 1);
         let times = world.number("SELECT CAST(sum(times) AS bigint) FROM undecodable");
-        assert_eq!(times.await, 2);
+        assert_eq!(times.await, 1);
     }
 }
 

@@ -18,7 +18,7 @@ conformance!(
     of_one_id_twice_in_a_batch_the_newest_is_kept,
     a_record_repeated_after_a_lost_answer_changes_nothing,
     totals_equal_what_is_counted,
-    an_object_nested_too_deep_is_set_aside_and_its_batch_is_stored,
+    an_object_of_any_depth_is_stored_with_its_columns,
 );
 
 async fn a_fetched_submission_replaces_the_listed_one_and_ends_its_fetch(world: World) {
@@ -346,18 +346,34 @@ async fn totals_equal_what_is_counted(world: World) {
     }
 }
 
-async fn an_object_nested_too_deep_is_set_aside_and_its_batch_is_stored(world: World) {
-    let depth = 20_000;
-    let deep = format!(",\"deep\":{}{}", "[".repeat(depth), "]".repeat(depth));
-    world.list(&[seen("a1", NOW), seen("a2", NOW)]).await;
-    let stored = world
-        .fetch(&[seen_with("a1", NOW + 1, &deep), seen("a2", NOW + 1)])
-        .await;
-    assert_eq!((stored.refused, stored.unchanged), (vec![0], vec![1]));
-    assert_eq!(world.store.totals().await.unwrap().undecodable, 1);
-    assert_eq!(world.store.fetch_counts(NOW).await.unwrap().dead, 1);
+async fn an_object_of_any_depth_is_stored_with_its_columns(world: World) {
+    let inner = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    for (number, depth) in [499, 500, 501, 1_001, 20_000].into_iter().enumerate() {
+        let id = format!("a{number}");
+        let deep = format!(r#","title":"kept","score":7,"deep":{}"#, inner(depth));
+        world.list(&[seen(&id, NOW)]).await;
+        let stored = world.fetch(&[seen_with(&id, NOW + 1, &deep)]).await;
+        assert_eq!(stored.changed, [0], "{depth}");
+        let row = world.store.submission(&id.parse().unwrap()).await.unwrap();
+        let row = row.unwrap();
+        assert_eq!(row.title.as_deref(), Some("kept"), "{depth}");
+        assert_eq!(row.score, Some(7), "{depth}");
+        // The object itself is the first level; what is too deep is a string of its JSON.
+        let kept = if depth < 500 {
+            deep
+        } else {
+            let (open, close) = ("[".repeat(499), "]".repeat(499));
+            let below = inner(depth - 499);
+            format!(r#","title":"kept","score":7,"deep":{open}"{below}"{close}"#)
+        };
+        assert!(row.raw.ends_with(&format!("{kept}}}")), "{depth}");
+        let again = world.fetch(&[seen_with(&id, NOW + 2, &kept)]).await;
+        assert_eq!(again.changed.len() + again.unchanged.len(), 1);
+    }
     let fresh = world
-        .list(&[seen_with("c1", NOW, &deep), seen("c2", NOW)])
+        .list(&[seen_with("c1", NOW, &format!(",\"x\":{}", inner(9_000)))])
         .await;
-    assert_eq!(fresh.fresh, [1]);
+    assert_eq!(fresh.fresh, [0]);
+    assert_eq!(world.store.totals().await.unwrap().undecodable, 0);
+    assert_eq!(world.store.fetch_counts(NOW).await.unwrap().dead, 0);
 }

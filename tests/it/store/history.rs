@@ -1,14 +1,13 @@
 //! The attempts that failed.
 
 use super::conformance;
-use super::fixtures::{NOW, World, id, ids, nothing, seen, seen_with};
+use super::fixtures::{NOW, World, id, ids, nothing, seen};
 use freshet::store::{Failure, FailureKind, FetchRecord, PastAttempt};
 
 conformance!(
     every_failed_attempt_is_told_with_who_when_and_why,
     the_newest_twenty_are_kept_and_long_reasons_cut,
     what_goes_well_or_is_given_back_leaves_no_history,
-    what_is_nested_too_deep_tells_of_its_attempt,
     an_attempt_of_an_older_build_is_told_as_far_as_it_is_known,
     what_a_worker_begins_again_unended_is_the_same_attempt,
     who_was_overtaken_ends_no_attempt_but_its_own,
@@ -122,23 +121,6 @@ async fn what_goes_well_or_is_given_back_leaves_no_history(world: World) {
     assert_eq!(world.number(sql).await, 0);
     world.fetch(&[seen("a1", NOW)]).await;
     assert!(store.fetch_job(&id("a1")).await.unwrap().is_none());
-}
-
-async fn what_is_nested_too_deep_tells_of_its_attempt(world: World) {
-    world.list(&[seen("a1", NOW)]).await;
-    begin(&world, "w", NOW - 3).await;
-    let deep = format!(r#","x":{}{}"#, "[".repeat(9_000), "]".repeat(9_000));
-    assert_eq!(
-        world.fetch(&[seen_with("a1", NOW, &deep)]).await.refused,
-        [0]
-    );
-    let history = history(&world).await;
-    assert_eq!(history.len(), 1);
-    assert_eq!(history[0].kind, FailureKind::TooDeep.as_str());
-    assert_eq!(
-        (history[0].started_ms, history[0].ended_ms),
-        (Some(NOW - 3), Some(NOW))
-    );
 }
 
 async fn an_attempt_of_an_older_build_is_told_as_far_as_it_is_known(world: World) {

@@ -392,6 +392,7 @@ async fn the_seconds_of_what_is_not_stored_are_not_proven(world: World) {
         decode(raw(&json), NOW).unwrap()
     };
     let deep = format!(r#","x":{}{}"#, "[".repeat(600), "]".repeat(600));
+    // Of any depth, and stored.
     let kept = [at("a1", 2, ""), at("a2", 4, &deep)];
     let rejected = at("a3", 7, "");
     let rejected = Undecodable::new(rejected.raw, Refusal::NotStored, "refused", NOW);
@@ -425,10 +426,10 @@ async fn the_seconds_of_what_is_not_stored_are_not_proven(world: World) {
             .await
             .unwrap()
             .unwrap();
-        assert_eq!(stored.archived.refused, u64::from(!ends));
+        assert_eq!(stored.archived.fresh, if ends { 0 } else { 2 });
     }
     let covered = world.store.coverage(&name("rust")).await.unwrap();
-    assert_eq!(covered, [(0, 4), (5, 7), (8, 10)]);
+    assert_eq!(covered, [(0, 7), (8, 10)]);
     assert_eq!(state(&world, backfill).await.state, "done");
 }
 
