@@ -12,7 +12,10 @@ const COMPRESSED: &[(&str, &str)] = &[
     ("lz4", "lz4"),
 ];
 
-/// The format by its flag, else by the output's extension, else NDJSON.
+/// Formats that others write.
+const FOREIGN: &[&str] = &["xlsx", "xls", "ods", "tsv", "db", "sqlite"];
+
+/// The format by its flag, else by the output's name, else NDJSON.
 pub(super) fn chosen(
     flag: Option<Format>,
     json: bool,
@@ -22,12 +25,12 @@ pub(super) fn chosen(
     let Some(output) = output.filter(|output| !output.starts_with("/dev")) else {
         return Ok(asked.unwrap_or(Format::Ndjson));
     };
-    let extension = output.extension().and_then(|it| it.to_str());
-    let extension = extension.unwrap_or_default().to_ascii_lowercase();
     let shown = output.display();
+    let name = output.file_name().and_then(|it| it.to_str());
+    let name = name.unwrap_or_default().to_ascii_lowercase();
+    let (extension, inner) = told(&name);
     if let Some((_, program)) = COMPRESSED.iter().find(|(known, _)| *known == extension) {
-        let format = of_extension(&extension_of(&output.with_extension("")));
-        let format = match asked.or(format) {
+        let format = match asked.or(of_extension(told(inner).0)) {
             Some(Format::Csv) => " --format csv",
             Some(Format::Parquet) => {
                 return Err(format!(
@@ -40,15 +43,12 @@ pub(super) fn chosen(
             "{shown}: exports are not compressed; use: freshet export{format} … | {program} > {shown}"
         ));
     }
-    if matches!(
-        extension.as_str(),
-        "xlsx" | "xls" | "ods" | "tsv" | "db" | "sqlite"
-    ) {
+    if FOREIGN.contains(&extension) {
         return Err(format!(
             "{shown}: there is no format .{extension}; use .ndjson, .csv or .parquet"
         ));
     }
-    match (asked, of_extension(&extension)) {
+    match (asked, of_extension(extension)) {
         (Some(asked), Some(named)) if asked != named => Err(format!(
             "{shown} is to hold {}, but its name says {}; leave out --format, or name the file otherwise",
             word(asked),
@@ -58,9 +58,18 @@ pub(super) fn chosen(
     }
 }
 
-fn extension_of(path: &Path) -> String {
-    let extension = path.extension().and_then(|it| it.to_str());
-    extension.unwrap_or_default().to_ascii_lowercase()
+/// The last extension of a name that says what the file is, and what stands before it: whoever adds `.tmp`,
+/// `.part`, `.bak`, `.1` or `~` to it says nothing else.
+fn told(name: &str) -> (&str, &str) {
+    let mut rest = name.trim_end_matches('~');
+    while let Some((inner, extension)) = rest.rsplit_once('.') {
+        let is_compressed = COMPRESSED.iter().any(|(known, _)| *known == extension);
+        if is_compressed || FOREIGN.contains(&extension) || of_extension(extension).is_some() {
+            return (extension, inner);
+        }
+        rest = inner.trim_end_matches('~');
+    }
+    ("", name)
 }
 
 fn of_extension(extension: &str) -> Option<Format> {
@@ -102,6 +111,22 @@ mod tests {
             (Some(Csv), Some("x.csv"), Csv),
             (Some(Csv), Some("/dev/null"), Csv),
             (None, Some("-"), Ndjson),
+            // What is added to a name while a file is written, or when it is put aside, says no format.
+            (None, Some("x.csv.tmp"), Csv),
+            (None, Some("x.csv.TEMP"), Csv),
+            (None, Some("x.parquet.part"), Parquet),
+            (None, Some("x.parquet.partial"), Parquet),
+            (None, Some("x.pq.crdownload"), Parquet),
+            (None, Some("x.ndjson.bak"), Ndjson),
+            (None, Some("x.csv.bak.1"), Csv),
+            (None, Some("x.csv.2026-11-30"), Csv),
+            (None, Some("x.csv~"), Csv),
+            (None, Some("x.csv.~1~"), Csv),
+            (None, Some(".x.parquet.swp"), Parquet),
+            (Some(Csv), Some("x.csv.tmp"), Csv),
+            (None, Some("x.tmp"), Ndjson),
+            (None, Some("a.csv/x.tmp"), Ndjson),
+            (None, Some("csv.tmp"), Ndjson),
         ] {
             let chosen = chosen(flag, false, output.map(Path::new));
             assert_eq!(chosen, Ok(format), "{flag:?} {output:?}");
@@ -118,6 +143,11 @@ mod tests {
             (None, false, "x.csv.gz", "export --format csv … | gzip"),
             (None, false, "x.parquet.gz", "compressed already"),
             (None, false, "x.xlsx", "use .ndjson, .csv or .parquet"),
+            (Some(Format::Parquet), false, "x.csv.tmp", "says CSV"),
+            (None, true, "x.parquet.part", "says Parquet"),
+            (None, false, "x.csv.gz.tmp", "export --format csv … | gzip"),
+            (None, false, "x.csv.tmp.gz", "export --format csv … | gzip"),
+            (None, false, "x.xlsx.bak", "use .ndjson, .csv or .parquet"),
         ] {
             let refused = chosen(flag, json, Some(Path::new(output))).unwrap_err();
             assert!(refused.contains(says), "{refused}");
