@@ -139,10 +139,15 @@ async fn a_wiped_redis_is_rebuilt_from_what_is_absent_while_workers_go_on() {
         running: 20,
     };
     depth_becomes(&place.queue, taken).await;
-    assert_eq!(recorder.runs(), 20);
+    // They are taken in order: once a later one runs, each of them has joined its run, which goes on.
+    place.queue.push(&ids(20..21), now_ms()).await.unwrap();
+    recorder
+        .until("a later one runs", |all| all.started() == 21)
+        .await;
+    assert_eq!(recorder.runs(), 21);
     recorder.gate.add_permits(1_000);
     depth_becomes(&place.queue, EMPTY).await;
-    assert_eq!(recorder.runs(), 20, "none ran twice");
+    assert_eq!(recorder.runs(), 21, "none ran twice");
     let more = ids(0..500);
     place.queue.push(&more, now_ms()).await.unwrap();
     feed_until_all_ran(&place.queue, &more, &recorder).await;
