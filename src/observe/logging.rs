@@ -113,15 +113,27 @@ pub fn start(format: LogFormat, filter: &str, into: Option<RecentLines>) -> anyh
     Ok(())
 }
 
-/// Without the warnings of the queue's library about each heartbeat that fails in an outage, which is
-/// logged once for all: its errors only, unless the filter names a module of the library, as the default
-/// does not.
+/// A more specific one counts before a less specific one.
+const QUIET: [&str; 4] = [
+    "apalis_core::backend::persistence=error",
+    "apalis_core::worker=off",
+    "apalis_core::worker::context=warn",
+    "apalis_core::worker::lifecycle=warn",
+];
+
+/// Without what the queue's library says of each heartbeat that fails and each worker that ends in an outage,
+/// which is logged once for all: of the former its errors only, and nothing of the latter, which `queue::worker`
+/// logs where it is no outage. Unless the filter names a module of the library, as the default does not.
 fn quieted(filter: EnvFilter) -> anyhow::Result<EnvFilter> {
     let silent = filter.max_level_hint() == Some(LevelFilter::OFF);
     if silent || filter.to_string().contains("apalis_core::") {
         return Ok(filter);
     }
-    Ok(filter.add_directive("apalis_core::backend::persistence=error".parse()?))
+    let mut filter = filter;
+    for directive in QUIET {
+        filter = filter.add_directive(directive.parse()?);
+    }
+    Ok(filter)
 }
 
 /// Where lines are kept for a view, this one is, too: standard error would be drawn across it.

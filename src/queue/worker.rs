@@ -186,8 +186,11 @@ impl Outage {
         }
         self.faults = self.faults.saturating_add(1);
         let cause = std::error::Error::source(error).map(ToString::to_string);
-        if self.since.is_none() {
-            self.since = Some(Instant::now());
+        let begins = self.since.is_none();
+        self.since.get_or_insert_with(Instant::now);
+        if begins && !error.is_outage() {
+            tracing::error!(%error, cause, "Worker ended with an error; restarting");
+        } else if begins {
             tracing::debug!(%error, cause, "The worker lost the queue and tries again until it is back");
         } else {
             tracing::debug!(%error, cause, faults = self.faults, "The queue is still away");
