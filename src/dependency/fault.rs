@@ -49,7 +49,7 @@ faults! {
         and "freshet reconnects automatically.";
     /// Somebody else holds the tables locked.
     PostgresLocked, Locked,
-        "Another program holds the tables locked; one that migrates them, perhaps. Wait for it, or end it.";
+        "Another program holds the tables locked; one that migrates them, VACUUM FULL, or a forgotten transaction, perhaps. SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity WHERE wait_event_type = 'Lock' says which session (pg_locks: what it holds). Wait for it, or end it: SELECT pg_terminate_backend(…).";
     /// Postgres is a standby, or its sessions are read-only.
     PostgresReadOnly, ReadOnly,
         "The server takes no writes: it is a standby after a failover, default_transaction_read_only is on, or a quota is exceeded. Let database.url lead to the primary, lift the restriction (ALTER DATABASE … RESET default_transaction_read_only, and the same for the role), or free space."
