@@ -3,7 +3,9 @@
 //! Real work is the evidence; a probe is made only where there has been none for [`IDLE`], or where
 //! something failed and the end of it is waited for.
 
-use crate::dependency::{Dependencies, Dependency, Evidence, Fault, Need, Service, State, Trouble};
+use crate::dependency::{
+    Class, Dependencies, Dependency, Evidence, Fault, Need, Service, State, Trouble,
+};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::source::{ArcticShift, Budget, Reddit};
@@ -87,6 +89,12 @@ impl Probes {
             "sqlite" => Fault::FileSlow,
             _ => Fault::PostgresUnreachable,
         };
+        if said.looks_for_blocked(dependency) {
+            said.looked = Some(Instant::now());
+            if !bounded(dependency, silent, self.store.look_for_blocked()).await {
+                return;
+            }
+        }
         if !self.writes {
             if is_due(dependency, Evidence::Read) {
                 bounded(dependency, silent, self.store.probe(None, now_ms)).await;
@@ -101,7 +109,7 @@ impl Probes {
         if is_due(dependency, Evidence::Write) || said.is_due(&failing) {
             let says = Some((self.process.as_str(), failing.as_slice()));
             if bounded(dependency, silent, self.store.probe(says, now_ms)).await {
-                *said = Said(failing, Some(Instant::now()));
+                (said.failing, said.at) = (failing, Some(Instant::now()));
             }
         }
     }
@@ -141,15 +149,28 @@ impl Probes {
     }
 }
 
-/// What was last said of dependencies that fail, and when.
+/// What was last said of dependencies that fail, and what the database was asked.
 #[derive(Default)]
-struct Said(Vec<State>, Option<Instant>);
+struct Said {
+    failing: Vec<State>,
+    at: Option<Instant>,
+    /// When it was last looked whether anything waits for a lock.
+    looked: Option<Instant>,
+}
 
 impl Said {
     fn is_due(&self, failing: &[State]) -> bool {
-        let news = self.0 != failing;
-        let old = self.1.is_none_or(|at| at.elapsed() >= SAID_EVERY);
+        let news = self.failing != failing;
+        let old = self.at.is_none_or(|at| at.elapsed() >= SAID_EVERY);
         news || (old && !failing.is_empty())
+    }
+
+    /// Also while other work succeeds; not while it fails in another way, which a probe finds out.
+    fn looks_for_blocked(&self, database: &Dependency) -> bool {
+        let trouble = database.state().trouble;
+        let locked = trouble.is_some_and(|it| it.class == Class::Locked);
+        let due = self.looked.is_none_or(|at| at.elapsed() >= IDLE);
+        locked || (due && !database.is_doubtful())
     }
 }
 

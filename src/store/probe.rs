@@ -2,7 +2,8 @@
 
 use super::statement::{Dialects, in_transaction, on_engine};
 use super::{Store, StoreError};
-use crate::dependency::{Evidence, Fault, Service, State, Trouble};
+use crate::dependency::{Class, Evidence, Fault, Service, State, Trouble};
+use sqlx::{Connection, PgConnection};
 
 /// What was not said again for so long is forgotten.
 const KEPT_MS: i64 = 86_400_000;
@@ -25,6 +26,16 @@ const FAILING: Dialects = Dialects::same(
      FROM dependencies
      WHERE class IS NOT NULL AND seen_ms > $1 ORDER BY name, since_at, process",
 );
+
+/// The sessions that hold what a statement of this user has waited for so many seconds.
+const BLOCKED: &str = "SELECT array_to_string(pg_blocking_pids(pid), ', ') FROM pg_stat_activity
+     WHERE datname = current_database() AND usename = current_user AND wait_event_type = 'Lock'
+       AND query_start <= clock_timestamp() - make_interval(secs => $1)
+     ORDER BY query_start LIMIT 1";
+/// So many seconds are no usual wait of one transaction for another.
+const BLOCKED_AFTER: f64 = 10.0;
+/// The same of what is tried again: a statement gives up after 30 s, and others come.
+const STILL_BLOCKED_AFTER: f64 = 1.0;
 
 /// A dependency that fails, as a running process says.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -111,6 +122,44 @@ impl Store {
             })?;
         }
         transaction.commit().await
+    }
+
+    /// Looks whether what this user asked of Postgres waits for a lock: other tables may work meanwhile.
+    ///
+    /// # Errors
+    /// It does; or as the database answers.
+    pub async fn look_for_blocked(&self) -> Result<(), StoreError> {
+        let Store::Postgres(engine) = self else {
+            return Ok(());
+        };
+        let trouble = engine.dependency.state().trouble;
+        let after = match trouble.map(|it| it.class) {
+            Some(Class::Locked) => STILL_BLOCKED_AFTER,
+            _ => BLOCKED_AFTER,
+        };
+        let query = sqlx::query_scalar(BLOCKED).bind(after);
+        let asked = Box::pin(async {
+            if engine.pool.num_idle() > 0 {
+                return Ok(query.fetch_optional(engine.read()).await?);
+            }
+            // All of them may be what waits.
+            let options = engine.pool.connect_options();
+            let mut own = PgConnection::connect_with(&options).await?;
+            let found = query.fetch_optional(&mut own).await?;
+            own.close().await?;
+            Ok(found)
+        });
+        let blocking: Option<String> = self.noted(Evidence::Read, asked).await?;
+        let Some(blocking) = blocking else {
+            return Ok(());
+        };
+        let said = format!("a statement waits for a lock that another session holds ({blocking})");
+        let trouble = Trouble::new(Fault::PostgresLocked, said.as_str());
+        // Writes of other tables succeed meanwhile.
+        engine.dependency.fails(trouble);
+        Err(StoreError::Unavailable {
+            source: sqlx::Error::Protocol(said),
+        })
     }
 
     /// What running processes say of dependencies that fail; nothing of what none of them has said

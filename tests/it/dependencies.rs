@@ -6,7 +6,7 @@
 
 use super::support::binary::{Home, PATIENCE, Process};
 use super::support::pipeline::until;
-use super::support::postgres::PostgresServer;
+use super::support::postgres::{PostgresServer, fresh_database};
 use super::support::proxy::Proxy;
 use super::support::redis::RedisServer;
 use super::support::world::World;
@@ -329,6 +329,34 @@ async fn a_redis_that_fails_over_behind_its_address_is_followed() {
         .await;
 }
 
+/// Whatever is asked of one table waits; all else of the server works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_another_session_holds_for_long_is_an_outage_that_says_which_session() {
+    let database = fresh_database().await;
+    let world = World::with(3).await;
+    let home = world.home();
+    let queue = format!("sqlite://{}", home.path().join("queue.db").display());
+    let run = start(&home, &database, &queue).await;
+    run.until_status("it works", |it| it["fetched"] == 3).await;
+    let mut other = PgConnection::connect(&database).await.unwrap();
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut other)
+        .await
+        .unwrap();
+    let lock = "BEGIN; LOCK TABLE submissions IN ACCESS EXCLUSIVE MODE";
+    other.execute(lock).await.unwrap();
+    world.publish("rust", None);
+    fails(&run, "database", "locked", (0, 0)).await;
+    let line = &lines(&run, "Dependency is failing", "database")[0];
+    let said = |field: &str| line[field].as_str().unwrap().to_owned();
+    assert!(said("error").contains(&format!("({pid})")), "{line}");
+    assert!(said("remedy").contains("pg_blocking_pids"), "{line}");
+    other.execute("COMMIT").await.unwrap();
+    recovers(&run, "database", (0, 0)).await;
+    run.until_status("it goes on", |it| it["fetched"] == 4)
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_of_the_redis_that_holds_queue_and_budget_is_logged_once() {
     let mut redis = server(RedisServer::start).await;
@@ -393,7 +421,8 @@ async fn an_outage_of_the_redis_that_holds_queue_and_budget_is_logged_once() {
     assert_eq!(count(&run, "Dependency recovered"), cases.len());
     let mut warned = run.log();
     let simulated = |it: &Value| it["message"].as_str().unwrap().starts_with("SIMULATED");
-    warned.retain(|it| it["level"] == "WARN" && it["remedy"].is_null() && !simulated(it));
+    let bad = |it: &Value| it["level"] == "WARN" || it["level"] == "ERROR";
+    warned.retain(|it| bad(it) && it["remedy"].is_null() && !simulated(it));
     assert_eq!(warned, Vec::<Value>::new());
 }
 
