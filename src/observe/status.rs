@@ -428,3 +428,25 @@ impl SubredditStatus {
         self.state == SubredditState::Active.as_str()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_shown_once_something_was_seen_or_nothing_was_for_an_hour() {
+        let of = |posts_per_hour: f64, watched_for: i64| {
+            let row = serde_json::json!({
+                "name": "rust", "state": "active", "reason": null, "added_at": 1_000,
+                "covered_until": null, "last_complete_at": null, "seen_until": null,
+                "last_submission_at": null, "submissions": 0, "posts_per_hour": posts_per_hour,
+                "open_gaps": 0,
+            });
+            let row: SubredditStatus = serde_json::from_value(row).unwrap();
+            row.hourly(1_000 + watched_for)
+        };
+        assert_eq!(of(0.0, 20), None);
+        assert_eq!(of(7.5, 20), Some(7.5));
+        assert_eq!(of(0.0, 3_600), Some(0.0));
+    }
+}
