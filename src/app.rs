@@ -16,7 +16,8 @@ mod unmixed;
 pub use backfills::{connect_archive, ids_are_dense, read_backfill, run_backfill};
 pub use doctor::{Check, State, examine};
 pub use open::{
-    DEMO_DATABASE, open_existing_store, open_queue, open_store, open_store_to_read, try_queue,
+    DEMO_DATABASE, open_existing_store, open_queue, open_store, open_store_to_read, reach_queue,
+    try_queue,
 };
 pub use stages::Role;
 pub use unmixed::{Unmixed, warn_of_simulation};

@@ -3,6 +3,7 @@
 
 use super::doctor::NOEVICTION;
 use crate::config::{Config, ConfigError, KEYS, display_url};
+use crate::dependency::Fault;
 use crate::queue::{Queue, QueueError};
 use crate::store::{Store, StoreError};
 use anyhow::{anyhow, bail};
@@ -143,13 +144,39 @@ pub async fn open_queue(config: &Config) -> anyhow::Result<Queue> {
     let what = format!("The queue at {shown}");
     patiently(&what, START_PATIENCE, connect, waits)
         .await
-        .map_err(|error| match error {
-            QueueError::Url(problem) => unusable("queue.url", problem),
-            error => {
-                let what = format!("the queue at {shown} (queue.url)");
-                cannot_be_opened(&what, &error, error.advice())
-            }
-        })
+        .map_err(|error| no_queue(&shown, error))
+}
+
+fn no_queue(shown: &str, error: QueueError) -> anyhow::Error {
+    match error {
+        QueueError::Url(problem) => unusable("queue.url", problem),
+        error => {
+            let what = format!("the queue at {shown} (queue.url)");
+            cannot_be_opened(&what, &error, error.advice())
+        }
+    }
+}
+
+/// Says within seconds where the queue's server does not answer, for a command that will need it: the budgets
+/// that processes share are there, too.
+///
+/// # Errors
+/// Where it does not.
+pub async fn reach_queue(config: &Config) -> anyhow::Result<()> {
+    if !config.shares_queue() {
+        return Ok(());
+    }
+    let shown = display_url(config.queue.url.expose_secret());
+    let connect = Queue::connect(config.queue_address(), QUEUE_NAME);
+    match tokio::time::timeout(COMMAND_PATIENCE, connect).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(no_queue(&shown, error)),
+        Err(_) => bail!(
+            "the queue at {shown} (queue.url) cannot be opened: no answer within {} s\n  {}",
+            COMMAND_PATIENCE.as_secs(),
+            Fault::RedisUnreachable.steps()
+        ),
+    }
 }
 
 /// Connects to the queue, or does without it where it does not answer soon.

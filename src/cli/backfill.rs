@@ -10,7 +10,7 @@ use super::arguments::{BackfillAction, BackfillArguments};
 use super::report::{print_json, warn_if_simulated};
 use crate::app::{
     Unmixed, connect_archive, now_ms, open_existing_store, open_store, open_store_to_read,
-    read_backfill, run_backfill,
+    reach_queue, read_backfill, run_backfill,
 };
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -40,6 +40,9 @@ pub(super) async fn run(config: &Config, mut arguments: BackfillArguments) -> an
     let metrics = Arc::new(Metrics::new());
     let archive = connect_archive(config, &metrics)?;
     let store = open_store(config).await?;
+    if request.files.is_empty() {
+        reach_queue(config).await?;
+    }
     let done = bring_in(config, &store, archive, &metrics, &arguments, &request).await;
     store.close().await;
     done

@@ -7,6 +7,7 @@ use super::output::print_line;
 use super::report::{align_right, counted, print_json, span, table, warn_if_simulated, why};
 use crate::app::{
     Unmixed, connect_archive, ids_are_dense, now_ms, open_existing_store, open_store_to_read,
+    reach_queue,
 };
 use crate::backfill::{ids_under_way, repair_gaps, repair_gaps_by_ids, repairs_under_way};
 use crate::config::Config;
@@ -31,6 +32,9 @@ pub(super) async fn run(config: &Config, action: GapsAction) -> anyhow::Result<(
             detach,
             json,
         } => {
+            if !detach {
+                reach_queue(config).await?;
+            }
             let subreddit = subreddit.as_ref();
             match source {
                 GapsSource::ArcticShift => repair(config, &store, subreddit, detach, json).await,

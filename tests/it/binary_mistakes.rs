@@ -8,7 +8,7 @@ use super::support::world::World;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// Commands that open the database.
@@ -183,7 +183,6 @@ async fn a_command_says_soon_which_server_does_not_answer() {
     ];
     for port in [free_port(), silent] {
         let database = format!("postgres://me:hush-hush@127.0.0.1:{port}/freshet");
-        let started = Instant::now();
         let ends = commands.map(|command| {
             let line = [command, &["--database-url", &database]].concat();
             let mut command = home.command(&line);
@@ -191,7 +190,9 @@ async fn a_command_says_soon_which_server_does_not_answer() {
         });
         for ended in futures::future::join_all(ends).await {
             assert!(!ended.stderr.contains("hush-hush"), "{ended:?}");
-            assert!(!ended.stderr.contains("waiting up to 30 s"), "{ended:?}");
+            let soon = ["waiting up to 4 s", "no answer within 4 s"];
+            let soon = soon.iter().any(|it| ended.stderr.contains(it));
+            assert!(soon && !ended.stderr.contains("30 s"), "{ended:?}");
             once(&ended);
             let port = port.to_string();
             let reach = "running, and can this machine reach it?";
@@ -199,8 +200,11 @@ async fn a_command_says_soon_which_server_does_not_answer() {
                 .ended_with(1)
                 .says(&["database.url", "cannot be opened", &port, reach]);
         }
-        // Twelve at once, on a machine that may be busy: far below the half minute of a process that runs.
-        assert!(started.elapsed() < Duration::from_secs(20));
+        // A backfill asks the archive from the budget that is shared there.
+        let queue = format!("redis://127.0.0.1:{port}/");
+        let line = ["backfill", "rust", "--since", "2d", "--queue-url", &queue];
+        let ended = home.run(&line).await.ended_with(1);
+        ended.says(&["queue.url", &port.to_string(), "cannot be opened"]);
     }
 }
 
