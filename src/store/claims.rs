@@ -8,6 +8,7 @@ use super::statement::{Dialects, Texts, in_transaction, on_engine};
 use super::submissions::json;
 use super::{Store, StoreError, SubredditState};
 use crate::submission::SubredditName;
+use std::collections::HashSet;
 
 /// The right to poll a subreddit and to record it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,14 +119,28 @@ const MAKE_DUE: Dialects = Dialects {
 };
 const SUSPECT: Dialects =
     Dialects::same("UPDATE subreddits SET suspect = $2 WHERE name = $1 AND suspect <> $2");
-const RENEW: Dialects = Dialects::same(
-    "UPDATE subreddits SET claimed_until_ms = $3
-     WHERE name = $1 AND claim_token = $2 AND claimed_by IS NOT NULL",
-);
-const RELEASE: Dialects = Dialects::same(
-    "UPDATE subreddits SET claimed_by = NULL, claimed_until_ms = NULL
-     WHERE name = $1 AND claim_token = $2",
-);
+const RENEW: Dialects = Dialects {
+    postgres: "UPDATE subreddits AS s SET claimed_until_ms = $2
+     FROM (SELECT value->>0 AS name, (value->>1)::bigint AS token
+           FROM json_array_elements($1::text::json)) AS n
+     WHERE s.name = n.name AND s.claim_token = n.token AND s.claimed_by IS NOT NULL
+     RETURNING s.name, s.claim_token",
+    sqlite: "UPDATE subreddits SET claimed_until_ms = $2
+     FROM (SELECT value->>0 AS name, value->>1 AS token FROM json_each($1)) AS n
+     WHERE subreddits.name = n.name AND claim_token = n.token AND claimed_by IS NOT NULL
+     RETURNING subreddits.name, claim_token",
+};
+const RELEASE: Dialects = Dialects {
+    postgres: "UPDATE subreddits AS s SET claimed_by = NULL, claimed_until_ms = NULL
+     FROM (SELECT value->>0 AS name, (value->>1)::bigint AS token
+           FROM json_array_elements($1::text::json)) AS n
+     WHERE s.name = n.name AND s.claim_token = n.token
+     RETURNING s.name, s.claim_token",
+    sqlite: "UPDATE subreddits SET claimed_by = NULL, claimed_until_ms = NULL
+     FROM (SELECT value->>0 AS name, value->>1 AS token FROM json_each($1)) AS n
+     WHERE subreddits.name = n.name AND claim_token = n.token
+     RETURNING subreddits.name, claim_token",
+};
 /// Which of these rows there are, in one order for everybody, so that no two wait for one another.
 const LOCK: Dialects = Dialects {
     postgres: "SELECT name FROM subreddits WHERE name = ANY($1) ORDER BY name FOR NO KEY UPDATE",
@@ -257,7 +272,7 @@ impl Store {
         self.change_claims(RELEASE, claims, None).await.map(drop)
     }
 
-    /// Runs a statement for each claim in one transaction; the claims that it found come back.
+    /// Runs a statement for all claims; those that it found come back.
     async fn change_claims(
         &self,
         statement: Dialects,
@@ -267,6 +282,11 @@ impl Store {
         if claims.is_empty() {
             return Ok(Vec::new());
         }
+        let pairs: Vec<(&str, i64)> = claims
+            .iter()
+            .map(|claim| (claim.subreddit.as_str(), claim.token))
+            .collect();
+        let pairs = json(&pairs)?;
         self.written(async {
             let mut transaction = self.begin().await?;
             let names: Texts<'_> = claims
@@ -276,23 +296,18 @@ impl Store {
             in_transaction!(&mut transaction, LOCK, |sql, connection| {
                 sqlx::query(sql).bind(names).execute(connection).await?;
             });
-            let mut held = Vec::new();
-            for claim in claims {
-                let found = in_transaction!(&mut transaction, statement, |sql, connection| {
-                    let mut query = sqlx::query(sql)
-                        .bind(claim.subreddit.as_str())
-                        .bind(claim.token);
+            let held: Vec<(String, i64)> =
+                in_transaction!(&mut transaction, statement, |sql, connection| {
+                    let mut query = sqlx::query_as(sql).bind(&pairs);
                     if let Some(until_ms) = until_ms {
                         query = query.bind(until_ms);
                     }
-                    query.execute(connection).await?.rows_affected()
+                    query.fetch_all(connection).await?
                 });
-                if found > 0 {
-                    held.push(claim.clone());
-                }
-            }
             transaction.commit().await?;
-            Ok(held)
+            let held: HashSet<(String, i64)> = held.into_iter().collect();
+            let found = |claim: &&Claim| held.contains(&(claim.subreddit.to_string(), claim.token));
+            Ok(claims.iter().filter(found).cloned().collect())
         })
         .await
     }
