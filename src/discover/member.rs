@@ -118,8 +118,11 @@ pub(super) fn member(
             // more than it was walked for: below its last items may stand one that is newer.
             let oldest = walk.own().map(|item| item.submission.created_utc).min();
             let ground = oldest.filter(|_| ground == i64::MIN);
+            // A listing that shows nothing tells nothing of time that was judged by what it showed before.
+            let judged = claimed.covered_until.filter(|_| oldest.is_none() && alone);
+            let start_proven = ground.map_or(start, |ground| ground.min(start));
             let proven = Interval {
-                start: ground.map_or(start, |ground| ground.min(start)),
+                start: judged.map_or(start_proven, |judged| judged.max(start_proven)),
                 end: served_at,
             };
             // Nothing of it is, where what cannot be read may be of any time.
