@@ -10,12 +10,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-const FIRST: Duration = Duration::from_secs(1);
-/// Between two looks at a server that is out. One request of a process every ten seconds burdens
-/// nobody, and what appeared meanwhile waits no longer for the end to be noticed.
-const LONGEST_OUTAGE: Duration = Duration::from_secs(10);
-/// Between two requests to a server that turned us away, for which each is one too many.
-const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
+/// Between the first two looks at a server that is out, and between the last. One request of a process
+/// every four seconds burdens nobody, and what appeared meanwhile waits no longer for the end to be noticed.
+const OUTAGE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+/// The same of a server that turned us away, for which each request is one too many.
+const REFUSAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// A single failure passes by itself; from the second in a row on it is worth a line in the log.
 const TOLD_FROM: u32 = 2;
@@ -46,6 +45,8 @@ struct State {
     phase: Phase,
     /// Failures in a row.
     failures: u32,
+    /// Of those, the last that call for the same pauses, and which these are.
+    alike: (u32, (Duration, Duration)),
     /// What was logged of this outage.
     told: Option<WaitCause>,
     /// When that began.
@@ -177,7 +178,7 @@ impl Pass<'_> {
             let mut state = pass.gate.lock();
             if state.epoch == pass.epoch {
                 // As long as after the failure before, so that an outage is no busier for it.
-                let again = pause(state.failures.saturating_sub(1), cause);
+                let again = pause(state.alike_before(cause).saturating_sub(1), cause);
                 let until = Instant::now() + again;
                 state.phase = Phase::Shut { until };
             }
@@ -205,7 +206,9 @@ impl Pass<'_> {
                 let asked = retry_after.unwrap_or_default();
                 let now = Instant::now();
                 if current {
-                    let pause = pause(state.failures, *cause).max(asked);
+                    let alike = state.alike_before(*cause);
+                    let pause = pause(alike, *cause).max(asked);
+                    state.alike = (alike.saturating_add(1), pauses(*cause));
                     state.failures = state.failures.saturating_add(1);
                     state.epoch += 1;
                     state.phase = Phase::Shut { until: now + pause };
@@ -229,6 +232,7 @@ impl Pass<'_> {
             }
             _ if current => {
                 state.failures = 0;
+                state.alike = Default::default();
                 state.phase = Phase::Open;
                 self.gate.dependency.recovered();
                 if state.told.take().is_some() {
@@ -271,23 +275,37 @@ fn tell(words: &Words, error: &SourceError, cause: WaitCause, remedy: &str) {
     }
 }
 
-/// 1 s doubled with every failure, up to what the cause allows, a quarter more or less.
+impl State {
+    /// How many failures in a row just before one of this cause call for pauses as it does. A server that
+    /// comes back may turn away who asks first: that is no reason to wait as long as for its end.
+    fn alike_before(&self, cause: WaitCause) -> u32 {
+        let (count, of) = self.alike;
+        if of == pauses(cause) { count } else { 0 }
+    }
+}
+
+/// The first pause, doubled with every failure, up to the longest; a quarter more or less.
 fn pause(failures: u32, cause: WaitCause) -> Duration {
-    let longest = match cause {
-        WaitCause::RateLimited | WaitCause::Blocked | WaitCause::Authentication => LONGEST_REFUSAL,
+    let (first, longest) = pauses(cause);
+    first
+        .saturating_mul(2_u32.saturating_pow(failures))
+        .min(longest)
+        .mul_f64(rand::random_range(0.75..1.25))
+        .min(longest)
+}
+
+/// The first pause after a failure and the longest.
+fn pauses(cause: WaitCause) -> (Duration, Duration) {
+    match cause {
+        WaitCause::RateLimited | WaitCause::Blocked | WaitCause::Authentication => REFUSAL,
         WaitCause::ServerError(_)
         | WaitCause::Timeout
         | WaitCause::Network
         | WaitCause::BrokenBody
         | WaitCause::Budget
         | WaitCause::Crowded
-        | WaitCause::OtherOrigin => LONGEST_OUTAGE,
-    };
-    let exponential = FIRST.saturating_mul(2_u32.saturating_pow(failures));
-    exponential
-        .min(longest)
-        .mul_f64(rand::random_range(0.75..1.25))
-        .min(longest)
+        | WaitCause::OtherOrigin => OUTAGE,
+    }
 }
 
 #[cfg(test)]
@@ -346,7 +364,10 @@ mod tests {
             let Phase::Shut { until } = gate.lock().phase else {
                 panic!("it is shut");
             };
-            assert!(until <= Instant::now() + FIRST.mul_f64(1.25), "no longer");
+            assert!(
+                until <= Instant::now() + OUTAGE.0.mul_f64(1.25),
+                "no longer"
+            );
         }
         gate.lock().phase = Phase::Open;
         let refusal = SourceError::wait(WaitCause::RateLimited, "too many");
@@ -354,15 +375,46 @@ mod tests {
         assert!(gate.pass().now_or_never().is_none());
     }
 
+    #[tokio::test]
+    async fn a_server_that_comes_back_and_turns_one_request_away_is_asked_again_soon() {
+        let gate = Gate::new(
+            Words {
+                out: "out",
+                no_access: "no access",
+                back: "back",
+            },
+            Service::Reddit,
+        );
+        let shut_after = async |cause| {
+            gate.pass()
+                .await
+                .settle(Some(&SourceError::wait(cause, "")));
+            let shut_for = gate.shut_for();
+            gate.lock().phase = Phase::Shut {
+                until: Instant::now(),
+            };
+            shut_for
+        };
+        for _ in 0..10 {
+            shut_after(WaitCause::ServerError(503)).await;
+        }
+        let first = REFUSAL.0.mul_f64(1.25);
+        assert!(shut_after(WaitCause::RateLimited).await <= first);
+        assert!(shut_after(WaitCause::RateLimited).await > first, "twice");
+        let first = OUTAGE.0.mul_f64(1.25);
+        assert!(shut_after(WaitCause::Timeout).await <= first);
+    }
+
     #[test]
     fn the_pause_doubles_up_to_what_its_cause_allows() {
         let (outage, refusal) = (WaitCause::ServerError(503), WaitCause::RateLimited);
         for (failures, cause, seconds) in [
-            (0, outage, 1.0),
-            (1, outage, 2.0),
-            (3, outage, 8.0),
-            (4, outage, 10.0),
-            (u32::MAX, outage, 10.0),
+            (0, outage, 0.25),
+            (1, outage, 0.5),
+            (3, outage, 2.0),
+            (4, outage, 4.0),
+            (u32::MAX, outage, 4.0),
+            (0, refusal, 1.0),
             (5, refusal, 32.0),
             (6, refusal, 60.0),
             (u32::MAX, refusal, 60.0),

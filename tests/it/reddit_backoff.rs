@@ -23,7 +23,7 @@ async fn failing(down: Arc<AtomicBool>) -> Server {
 }
 
 #[tokio::test]
-async fn after_a_failure_the_next_request_holds_for_about_a_second() {
+async fn after_a_failure_the_next_request_holds_for_a_moment() {
     let down = Arc::new(AtomicBool::new(true));
     let server = failing(down.clone()).await;
     let reddit = server.reddit();
@@ -34,10 +34,10 @@ async fn after_a_failure_the_next_request_holds_for_about_a_second() {
     }
     let asked = server.asked_api();
     let held = asked[1].at - asked[0].at;
-    assert!(held >= Duration::from_millis(740), "{held:?}");
+    assert!(held >= Duration::from_millis(185), "{held:?}");
     // The others are not held, though a busy machine may take its time for some of them.
     let others = asked[1..].windows(2).map(|pair| pair[1].at - pair[0].at);
-    assert!(others.min().unwrap() < Duration::from_millis(500));
+    assert!(others.min().unwrap() < Duration::from_millis(180));
 }
 
 #[tokio::test]
@@ -50,9 +50,9 @@ async fn an_outage_is_probed_by_one_caller_at_a_time() {
     let callers =
         join_all((0..30).map(|_| timeout(Duration::from_millis(2_500), page(&reddit)))).await;
     let failed = callers.iter().filter(|it| matches!(it, Ok(Err(_)))).count();
-    // One probe after a second, the next two seconds later at the earliest 2.25 s from the start. The
-    // last may have been given up while it was under way.
-    assert!(failed <= 2, "{failed}");
+    // Probes after a quarter of a second, half a second and a second; the next at the earliest 2.8 s from
+    // the start. The last may have been given up while it was under way.
+    assert!(failed <= 3, "{failed}");
     let asked = server.asked_api().len() - 1;
     assert!((failed..=failed + 1).contains(&asked), "{asked} {failed}");
     assert!(asked >= 1);
