@@ -9,6 +9,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// What stands in for all subreddits of Reddit that are none of the world's.
+const REST: &str = "everything_else";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Simulated {
@@ -72,9 +74,10 @@ impl Simulated {
     }
 
     pub(crate) async fn names(&self) -> anyhow::Result<Vec<String>> {
-        Ok(serde_json::from_str(
-            &self.text("/simulator/subreddits").await?,
-        )?)
+        let mut names: Vec<String> =
+            serde_json::from_str(&self.text("/simulator/subreddits").await?)?;
+        names.retain(|name| name != REST);
+        Ok(names)
     }
 
     pub(crate) async fn requests(&self) -> anyhow::Result<RequestStats> {
@@ -87,7 +90,9 @@ impl Simulated {
             .text(&format!("/simulator/truth?since={since}"))
             .await?;
         let truths = lines.lines().map(serde_json::from_str);
-        Ok(truths.collect::<Result<_, _>>()?)
+        let mut truths: Vec<Truth> = truths.collect::<Result<_, _>>()?;
+        truths.retain(|truth| truth.subreddit != REST);
+        Ok(truths)
     }
 
     pub(crate) async fn outage(&self, on: bool) -> anyhow::Result<()> {
