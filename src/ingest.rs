@@ -154,24 +154,20 @@ mod tests {
 
     #[test]
     fn the_smaller_the_budget_the_longer_a_request_waits_for_others_within_bounds() {
-        for (requests_per_minute, delay_ms, patience_s) in [
-            (1, 15_000, 120),
-            (10, 15_000, 90),
-            (30, 10_000, 30),
-            (60, 5_000, 15),
-            (100, 3_000, 15),
-            (1_000, 300, 15),
-            (1_500, 200, 15),
-            (10_000_000, 200, 15),
+        for (requests_per_minute, delay_ms, patience_ms) in [
+            (1, 15_000, 120_000),
+            (10, 15_000, 105_882),
+            (30, 11_765, 35_294),
+            (60, 5_882, 17_647),
+            (100, 3_529, 15_000),
+            (1_000, 353, 15_000),
+            (1_500, 235, 15_000),
+            (10_000_000, 200, 15_000),
         ] {
             let requests = NonZeroU32::new(requests_per_minute).unwrap();
-            let delay = Duration::from_millis(delay_ms);
-            assert_eq!(max_batch_delay(requests), delay, "{requests}");
-            assert_eq!(
-                patience(requests),
-                Duration::from_secs(patience_s),
-                "{requests}"
-            );
+            let ms = |duration: Duration| (duration.as_secs_f64() * 1_000.0).round();
+            let delays = (ms(max_batch_delay(requests)), ms(patience(requests)));
+            assert_eq!(delays, (delay_ms.into(), patience_ms.into()), "{requests}");
         }
     }
 }
