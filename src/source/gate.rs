@@ -314,16 +314,18 @@ mod tests {
     use futures::FutureExt;
     use tokio::time::timeout;
 
+    fn gate() -> Gate {
+        let words = Words {
+            out: "out",
+            no_access: "no access",
+            back: "back",
+        };
+        Gate::new(words, Service::Reddit)
+    }
+
     #[tokio::test]
     async fn a_probe_that_is_cancelled_hands_its_task_on_at_once() {
-        let gate = Gate::new(
-            Words {
-                out: "out",
-                no_access: "no access",
-                back: "back",
-            },
-            Service::Reddit,
-        );
+        let gate = gate();
         let failure = SourceError::wait(WaitCause::ServerError(503), "down");
         gate.pass().await.settle(Some(&failure));
         assert!(gate.pass().now_or_never().is_none());
@@ -340,14 +342,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_doubtful_failure_holds_nobody_back_but_who_waits_for_it() {
-        let gate = Gate::new(
-            Words {
-                out: "out",
-                no_access: "no access",
-                back: "back",
-            },
-            Service::Reddit,
-        );
+        let gate = gate();
         let failure = SourceError::wait(WaitCause::ServerError(500), "down");
         for _ in 0..10 {
             gate.pass().await.settle_doubtful(Some(&failure));
@@ -377,14 +372,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_comes_back_and_turns_one_request_away_is_asked_again_soon() {
-        let gate = Gate::new(
-            Words {
-                out: "out",
-                no_access: "no access",
-                back: "back",
-            },
-            Service::Reddit,
-        );
+        let gate = gate();
         let shut_after = async |cause| {
             gate.pass()
                 .await
