@@ -121,7 +121,7 @@ pub async fn id_scan(discover: Discover, options: IdScanOptions, stop: Cancellat
         let ended = scan(&discover, &options, &mut lease, top, &stop).await;
         running.set(0);
         discover.metrics.discover.ids.lag.set(0.0);
-        lease.tell(None::<&IdScanState>);
+        lease.publish(None::<&IdScanState>);
         match ended {
             Ok(Ended::Stopped) => break,
             Ok(Ended::LeaseLost) => {}
@@ -224,7 +224,7 @@ async fn scan(
         }
         last_end_ms = scan.end_met_ms().unwrap_or(last_end_ms);
         show(discover, &scan, last_end_ms);
-        lease.tell(Some(&IdScanState {
+        lease.publish(Some(&IdScanState {
             lag_seconds: discover.metrics.discover.ids.lag.get(),
         }));
         if scan.is_behind(now_ms()) {

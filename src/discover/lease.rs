@@ -17,9 +17,9 @@ pub(super) struct Lease<'a> {
     /// When it ends by our clock, milliseconds, unless it is renewed.
     until_ms: i64,
     held: bool,
-    /// What others are to know of the work, and what they were told.
+    /// What others are to know of the work, and what was published last.
     state: Option<String>,
-    told: Option<String>,
+    published: Option<String>,
 }
 
 impl<'a> Lease<'a> {
@@ -32,12 +32,12 @@ impl<'a> Lease<'a> {
             until_ms: 0,
             held: false,
             state: None,
-            told: None,
+            published: None,
         }
     }
 
     /// Others learn this with the next renewal.
-    pub(super) fn tell(&mut self, state: Option<&impl Serialize>) {
+    pub(super) fn publish(&mut self, state: Option<&impl Serialize>) {
         self.state = state.and_then(|state| serde_json::to_string(state).ok());
     }
 
@@ -58,13 +58,13 @@ impl<'a> Lease<'a> {
             self.held = matches!(renewed, Ok(true));
             renewed?;
             if !self.held {
-                self.told = None;
-            } else if self.told != self.state {
+                self.published = None;
+            } else if self.published != self.state {
                 let state = self.state.clone();
                 store
-                    .tell_lease(self.name, holder, state.as_deref())
+                    .publish_lease_state(self.name, holder, state.as_deref())
                     .await?;
-                self.told = state;
+                self.published = state;
             }
         }
         Ok(self.held)
@@ -90,7 +90,7 @@ impl<'a> Lease<'a> {
         if !std::mem::take(&mut self.held) {
             return;
         }
-        self.told = None;
+        self.published = None;
         let Discover { store, holder, .. } = self.discover;
         if let Err(error) = store.release_lease(self.name, holder).await {
             tracing::debug!(%error, lease = self.name, "A lease was left to run out");

@@ -6,9 +6,9 @@
 //! requested too, newer submissions first.
 
 mod page;
+mod report;
 mod seen;
 mod share;
-mod told;
 
 use super::Discover;
 use super::lease::Lease;
@@ -17,6 +17,7 @@ use crate::liveness::{CALL, HOWEVER_LONG};
 use crate::store::{Active, POLLS, StoreError};
 use crate::submission::SubredditName;
 use page::{Failed, Page};
+use report::Report;
 use seen::Seen;
 use share::Share;
 use std::collections::HashMap;
@@ -26,7 +27,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use told::Told;
 
 /// A killed process's polls are taken over after this long.
 const LEASE: Duration = Duration::from_secs(8);
@@ -96,7 +96,7 @@ struct Leader<'a> {
     polls: JoinSet<Ended>,
     /// One permit, held by the poll that waits for its turn: the next is chosen when that is sent.
     choice: Arc<Semaphore>,
-    told: Told,
+    report: Report,
     /// Whether a process finds submissions by their ids: then listings only confirm.
     ids_are_scanned: bool,
 }
@@ -132,7 +132,7 @@ async fn lead(discover: &Discover, lease: &mut Lease<'_>, stop: &CancellationTok
         refreshed: None,
         polls: JoinSet::new(),
         choice: Arc::new(Semaphore::new(1)),
-        told: Told::default(),
+        report: Report::default(),
         ids_are_scanned: false,
     };
     while !stop.is_cancelled() {
@@ -140,11 +140,11 @@ async fn lead(discover: &Discover, lease: &mut Lease<'_>, stop: &CancellationTok
             let held = lease.held().await?;
             if held && leader.refresh().await? {
                 let (outlook, scanned) = (leader.planner.outlook(), leader.ids_are_scanned);
-                let plan = leader.told.plan(discover, outlook, scanned);
+                let plan = leader.report.plan(discover, outlook, scanned);
                 leader
-                    .told
+                    .report
                     .log(&plan, &discover.config, leader.active.len());
-                lease.tell(Some(&plan));
+                lease.publish(Some(&plan));
             }
             Ok::<_, StoreError>(held)
         };

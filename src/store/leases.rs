@@ -1,5 +1,5 @@
 //! Leases: one holder at a time for a thing of which there must be one, such as the feeder; and what the
-//! holder tells other processes of it.
+//! holder publishes of it.
 
 use super::clocks::LENGTHS_AHEAD;
 use super::statement::{Dialects, on_engine};
@@ -20,7 +20,7 @@ const ACQUIRE: Dialects = Dialects::same(
      WHERE leases.holder = excluded.holder OR leases.until_ms <= $4 OR leases.until_ms > $5",
 );
 const RELEASE: Dialects = Dialects::same("DELETE FROM leases WHERE name = $1 AND holder = $2");
-const TELL: Dialects =
+const PUBLISH: Dialects =
     Dialects::same("UPDATE leases SET state = $3 WHERE name = $1 AND holder = $2");
 const STATE: Dialects =
     Dialects::same("SELECT state FROM leases WHERE name = $1 AND until_ms > $2");
@@ -91,24 +91,24 @@ impl Store {
         })
     }
 
-    /// Tells others what the holder of a lease does; nothing where another holds it.
+    /// Publishes what the holder of a lease does; nothing where another holds it.
     ///
     /// # Errors
     /// As the database answers.
-    pub async fn tell_lease(
+    pub async fn publish_lease_state(
         &self,
         name: &str,
         holder: &str,
         state: Option<&str>,
     ) -> Result<(), StoreError> {
-        on_engine!(self, write, TELL, |sql, pool| {
+        on_engine!(self, write, PUBLISH, |sql, pool| {
             let query = sqlx::query(sql).bind(name).bind(holder).bind(state);
             query.execute(pool).await?;
             Ok(())
         })
     }
 
-    /// What the process that polls told last; none where none polls.
+    /// What the process that polls published last; none where none polls.
     ///
     /// # Errors
     /// As the database answers.
@@ -116,7 +116,7 @@ impl Store {
         self.lease_state(POLLS, now_ms).await
     }
 
-    /// What the process that scans ids told last; none where none scans.
+    /// What the process that scans ids published last; none where none scans.
     ///
     /// # Errors
     /// As the database answers.
@@ -124,7 +124,7 @@ impl Store {
         self.lease_state(ID_SCAN, now_ms).await
     }
 
-    /// Of another version it may not be readable: then nothing was told.
+    /// Of another version it may not be readable: then nothing was published.
     async fn lease_state<T: DeserializeOwned>(
         &self,
         name: &str,

@@ -18,7 +18,7 @@ conformance!(
     a_clock_set_back_delays_nobody,
     what_waits_for_no_longer_than_it_may_was_timed_by_no_clock_ahead,
     a_lease_has_one_holder,
-    what_a_holder_tells_is_read_while_it_holds_its_lease,
+    what_a_holder_publishes_is_read_while_it_holds_its_lease,
 );
 
 async fn a_subreddit_is_added_once(world: World) {
@@ -332,7 +332,7 @@ async fn a_lease_has_one_holder(world: World) {
     assert!(acquire("b", NOW - 3_600_000).await);
 }
 
-async fn what_a_holder_tells_is_read_while_it_holds_its_lease(world: World) {
+async fn what_a_holder_publishes_is_read_while_it_holds_its_lease(world: World) {
     let store = &world.store;
     let lease = |holder: &'static str, now: i64| store.acquire_lease(POLLS, holder, now, 10_000);
     let plan = PollPlan {
@@ -340,12 +340,18 @@ async fn what_a_holder_tells_is_read_while_it_holds_its_lease(world: World) {
         longest_interval_seconds: 7.5,
         ..PollPlan::default()
     };
-    let told = serde_json::to_string(&plan).unwrap();
+    let published = serde_json::to_string(&plan).unwrap();
     assert!(lease("a", NOW).await.unwrap());
     assert_eq!(store.poll_plan(NOW).await.unwrap(), None);
-    store.tell_lease(POLLS, "b", Some("{}")).await.unwrap();
+    store
+        .publish_lease_state(POLLS, "b", Some("{}"))
+        .await
+        .unwrap();
     assert_eq!(store.poll_plan(NOW).await.unwrap(), None, "not its lease");
-    store.tell_lease(POLLS, "a", Some(&told)).await.unwrap();
+    store
+        .publish_lease_state(POLLS, "a", Some(&published))
+        .await
+        .unwrap();
     assert_eq!(store.poll_plan(NOW).await.unwrap(), Some(plan.clone()));
     assert!(lease("a", NOW + 5_000).await.unwrap());
     let renewed = store.poll_plan(NOW + 14_999).await.unwrap();
@@ -355,10 +361,16 @@ async fn what_a_holder_tells_is_read_while_it_holds_its_lease(world: World) {
     let taken = store.poll_plan(NOW + 15_000).await.unwrap();
     assert_eq!(taken, None, "another's");
     for other in ["no JSON", "7"] {
-        store.tell_lease(POLLS, "b", Some(other)).await.unwrap();
+        store
+            .publish_lease_state(POLLS, "b", Some(other))
+            .await
+            .unwrap();
         assert_eq!(store.poll_plan(NOW + 15_000).await.unwrap(), None);
     }
     let newer = r#"{"objective_met": true, "of_another_version": [1]}"#;
-    store.tell_lease(POLLS, "b", Some(newer)).await.unwrap();
+    store
+        .publish_lease_state(POLLS, "b", Some(newer))
+        .await
+        .unwrap();
     assert!(store.poll_plan(NOW + 15_000).await.unwrap().is_some());
 }

@@ -1,4 +1,4 @@
-//! What the process that polls tells of its plan: metrics, the log, and other processes.
+//! What the process that polls reports of its plan: metrics, the log, and other processes.
 
 use super::super::planner::Outlook;
 use super::{Discover, Instant};
@@ -14,9 +14,9 @@ const OUTLOOK_HOLDS: Duration = Duration::from_secs(60);
 /// Requests are counted over this time.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What was told.
+/// What was reported so far.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Report {
     /// Whether the objective is met, and since when that is so.
     outlook: Option<(bool, Instant)>,
     logged_met: bool,
@@ -24,9 +24,9 @@ pub(super) struct Told {
     granted: VecDeque<(Instant, [u64; RequestClass::COUNT])>,
 }
 
-impl Default for Told {
-    fn default() -> Told {
-        Told {
+impl Default for Report {
+    fn default() -> Report {
+        Report {
             outlook: None,
             logged_met: true,
             granted: VecDeque::new(),
@@ -34,7 +34,7 @@ impl Default for Told {
     }
 }
 
-impl Told {
+impl Report {
     /// What the plan comes to, which the metrics show from now on.
     pub(super) fn plan(
         &mut self,
