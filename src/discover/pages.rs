@@ -127,6 +127,9 @@ pub(super) enum Tries<'a> {
 /// Failures in a row after which it matters whether others are given out.
 const FAILURES: u32 = 3;
 
+/// The same where it was asked for too often.
+const TURNED_AWAY: u32 = 2;
+
 /// Submissions that a shared listing may be expected to show: it holds 1,000.
 const SHARED_MOST: f64 = 700.0;
 
@@ -162,6 +165,7 @@ pub(super) async fn walk_with(
     let mut failures = 0;
     let mut in_doubt = false;
     let mut others_before = 0;
+    let mut turned_away = 0;
     let started_at = (discover.now_ms)() / 1000;
     // How far down to go is known with the first answer, which tells Reddit's time.
     let mut walk = Walk::new(i64::MIN).of(names);
@@ -200,7 +204,7 @@ pub(super) async fn walk_with(
                     walk.aim(reach(page.moment.proves.unwrap_or(page.moment.latest)));
                 }
                 patience = Patience::new(PATIENCE);
-                (failures, in_doubt) = (0, false);
+                (failures, turned_away, in_doubt) = (0, 0, false);
                 let (page, large) = into_page(page);
                 if deep.is_none() && walk.held_with(&page) > SHALLOW {
                     deep = reddit.try_hold_much();
@@ -258,6 +262,16 @@ pub(super) async fn walk_with(
                     in_doubt = others;
                     break WalkEnd::OutOfPatience;
                 }
+            }
+            // Said twice in a row of one request, it may be said of what that asks for.
+            Err(error)
+                if matches!(tries, Tries::Few(_)) && error.is_rate_limited() && {
+                    turned_away += 1;
+                    doubtful || turned_away >= TURNED_AWAY
+                } =>
+            {
+                in_doubt = true;
+                break WalkEnd::OutOfPatience;
             }
             // The source holds the next request back for as long as the answer calls for.
             Err(SourceError::Wait { .. }) if patience.failed() => break WalkEnd::OutOfPatience,

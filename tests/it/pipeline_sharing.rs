@@ -233,6 +233,12 @@ async fn a_member_for_which_the_request_is_refused_is_listed_alone_and_the_other
 }
 
 #[tokio::test]
+async fn a_member_for_which_the_server_says_too_many_requests_is_listed_alone_and_the_others_together()
+ {
+    one_spoils_its_listing(Fault::TooManyRequests { retry_after: 0 }).await;
+}
+
+#[tokio::test]
 async fn an_outage_makes_no_member_of_a_shared_listing_a_suspect() {
     let world = quiet(5, |_| 1.0, Oddities::none()).await;
     let control = world.simulator.control();
