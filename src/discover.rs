@@ -11,6 +11,7 @@ mod claims;
 mod count;
 mod group;
 mod id_scan;
+mod ids;
 mod lease;
 mod live;
 mod member;
@@ -30,9 +31,8 @@ mod unread;
 mod walk;
 
 pub use id_scan::plan::{DELAYS_MS, LEAST_SHARE};
-pub use id_scan::{
-    IdScanOptions, Unknown as IdsUnknown, id_scan, ids_are_dense, info as ask_ids, top_of_ids,
-};
+pub use id_scan::{IdScanOptions, Unknown as IdsUnknown, id_scan, ids_are_dense, top_of_ids};
+pub use ids::{FailingIds, IdsAnswer, request_ids};
 pub use live::live;
 pub use parts::made_up;
 pub use past::{Past, PastEnd, past};
@@ -66,6 +66,8 @@ pub struct Discover {
     pub work: Arc<Notify>,
     /// The clock, milliseconds since the epoch.
     pub now_ms: fn() -> i64,
+    /// Ids for which requests fail while others succeed.
+    pub failing_ids: Arc<FailingIds>,
     /// Where it says that it gets on: pages come, or nothing is due, or what it asks is away.
     pub progress: Progress,
 }

@@ -168,7 +168,7 @@ pub struct DiscoverMetrics {
 /// Finding submissions by their ids.
 #[derive(Debug)]
 pub struct IdMetrics {
-    /// `outcome`: seen, late, absent, absent_for_good.
+    /// `outcome`: seen, late, absent, absent_for_good, failed.
     pub ids: IntCounterVec,
     /// 1 while this process scans.
     pub running: IntGauge,
@@ -299,7 +299,7 @@ impl Metrics {
                 needed_budget: r.gauge("freshet_needed_requests_per_minute", "Requests a minute with which no subreddit would wait longer than discover.interval, other classes' guaranteed shares included; 0 in processes that do not poll."),
                 proof_period: r.gauge("freshet_proof_period_seconds", "Planned time between two proofs that nothing of a subreddit was missed; 0 in processes that prove nothing."),
                 ids: IdMetrics {
-                    ids: r.counters("freshet_ids_total", "Ids that the id scan has asked for, by outcome: seen (at once), late (seen after they had been absent), absent (to be asked for again), absent_for_good (after the last retry).", &["outcome"]),
+                    ids: r.counters("freshet_ids_total", "Ids that the id scan has asked for, by outcome: seen (at once), late (seen after they had been absent), absent (to be asked for again), absent_for_good (after the last retry), failed (whatever request asks for it fails while others succeed).", &["outcome"]),
                     running: r.int_gauge("freshet_id_scan_running", "1 while this process finds submissions by their ids, 0 otherwise."),
                     share: r.gauge("freshet_id_share", "Share of ids that exist, of those that the id scan passed in the last five minutes; 0 while unknown."),
                     lag: r.gauge("freshet_id_scan_lag_seconds", "Seconds since the id scan last saw where the counter of ids ends; 0 where none runs."),
@@ -352,7 +352,7 @@ impl Metrics {
         for outcome in ["complete", "truncated", "failed", "seen"] {
             self.discover.polls.with_label_values(&[outcome]).inc_by(0);
         }
-        for outcome in ["seen", "late", "absent", "absent_for_good"] {
+        for outcome in ["seen", "late", "absent", "absent_for_good", "failed"] {
             self.discover
                 .ids
                 .ids

@@ -202,6 +202,7 @@ impl Parts {
             config: config.discover.clone(),
             holder: self.holder.clone(),
             work: Arc::default(),
+            failing_ids: Arc::default(),
             now_ms,
             progress,
         }
@@ -299,6 +300,7 @@ pub async fn ids_are_dense(
         config: config.discover.clone(),
         holder: String::new(),
         work: Arc::default(),
+        failing_ids: Arc::default(),
         now_ms,
         progress: Progress::unwatched(),
     };

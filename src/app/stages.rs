@@ -94,6 +94,7 @@ impl Stages {
                 config: config.discover.clone(),
                 holder: holder.clone(),
                 work: Arc::clone(&work),
+                failing_ids: Arc::default(),
                 now_ms,
                 progress: liveness.part(Role::Scheduler.as_str(), "discover"),
             };

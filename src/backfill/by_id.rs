@@ -5,6 +5,7 @@
 //! not watched, or left out so late and so often that its absence is believed ([`judge`]). Until then the slice waits.
 
 mod begin;
+mod failing;
 mod judge;
 mod record;
 mod search;
@@ -14,12 +15,12 @@ pub use begin::{IDS, IdRepair, IdRepairs, ids_under_way, repair_by_ids, repair_g
 use super::handler::{Broken, Step, discover_of};
 use super::{Backfiller, LEASE_MS};
 use crate::config::Scope;
-use crate::discover::{Discover, IdsUnknown, LEAST_SHARE, ask_ids, top_of_ids};
+use crate::discover::{Discover, IdsAnswer, IdsUnknown, LEAST_SHARE, request_ids, top_of_ids};
 use crate::source::{InfoPage, MAX_INFO_IDS, RequestClass, SourceError};
 use crate::store::{AbsentId, IdSlice, IdSliceEnd, IdSliceStep, Interval, Recent, SliceClaim};
-use judge::{MARGIN, due_ms, is_disorder, strays};
+use judge::{MARGIN, due_ms, is_disorder, is_late_enough, strays};
 use search::{Search, Side, ids_at, time_at};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tokio::sync::Mutex;
 
 /// Ids that were given out lately, in each request: an answer without these says nothing.
@@ -64,6 +65,8 @@ struct Pass<'a> {
     slice: IdSlice,
     witnesses: Vec<i64>,
     reached: i64,
+    /// Of the slice, ids for which requests failed when they were asked for last.
+    failing: BTreeSet<i64>,
     /// What it brought before.
     recent: Mutex<Recent>,
 }
@@ -101,6 +104,7 @@ pub(super) async fn bring_in(
         slice,
         witnesses: top.witnesses,
         reached: claim.reached,
+        failing: BTreeSet::new(),
         recent: Mutex::default(),
     };
     pass.walk().await?;
@@ -176,7 +180,8 @@ fn sparse() -> Broken {
 }
 
 async fn ask(discover: &Discover, ids: impl Iterator<Item = i64>) -> Result<InfoPage, SourceError> {
-    ask_ids(discover, ids, RequestClass::Repair).await
+    let answer = request_ids(discover, ids, &[], RequestClass::Repair).await?;
+    Ok(answer.page)
 }
 
 /// When each submission was created.
@@ -246,8 +251,10 @@ impl<'a> Pass<'a> {
             let ids: Vec<i64> = (self.slice.next..next).collect();
             let (page, given_out) = self.ask(&ids).await?;
             let asked_ms = (self.backfiller.now_ms)();
-            let of = |id: &i64| given_out.contains(id);
-            let absent: Vec<i64> = ids.iter().filter(|id| !of(id)).copied().collect();
+            let (failing, known): (Vec<i64>, Vec<i64>) =
+                ids.iter().partition(|id| self.failing.contains(id));
+            let (given_out, absent): (Vec<i64>, Vec<i64>) =
+                known.into_iter().partition(|id| given_out.contains(id));
             let items: Vec<(i64, i64)> = created(&page)
                 .into_iter()
                 .filter(|(id, _)| (self.slice.next..next).contains(id))
@@ -259,8 +266,9 @@ impl<'a> Pass<'a> {
             let record = IdSliceStep {
                 next,
                 absent: absent.clone(),
+                failing: failing.clone(),
                 asked_ms,
-                given_out: i64::try_from(ids.len() - absent.len()).unwrap_or(0),
+                given_out: i64::try_from(given_out.len()).unwrap_or(0),
                 strays: strays(&items),
                 ..self.nothing()
             };
@@ -268,11 +276,12 @@ impl<'a> Pass<'a> {
             self.slice.next = next;
             self.slice.given_out += record.given_out;
             self.slice.strays += record.strays;
-            self.slice.absent.extend(absent.iter().map(|id| AbsentId {
+            let open = absent.iter().chain(&failing).map(|id| AbsentId {
                 id: *id,
                 tries: 0,
                 asked_ms,
-            }));
+            });
+            self.slice.absent.extend(open);
         }
         Ok(())
     }
@@ -293,10 +302,13 @@ impl<'a> Pass<'a> {
             self.step.may_go_on()?;
             let (page, given_out) = self.ask(ids).await?;
             let asked_ms = (self.backfiller.now_ms)();
+            let (failing, known): (Vec<i64>, Vec<i64>) =
+                ids.iter().partition(|id| self.failing.contains(id));
             let (appeared, absent): (Vec<i64>, Vec<i64>) =
-                ids.iter().partition(|id| given_out.contains(id));
+                known.into_iter().partition(|id| given_out.contains(id));
             let record = IdSliceStep {
                 absent: absent.clone(),
+                failing: failing.clone(),
                 appeared: appeared.clone(),
                 asked_ms,
                 ..self.nothing()
@@ -308,8 +320,17 @@ impl<'a> Pass<'a> {
                     known.tries += 1;
                     known.asked_ms = asked_ms;
                 }
+                if failing.contains(&known.id) {
+                    known.tries = 0;
+                    known.asked_ms = asked_ms;
+                }
             }
         }
+        // What fails to the last is not waited for: the time around it stays open.
+        let failing = &self.failing;
+        let fails_to_the_last =
+            |it: &AbsentId| failing.contains(&it.id) && is_late_enough(it.asked_ms, end);
+        self.slice.absent.retain(|it| !fails_to_the_last(it));
         may_be_due(&self.slice, self.claim, (self.backfiller.now_ms)())?;
         match self.slice.absent.iter().any(|it| due_ms(it, end).is_some()) {
             true => Err(Broken::TurnOver),
@@ -338,13 +359,19 @@ impl<'a> Pass<'a> {
         } else {
             None
         };
-        let shown = match unproven {
-            Some(_) => Vec::new(),
-            None => self.shown().await?,
+        let (shown, unknown) = match unproven {
+            Some(_) => (Vec::new(), Some(Vec::new())),
+            None => (self.shown().await?, self.unknown().await?),
+        };
+        let unproven = match &unknown {
+            None => Some("whatever request asks for some of its ids fails, while others succeed"),
+            Some(_) => unproven,
         };
         let ending = IdSliceEnd {
             claim: self.claim,
             shown: &shown,
+            failing: &self.failing,
+            unknown: &unknown.unwrap_or_default(),
             unproven,
             now_ms: (self.backfiller.now_ms)(),
         };
@@ -406,7 +433,16 @@ impl<'a> Pass<'a> {
         let asked: HashSet<i64> = ids.iter().chain(&self.witnesses).copied().collect();
         let mut asked: Vec<i64> = asked.into_iter().collect();
         asked.sort_unstable();
-        let page = ask(self.discover, asked.into_iter()).await?;
+        let answer = request_ids(
+            self.discover,
+            asked.into_iter(),
+            &self.witnesses,
+            RequestClass::Repair,
+        );
+        let IdsAnswer { page, failing } = answer.await?;
+        self.failing.retain(|id| !ids.contains(id));
+        self.failing
+            .extend(failing.iter().filter(|id| ids.contains(id)));
         let given_out = page.numbers();
         if given_out.is_empty() {
             let reason = "Reddit gave out nothing, not even what it gave out before";
@@ -434,6 +470,7 @@ impl<'a> Pass<'a> {
             next: self.slice.next,
             reached: self.reached,
             absent: Vec::new(),
+            failing: Vec::new(),
             appeared: Vec::new(),
             asked_ms: 0,
             given_out: 0,

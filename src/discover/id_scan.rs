@@ -13,10 +13,11 @@ pub mod plan;
 mod record;
 
 use super::Discover;
+use super::ids::request_ids;
 use super::lease::Lease;
 use crate::config::{IdScan, Scope};
 use crate::liveness::{CALL, HOWEVER_LONG};
-use crate::source::{InfoPage, MAX_INFO_IDS, RequestClass, SourceError};
+use crate::source::{MAX_INFO_IDS, RequestClass, SourceError};
 use crate::store::{ID_SCAN, IdRecord, IdScanState, StoreError};
 use crate::submission::SubmissionId;
 pub use locate::Unknown;
@@ -296,38 +297,6 @@ pub async fn ids_are_dense(discover: &Discover) -> Result<bool, Unknown> {
     }
 }
 
-/// Requests these ids.
-///
-/// # Errors
-/// As Reddit answers.
-pub async fn info(
-    discover: &Discover,
-    ids: impl Iterator<Item = i64>,
-    class: RequestClass,
-) -> Result<InfoPage, SourceError> {
-    let ids: Vec<SubmissionId> = ids.map(SubmissionId::from_number).collect();
-    let progress = discover.progress.clone();
-    let reddit = discover.reddit.telling(move || progress.made());
-    let page = asked(discover, reddit.info(&ids, class)).await?;
-    discover.progress.made();
-    Ok(page)
-}
-
-/// Waits for an answer. A request that an outage holds back, for as long as Reddit asked for, does not stand still.
-async fn asked<T>(discover: &Discover, ask: impl Future<Output = T>) -> T {
-    let held_back = async {
-        loop {
-            discover.reddit.held_back().await;
-            discover.progress.made();
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    };
-    tokio::select! {
-        answer = discover.progress.during(CALL, ask) => answer,
-        () = held_back => unreachable!("it goes on until there is an answer"),
-    }
-}
-
 /// Asks, and stores what comes of it; an error where nothing came.
 async fn ask(
     discover: &Discover,
@@ -335,8 +304,11 @@ async fn ask(
     request: &Request,
     class: RequestClass,
 ) -> Result<Option<SourceError>, StoreError> {
-    let page = match info(discover, request.ids.iter().copied(), class).await {
-        Ok(page) => page,
+    let ids = request.ids.iter().copied();
+    let witnesses: Vec<i64> = scan.witnesses().collect();
+    let page = match request_ids(discover, ids, &witnesses, class).await {
+        // What nothing is known of is asked for again like what was left out.
+        Ok(answer) => answer.page,
         Err(error) => return Ok(Some(error)),
     };
     let given_out = page.numbers();

@@ -186,6 +186,14 @@ impl SourceError {
         )
     }
 
+    /// An answer that leaves out even what was given out before.
+    pub fn silent() -> SourceError {
+        SourceError::wait(
+            WaitCause::BrokenBody,
+            "the answer leaves out whatever was asked for",
+        )
+    }
+
     pub(super) fn wait(cause: WaitCause, detail: impl Into<String>) -> SourceError {
         SourceError::Wait {
             cause,

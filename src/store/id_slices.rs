@@ -67,6 +67,8 @@ pub struct IdSliceStep<'a> {
     pub reached: i64,
     /// Ids that were asked for and left out.
     pub absent: Vec<i64>,
+    /// Ids for which requests failed: their absence is to be shown anew.
+    pub failing: Vec<i64>,
     /// Ids that were left out before and are given out now.
     pub appeared: Vec<i64>,
     /// When they were asked for, milliseconds.
@@ -115,6 +117,15 @@ const LEAVE_OUT: Dialects = Dialects {
      ON CONFLICT (slice, id) DO UPDATE
      SET tries = id_slice_absent.tries + 1, asked_ms = excluded.asked_ms
      WHERE excluded.asked_ms > id_slice_absent.asked_ms",
+};
+/// Nothing is known of these, whatever was known before.
+const FAIL: Dialects = Dialects {
+    postgres: "INSERT INTO id_slice_absent (slice, id, tries, asked_ms)
+     SELECT $1, value::text::bigint, 0, $3 FROM json_array_elements($2::text::json)
+     ON CONFLICT (slice, id) DO UPDATE SET tries = 0, asked_ms = excluded.asked_ms",
+    sqlite: "INSERT INTO id_slice_absent (slice, id, tries, asked_ms)
+     SELECT $1, value, 0, $3 FROM json_each($2) WHERE true
+     ON CONFLICT (slice, id) DO UPDATE SET tries = 0, asked_ms = excluded.asked_ms",
 };
 const APPEAR: Dialects = Dialects {
     postgres: "DELETE FROM id_slice_absent WHERE slice = $1
@@ -326,10 +337,13 @@ impl Transaction {
                 query.execute(connection).await?;
             });
         }
-        if !step.absent.is_empty() {
-            let absent = json(&step.absent)?;
-            in_transaction!(self, LEAVE_OUT, |sql, connection| {
-                let query = sqlx::query(sql).bind(slice).bind(absent);
+        for (noted, ids) in [(LEAVE_OUT, &step.absent), (FAIL, &step.failing)] {
+            if ids.is_empty() {
+                continue;
+            }
+            let ids = json(ids)?;
+            in_transaction!(self, noted, |sql, connection| {
+                let query = sqlx::query(sql).bind(slice).bind(ids);
                 query.bind(step.asked_ms).execute(connection).await?;
             });
         }

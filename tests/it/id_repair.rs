@@ -5,7 +5,7 @@ use crate::support::discovery::{World, our_clock};
 use freshet::backfill::repair_gaps_by_ids;
 use freshet::queue::{Handler, Outcome, SliceId};
 use freshet::simulator::{
-    Endpoint, Ids, Oddities, Publication, SimulatorOptions, SubredditState, Truth,
+    Endpoint, Fault, Ids, Oddities, Publication, SimulatorOptions, SubredditState, Truth,
 };
 use freshet::store::{GapCause, GapRecord, GapState, Interval, PollRecord, SliceState};
 use freshet::submission::{SubmissionId, SubredditName};
@@ -388,6 +388,62 @@ async fn what_was_proven_and_turns_out_to_lack_submissions_is_withdrawn() {
 
 fn number(id: &str) -> i64 {
     id.parse::<SubmissionId>().unwrap().number().unwrap()
+}
+
+#[tokio::test]
+async fn an_id_for_which_every_request_fails_leaves_the_time_around_it_open_and_nothing_else() {
+    for fault in [
+        Fault::ErrorEmpty { status: 500 },
+        Fault::Nothing,
+        Fault::ErrorEmpty { status: 400 },
+    ] {
+        let gapped = gapped(6, 0.0, Oddities::none()).await;
+        let (world, control) = (&gapped.world, gapped.world.simulator.control());
+        let bad = gapped.one_of(&gapped.names[2]);
+        control.poison(bad.as_str(), Some(fault)).unwrap();
+        // Whatever was known of it before, its absence is not believed.
+        for turn in 0..10 {
+            if gapped.work().await {
+                break;
+            }
+            assert!(turn < 9, "{fault:?}: {}", gapped.reason().await);
+            world.advance(12 * HOUR);
+            for _ in 0..10 {
+                control.publish(Publication::to(&gapped.names[0])).unwrap();
+            }
+        }
+        let reason = gapped.reason().await;
+        assert!(reason.contains("while others succeed"), "{reason}");
+        let stored = world.stored().await;
+        let mut left_open = 0;
+        for (name, visible) in gapped.visible() {
+            let name: SubredditName = name.parse().unwrap();
+            let proven = world.store.coverage(&name).await.unwrap();
+            let truth = control.truth();
+            for id in &visible {
+                let created = truth.iter().find(|it| &it.id == id).unwrap().created_utc;
+                let is_proven = proven
+                    .iter()
+                    .any(|(from, to)| (*from..*to).contains(&created));
+                assert!(
+                    stored.contains(id) || id == bad.as_str(),
+                    "{fault:?}: {id} is missing"
+                );
+                assert!(
+                    !is_proven || stored.contains(id),
+                    "{fault:?}: {id} is proven"
+                );
+                left_open += usize::from(!is_proven);
+            }
+            assert!(!proven.is_empty(), "{fault:?}: {name}");
+        }
+        let all: usize = gapped.visible().values().map(BTreeSet::len).sum();
+        assert!(
+            left_open * 2 < all,
+            "{fault:?}: {left_open} of {all} lie in open time"
+        );
+        assert!(gapped.requests() < 250, "{fault:?}: {}", gapped.requests());
+    }
 }
 
 #[tokio::test]

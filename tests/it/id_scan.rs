@@ -2,7 +2,7 @@
 
 use crate::support::discovery::{World, our_clock};
 use crate::support::pipeline::until;
-use freshet::simulator::{Endpoint, Ids, Oddities, Publication, SimulatorOptions, Truth};
+use freshet::simulator::{Endpoint, Fault, Ids, Oddities, Publication, SimulatorOptions, Truth};
 use freshet::store::Status;
 use freshet::submission::{SubmissionId, SubredditName};
 use std::collections::BTreeSet;
@@ -99,6 +99,50 @@ async fn is_whole(world: &World) {
     let pending = i64::try_from(ledger.retries.len()).unwrap();
     assert_eq!(ledger.seen + ledger.absent + pending, all, "{ledger:?}");
     assert_eq!(ledger.runs.len(), 1, "{ledger:?}");
+}
+
+#[tokio::test]
+async fn an_id_for_which_every_request_fails_costs_nobody_but_itself() {
+    for fault in [
+        Fault::ErrorEmpty { status: 500 },
+        Fault::Reset,
+        Fault::Nothing,
+        Fault::ErrorEmpty { status: 400 },
+    ] {
+        let mut world = scanned(options(6, 0.015), &[]).await;
+        println!("{fault:?}");
+        let control = world.simulator.control();
+        // The one that comes next, and one that comes soon.
+        let last = last_id(&world);
+        let bad = [last + 1, last + 40].map(|id| SubmissionId::from_number(id).to_string());
+        for id in &bad {
+            control.poison(id, Some(fault)).unwrap();
+        }
+        for _ in 0..10 {
+            world.advance(20 * MINUTE / 60);
+            caught_up(&world).await;
+        }
+        let mut wanted = wanted(&world).await;
+        wanted.retain(|id| !bad.contains(id));
+        let found = stored(&world).await;
+        let lost: Vec<_> = wanted.difference(&found).collect();
+        assert!(lost.is_empty(), "{fault:?}: {lost:?}");
+        is_whole(&world).await;
+        let failed = world
+            .metrics
+            .discover
+            .ids
+            .ids
+            .with_label_values(&["failed"]);
+        assert!(
+            (2..=6).contains(&failed.get()),
+            "{fault:?}: {}",
+            failed.get()
+        );
+        let asked = control.stats().of(Endpoint::Info);
+        assert!(asked < 400, "{fault:?}: {asked} requests");
+        world.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -96,6 +96,7 @@ impl World {
             config: config.clone(),
             holder: "hostile".to_owned(),
             work: Arc::default(),
+            failing_ids: Arc::default(),
             now_ms: our_clock,
             progress: liveness.part("scheduler", "discover"),
         };

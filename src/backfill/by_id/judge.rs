@@ -25,6 +25,13 @@ pub(super) fn due_ms(absent: &AbsentId, slice_end: i64) -> Option<i64> {
     }
 }
 
+/// Whether this was asked for after the last of the delays: it may be known then for good.
+pub(super) fn is_late_enough(asked_ms: i64, slice_end: i64) -> bool {
+    let created_ms = slice_end.saturating_add(MARGIN).saturating_mul(1000);
+    let last = DELAYS_MS.last().copied().unwrap_or(0);
+    asked_ms >= created_ms.saturating_add(last)
+}
+
 /// How many of these were created long after the next one: what was scheduled, or ids that are in no order.
 /// `items` are ids with their creation times, ascending.
 pub(super) fn strays(items: &[(i64, i64)]) -> i64 {

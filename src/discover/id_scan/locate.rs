@@ -1,7 +1,7 @@
 //! Where the counter of ids stands now: by what a listing shows, and by looking ever further ahead.
 
-use super::{asked, info};
 use crate::discover::Discover;
+use crate::discover::ids::{request_ids, waited};
 use crate::source::{MAX_INFO_IDS, RequestClass, SourceError};
 use crate::store::StoreError;
 use crate::submission::{Observation, SubredditName};
@@ -96,7 +96,7 @@ async fn listed(
     let page = discover
         .reddit
         .new_page(names, None, 100, RequestClass::Poll);
-    let page = asked(discover, page).await?;
+    let page = waited(discover, page).await?;
     discover.progress.made();
     let item = |item: &Observation| {
         let submission = &item.submission;
@@ -122,7 +122,8 @@ async fn ahead(discover: &Discover, from: i64) -> Result<i64, SourceError> {
     for _ in 0..MOST_REQUESTS {
         let Some(starts) = search.places() else { break };
         let ids = starts.iter().flat_map(|start| *start..*start + IN_A_ROW);
-        let page = info(discover, ids, RequestClass::Poll).await?;
+        let answer = request_ids(discover, ids, &[], RequestClass::Poll).await?;
+        let page = answer.page;
         let seen = page
             .items
             .iter()
@@ -188,7 +189,8 @@ impl Search {
 /// The share of ids that exist, of the hundred up to this one.
 pub(super) async fn share_below(discover: &Discover, top: i64) -> Result<f64, SourceError> {
     let first = top.saturating_sub(MAX_INFO_IDS as i64 - 1).max(0);
-    let page = info(discover, first..=top, RequestClass::Poll).await?;
+    let answer = request_ids(discover, first..=top, &[], RequestClass::Poll).await?;
+    let page = answer.page;
     #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
     let share = page.order.len() as f64 / (top - first + 1).max(1) as f64;
     Ok(share)

@@ -23,6 +23,8 @@ const WORTHWHILE: usize = 40;
 /// Ids that were seen lately, beside those whose absence a request may record: an answer that leaves out
 /// these too says nothing.
 const WITNESSES: usize = 3;
+/// They are requested too where the head has stood still for so long.
+const STILL_MS: i64 = 10_000;
 /// An id that was found to be absent so lately is asked for again in each request with room for it.
 const EARLY_MS: i64 = 60_000;
 /// How far back the rate of ids is averaged, and how far back the share of them that exist is counted.
@@ -137,6 +139,11 @@ impl Scan {
         self.head
     }
 
+    /// Ids that were given out lately.
+    pub fn witnesses(&self) -> impl Iterator<Item = i64> {
+        self.witnesses.iter().copied()
+    }
+
     /// Ids that are asked for again.
     pub fn pending(&self) -> usize {
         self.retries.len()
@@ -240,16 +247,12 @@ impl Scan {
 
     /// Whether something below the head can be asked for now.
     fn has_below(&self, now_ms: i64) -> bool {
-        !self.skipped.is_empty() || self.is_due(now_ms)
+        !self.skipped.is_empty() || self.due_ids(now_ms).next().is_some()
     }
 
     /// Whether what can be asked for below the head is worth a request of its own.
     pub fn fills_a_request(&self, now_ms: i64) -> bool {
         !self.skipped.is_empty() || self.due_ids(now_ms).nth(WORTHWHILE).is_some()
-    }
-
-    fn is_due(&self, now_ms: i64) -> bool {
-        self.due_ids(now_ms).next().is_some()
     }
 
     /// Ids that are due, those that have waited for longest first. What lies further ahead than any delay
@@ -269,7 +272,8 @@ impl Scan {
         let mut ids = BTreeSet::new();
         let reach = if above { self.reach(now_ms) } else { 0 };
         let for_retries = MAX_INFO_IDS - reach.min(MAX_INFO_IDS - FOR_RETRIES);
-        if self.has_below(now_ms) {
+        let is_still = now_ms.saturating_sub(self.moved_ms) > STILL_MS;
+        if self.has_below(now_ms) || is_still {
             ids.extend(self.witnesses.iter().rev().take(WITNESSES));
         }
         let room = for_retries.saturating_sub(ids.len());

@@ -3,9 +3,9 @@
 use super::{ABSENT, AbsentId, DISMISS_ALL, DISMISS_INACTIVE, MEMBERS};
 use crate::store::slices::{END, SliceClaim};
 use crate::store::statement::{Dialects, Texts, Transaction, in_transaction};
-use crate::store::{Interval, Store, StoreError};
+use crate::store::{Interval, Store, StoreError, without};
 use crate::submission::SubmissionId;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// The end of a slice, all of whose ids are accounted for.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +14,10 @@ pub struct IdSliceEnd<'a> {
     pub claim: &'a SliceClaim,
     /// Members of which something was given out just now: Reddit shows them to us. The gaps of others stay.
     pub shown: &'a [String],
+    /// Ids for which requests failed to the last: they were not left out by anybody.
+    pub failing: &'a BTreeSet<i64>,
+    /// Seconds of which nothing is known for those, ascending: somebody's submission may be missing there.
+    pub unknown: &'a [Interval],
     /// Why nothing is proven for anybody, if so.
     pub unproven: Option<&'a str>,
     /// Milliseconds.
@@ -103,13 +107,14 @@ impl Transaction {
                 let query = sqlx::query_scalar(sql).bind(claim.id);
                 query.fetch_all(connection).await?
             });
-            let contradicted = self.stored_of_absent(claim.id).await?;
+            let contradicted = self.stored_of_absent(claim.id, end.failing).await?;
             let proven: Vec<&str> = kept
                 .iter()
                 .filter(|name| end.shown.contains(name) && !contradicted.contains(*name))
                 .map(String::as_str)
                 .collect();
             for (name, pieces) in self.open_within(&proven, whole).await? {
+                let pieces = without(&pieces, end.unknown);
                 let pieces = self.without_unstored(claim.backfill, &pieces).await?;
                 ended.gaps_repaired += self.prove(&name, &pieces, "ids", now).await?;
             }
@@ -118,7 +123,11 @@ impl Transaction {
         }
         let reason = match (end.unproven, ended.left) {
             (Some(why), _) => Some(why.to_owned()),
-            (None, 0) => None,
+            (None, 0) if end.unknown.is_empty() => None,
+            (None, 0) => Some(
+                "the time around some of its ids stays open: whatever request asks for them fails, while others succeed"
+                    .to_owned(),
+            ),
             (None, left) => Some(format!(
                 "the gaps of {left} of {} subreddits stay open: Reddit does not show them, leaves out what is stored \
                  of them, or they were paused meanwhile",
@@ -126,7 +135,10 @@ impl Transaction {
             )),
         };
         let seconds = match ended.left {
-            0 if end.unproven.is_none() => whole.end - whole.start,
+            0 if end.unproven.is_none() => {
+                let proven = without(&[whole], end.unknown);
+                proven.iter().map(|it| it.end - it.start).sum()
+            }
             _ => 0,
         };
         in_transaction!(self, END, |sql, connection| {
@@ -143,12 +155,17 @@ impl Transaction {
     }
 
     /// The subreddits of submissions that are stored and were left out.
-    async fn stored_of_absent(&mut self, slice: i64) -> Result<HashSet<String>, StoreError> {
+    async fn stored_of_absent(
+        &mut self,
+        slice: i64,
+        failing: &BTreeSet<i64>,
+    ) -> Result<HashSet<String>, StoreError> {
         let absent: Vec<AbsentId> = in_transaction!(self, ABSENT, |sql, connection| {
             let query = sqlx::query_as(sql).bind(slice);
             query.fetch_all(connection).await?
         });
-        let ids = absent.iter().map(|it| SubmissionId::from_number(it.id));
+        let absent = absent.iter().filter(|it| !failing.contains(&it.id));
+        let ids = absent.map(|it| SubmissionId::from_number(it.id));
         let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
         let mut names = HashSet::new();
         for ids in ids.chunks(1_000) {

@@ -7,6 +7,7 @@ use freshet::store::{
     SliceDue,
 };
 use freshet::submission::{Observation, SubmissionId};
+use std::collections::BTreeSet;
 
 conformance!(
     a_slice_goes_on_where_it_was_whoever_has_it_now,
@@ -69,6 +70,7 @@ fn step<'a>(
     absent: &[i64],
 ) -> IdSliceStep<'a> {
     IdSliceStep {
+        failing: Vec::new(),
         claim,
         observations,
         undecodable: &[],
@@ -88,6 +90,8 @@ fn step<'a>(
 async fn end(world: &World, claim: &SliceClaim, shown: &[&str], unproven: Option<&str>) -> u64 {
     let shown: Vec<String> = shown.iter().map(|name| (*name).to_owned()).collect();
     let end = IdSliceEnd {
+        failing: &BTreeSet::new(),
+        unknown: &[],
         claim,
         shown: &shown,
         unproven,
@@ -221,7 +225,10 @@ async fn a_claim_that_was_lost_records_and_proves_nothing(world: World) {
         .await;
     assert_eq!(stored.unwrap(), None);
     let shown = NAMES.map(str::to_owned);
+    let none = BTreeSet::new();
     let ends = |claim| IdSliceEnd {
+        failing: &none,
+        unknown: &[],
         claim,
         shown: &shown,
         unproven: None,
@@ -290,6 +297,8 @@ async fn a_member_whose_submission_could_not_be_kept_is_none_any_more(world: Wor
     world.store.pause_subreddit(&name("birds")).await.unwrap();
     let shown = NAMES.map(str::to_owned);
     let end = IdSliceEnd {
+        failing: &BTreeSet::new(),
+        unknown: &[],
         claim: &claim,
         shown: &shown,
         unproven: None,

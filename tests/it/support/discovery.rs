@@ -4,7 +4,7 @@
 
 use freshet::backfill::{Backfiller, SliceHandler};
 use freshet::config::{Config, DiscoverConfig, Inputs};
-use freshet::discover::{Discover, IdScanOptions, id_scan, live, repair, run, sweep};
+use freshet::discover::{Discover, FailingIds, IdScanOptions, id_scan, live, repair, run, sweep};
 use freshet::liveness::{Limits, Liveness};
 use freshet::metrics::Metrics;
 use freshet::simulator::{Publication, Simulator, SimulatorOptions};
@@ -60,6 +60,7 @@ pub struct World {
     pub liveness: Liveness,
     url: String,
     config: DiscoverConfig,
+    failing_ids: Arc<FailingIds>,
     schedulers: Vec<(CancellationToken, JoinHandle<()>)>,
     sweepers: Vec<(CancellationToken, JoinHandle<()>)>,
     scanners: Vec<(CancellationToken, JoinHandle<()>)>,
@@ -105,6 +106,7 @@ impl World {
             }),
             url,
             config: Config::load(inputs).unwrap().discover,
+            failing_ids: Arc::default(),
             schedulers: Vec::new(),
             sweepers: Vec::new(),
             scanners: Vec::new(),
@@ -260,6 +262,7 @@ impl World {
             config: self.config.clone(),
             holder: format!("scheduler-{}", uuid::Uuid::new_v4()),
             work: Arc::default(),
+            failing_ids: Arc::clone(&self.failing_ids),
             now_ms: our_clock,
             progress: self.liveness.part("scheduler", "discover"),
         }
