@@ -4,7 +4,8 @@
 //! class. An outage begins at the first failure that no retry mends, or once a failure that may pass
 //! has lasted for `SUSPICION`; it ends when a probe of the whole way succeeds and nothing has failed
 //! for `QUIET`. Each outage logs one line when it starts and one when it ends (`log`), and each fault has
-//! one remedy (`fault`). Refuses to know how anything is asked.
+//! one remedy (`fault`). What refuses an item is first only noted: a probe finds out whether it refuses all
+//! of them. Refuses to know how anything is asked.
 
 mod all;
 mod database_file;
@@ -100,6 +101,8 @@ struct Inner {
     start: Instant,
     read_ms: AtomicU64,
     written_ms: AtomicU64,
+    /// Failures so far.
+    failures: AtomicU64,
     /// Whether there is anything for a success to clear.
     suspected: AtomicBool,
     /// Where its outages are logged, once somebody watches it.
@@ -112,6 +115,8 @@ struct Condition {
     outage: Option<Outage>,
     /// When failures that may pass began, without a success since.
     suspected: Option<Suspicion>,
+    /// Something was refused, and nothing of its kind has been taken since.
+    refuses: bool,
     /// Since when it works, seconds since the epoch.
     works_since: i64,
 }
@@ -119,6 +124,8 @@ struct Condition {
 #[derive(Debug, Clone, Copy)]
 struct Suspicion {
     class: Class,
+    /// What has to succeed for it to be over.
+    clears: Evidence,
     began: Instant,
     since: i64,
 }
@@ -138,11 +145,13 @@ impl Dependency {
             start: Instant::now(),
             read_ms: AtomicU64::new(0),
             written_ms: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
             suspected: AtomicBool::new(false),
             log: OnceLock::new(),
             condition: Mutex::new(Condition {
                 outage: None,
                 suspected: None,
+                refuses: false,
                 works_since: now(),
             }),
         }))
@@ -184,7 +193,7 @@ impl Dependency {
             // It may answer and take no writes all the same.
             let cleared = condition
                 .suspected
-                .is_none_or(|it| evidence == Evidence::Write || it.class == Class::Unreachable);
+                .is_none_or(|it| evidence == Evidence::Write || it.clears == Evidence::Read);
             if cleared {
                 self.clear(&mut condition);
             }
@@ -214,6 +223,7 @@ impl Dependency {
     pub fn recovered(&self) {
         self.worked(Evidence::Write);
         let mut condition = self.lock();
+        condition.refuses = false;
         if condition.outage.is_some() {
             self.end(&mut condition);
         }
@@ -227,12 +237,42 @@ impl Dependency {
         }
     }
 
-    /// Something failed.
+    /// Something failed. Where it is unreachable, any answer tells that it no longer is.
     pub fn failed(&self, trouble: Trouble) {
-        self.failed_at(trouble, Instant::now());
+        let clears = match trouble.class {
+            Class::Unreachable => Evidence::Read,
+            _ => Evidence::Write,
+        };
+        self.failed_at(trouble, clears, Instant::now());
     }
 
-    fn failed_at(&self, trouble: Trouble, at: Instant) {
+    /// Something failed that only a success of this kind tells to be over.
+    pub fn failed_until(&self, clears: Evidence, trouble: Trouble) {
+        self.failed_at(trouble, clears, Instant::now());
+    }
+
+    /// How often something has failed. What has raised it by nothing was no known fault.
+    pub fn failures(&self) -> u64 {
+        self.0.failures.load(Ordering::Relaxed)
+    }
+
+    /// An item was refused, for a reason that may be its own.
+    pub fn refused(&self) {
+        self.lock().refuses = true;
+    }
+
+    /// Whether it may refuse every item: one was refused, and none has been taken since.
+    pub fn refuses(&self) -> bool {
+        self.lock().refuses
+    }
+
+    /// It takes items: what was refused was refused for its own sake.
+    pub fn takes(&self) {
+        self.lock().refuses = false;
+    }
+
+    fn failed_at(&self, trouble: Trouble, clears: Evidence, at: Instant) {
+        self.0.failures.fetch_add(1, Ordering::Relaxed);
         let mut condition = self.lock();
         if let Some(outage) = &mut condition.outage {
             outage.last = at;
@@ -251,10 +291,14 @@ impl Dependency {
         if trouble.class.may_pass() {
             let suspicion = condition.suspected.get_or_insert(Suspicion {
                 class: trouble.class,
+                clears,
                 began: at,
                 since,
             });
             suspicion.class = trouble.class;
+            if clears == Evidence::Write {
+                suspicion.clears = clears;
+            }
             (began, since) = (suspicion.began, suspicion.since);
             self.0.suspected.store(true, Ordering::Relaxed);
             if at.duration_since(began) < SUSPICION {
@@ -266,6 +310,7 @@ impl Dependency {
 
     /// It fails, as its client knows for sure.
     pub fn fails(&self, trouble: Trouble) {
+        self.0.failures.fetch_add(1, Ordering::Relaxed);
         let mut condition = self.lock();
         if let Some(outage) = &mut condition.outage {
             outage.last = Instant::now();
@@ -300,7 +345,7 @@ impl Dependency {
     /// Whether something failed that nothing has cleared yet.
     pub fn is_doubtful(&self) -> bool {
         let condition = self.lock();
-        condition.outage.is_some() || condition.suspected.is_some()
+        condition.outage.is_some() || condition.suspected.is_some() || condition.refuses
     }
 
     /// As it is now.
@@ -327,6 +372,10 @@ mod tests {
         Trouble::new(fault, "said")
     }
 
+    fn failed_at(dependency: &Dependency, fault: Fault, at: Instant) {
+        dependency.failed_at(trouble(fault), Evidence::Read, at);
+    }
+
     #[test]
     fn a_lost_connection_is_no_outage_unless_it_goes_on() {
         let dependency = Dependency::new(Service::Queue);
@@ -335,10 +384,10 @@ mod tests {
         dependency.worked(Evidence::Read);
         assert!(!dependency.is_doubtful());
         let first = Instant::now();
-        dependency.failed_at(trouble(Fault::RedisUnreachable), first);
-        dependency.failed_at(trouble(Fault::RedisUnreachable), first + SUSPICION / 2);
+        failed_at(&dependency, Fault::RedisUnreachable, first);
+        failed_at(&dependency, Fault::RedisUnreachable, first + SUSPICION / 2);
         assert!(dependency.state().trouble.is_none());
-        dependency.failed_at(trouble(Fault::RedisUnreachable), first + SUSPICION);
+        failed_at(&dependency, Fault::RedisUnreachable, first + SUSPICION);
         let state = dependency.state();
         assert_eq!(state.trouble.map(|it| it.class), Some(Class::Unreachable));
     }
@@ -350,6 +399,29 @@ mod tests {
         dependency.worked(Evidence::Read);
         assert!(dependency.is_doubtful());
         dependency.worked(Evidence::Write);
+        assert!(!dependency.is_doubtful());
+    }
+
+    #[test]
+    fn writes_that_go_unanswered_are_an_outage_however_many_reads_are_answered() {
+        let dependency = Dependency::new(Service::Database);
+        let first = Instant::now();
+        for at in [first, first + SUSPICION] {
+            dependency.failed_at(trouble(Fault::PostgresHangs), Evidence::Write, at);
+            dependency.worked(Evidence::Read);
+        }
+        let state = dependency.state();
+        assert_eq!(state.trouble, Some(trouble(Fault::PostgresHangs)));
+    }
+
+    #[test]
+    fn what_refused_an_item_is_doubtful_until_it_takes_one() {
+        let dependency = Dependency::new(Service::Database);
+        dependency.refused();
+        dependency.worked(Evidence::Write);
+        assert!(dependency.is_doubtful() && dependency.refuses());
+        assert_eq!(dependency.state().trouble, None);
+        dependency.takes();
         assert!(!dependency.is_doubtful());
     }
 

@@ -34,7 +34,6 @@ pub use id_scan::plan::{DELAYS_MS, LEAST_SHARE};
 pub use id_scan::{IdScanOptions, Unknown as IdsUnknown, id_scan, ids_are_dense, top_of_ids};
 pub use ids::{FailingIds, IdsAnswer, request_ids};
 pub use live::live;
-pub use parts::made_up;
 pub use past::{Past, PastEnd, past};
 pub use prove::ALONE_EVERY;
 pub use schedule::run;

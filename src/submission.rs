@@ -14,7 +14,7 @@ mod refusal;
 mod unread;
 
 pub use completeness::{Completeness, Shown};
-pub use decode::{Undecodable, decode, decode_archived};
+pub use decode::{Undecodable, decode, decode_archived, made_up};
 pub use fingerprint::fingerprint;
 pub use names::{InvalidName, SubmissionId, SubredditName};
 pub use refusal::Refusal;

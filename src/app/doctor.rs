@@ -148,7 +148,7 @@ fn clock(check: &'static str, whose: &str, theirs_ms: i64, ours_ms: i64) -> Chec
 }
 
 /// An error with what is below it, on one line.
-fn told(error: &dyn Error) -> String {
+pub(super) fn told(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -3,6 +3,7 @@
 //! Real work is the evidence; a probe is made only where there has been none for [`IDLE`], or where
 //! something failed and the end of it is waited for.
 
+use super::doctor::told;
 use crate::dependency::{
     Class, Dependencies, Dependency, Evidence, Fault, Need, Service, State, Trouble,
 };
@@ -85,19 +86,27 @@ impl Probes {
 
     async fn database(&self, said: &mut Said, now_ms: i64) {
         let dependency = self.store.dependency();
-        let silent = match self.store.engine() {
-            "sqlite" => Fault::FileSlow,
-            _ => Fault::PostgresUnreachable,
+        let faults = match self.store.engine() {
+            "sqlite" => Faults {
+                silent: Fault::FileSlow,
+                hangs: Fault::FileLocked,
+                refuses: Fault::DatabaseFileRefuses,
+            },
+            _ => Faults {
+                silent: Fault::PostgresUnreachable,
+                hangs: Fault::PostgresHangs,
+                refuses: Fault::PostgresRefuses,
+            },
         };
         if said.looks_for_blocked(dependency) {
             said.looked = Some(Instant::now());
-            if !bounded(dependency, silent, self.store.look_for_blocked()).await {
+            if !bounded(dependency, &faults, self.store.look_for_blocked()).await {
                 return;
             }
         }
         if !self.writes {
             if is_due(dependency, Evidence::Read) {
-                bounded(dependency, silent, self.store.probe(None, now_ms)).await;
+                bounded(dependency, &faults, self.store.probe(None, now_ms)).await;
             }
             return;
         }
@@ -108,7 +117,7 @@ impl Probes {
             .collect();
         if is_due(dependency, Evidence::Write) || said.is_due(&failing) {
             let says = Some((self.process.as_str(), failing.as_slice()));
-            if bounded(dependency, silent, self.store.probe(says, now_ms)).await {
+            if bounded(dependency, &faults, self.store.probe(says, now_ms)).await {
                 (said.failing, said.at) = (failing, Some(Instant::now()));
             }
         }
@@ -116,15 +125,19 @@ impl Probes {
 
     async fn queue(&self) {
         let dependency = self.queue.dependency();
-        let silent = match self.queue.engine() {
-            "sqlite" => Fault::FileSlow,
-            _ => Fault::RedisUnreachable,
+        let faults = match self.queue.engine() {
+            "sqlite" => Faults {
+                silent: Fault::FileSlow,
+                hangs: Fault::FileLocked,
+                refuses: Fault::QueueFileRefuses,
+            },
+            _ => REDIS,
         };
         let other = self.budget.as_ref().and_then(Budget::dependency);
         let other = other.is_some_and(Dependency::is_doubtful);
         if self.writes {
             if other || is_due(dependency, Evidence::Write) {
-                bounded(dependency, silent, self.queue.probe()).await;
+                bounded(dependency, &faults, self.queue.probe()).await;
             }
         } else if is_due(dependency, Evidence::Read) {
             let asked = async {
@@ -132,7 +145,7 @@ impl Probes {
                 dependency.proved(Evidence::Read);
                 Ok::<_, crate::queue::QueueError>(())
             };
-            bounded(dependency, silent, asked).await;
+            bounded(dependency, &faults, asked).await;
         }
     }
 
@@ -144,7 +157,7 @@ impl Probes {
         // They are one server, so that what fails the one is looked for at the other.
         let other = self.queue.dependency().is_doubtful();
         if other || is_due(dependency, Evidence::Write) {
-            bounded(dependency, Fault::RedisUnreachable, budget.probe()).await;
+            bounded(dependency, &REDIS, budget.probe()).await;
         }
     }
 }
@@ -165,12 +178,11 @@ impl Said {
         news || (old && !failing.is_empty())
     }
 
-    /// Also while other work succeeds; not while it fails in another way, which a probe finds out.
+    /// Also while other work succeeds, or hangs; not while it fails in another way, which a probe finds out.
     fn looks_for_blocked(&self, database: &Dependency) -> bool {
-        let trouble = database.state().trouble;
-        let locked = trouble.is_some_and(|it| it.class == Class::Locked);
+        let class = database.state().trouble.map(|it| it.class);
         let due = self.looked.is_none_or(|at| at.elapsed() >= IDLE);
-        locked || (due && !database.is_doubtful())
+        class == Some(Class::Locked) || (due && matches!(class, None | Some(Class::NotServing)))
     }
 }
 
@@ -178,23 +190,51 @@ fn is_due(dependency: &Dependency, evidence: Evidence) -> bool {
     dependency.is_doubtful() || dependency.idle(evidence) >= IDLE
 }
 
-/// Whether it succeeded in time; `silent` is what is wrong where it did not. Errors are noted where they arise.
+/// What is wrong with a dependency whose probe does not succeed for a known fault.
+struct Faults {
+    /// It does not answer.
+    silent: Fault,
+    /// It answers, and does not end what writes.
+    hangs: Fault,
+    /// It refuses for a reason that no class is known for.
+    refuses: Fault,
+}
+
+const REDIS: Faults = Faults {
+    silent: Fault::RedisUnreachable,
+    hangs: Fault::RedisUnreachable,
+    refuses: Fault::RedisRefuses,
+};
+
+/// Whether it succeeded in time. Known faults are noted where they arise; whatever else keeps a probe from
+/// succeeding is noted here, for it keeps the work from it, too.
 async fn bounded<E: std::error::Error>(
     dependency: &Dependency,
-    silent: Fault,
+    faults: &Faults,
     probe: impl Future<Output = Result<(), E>>,
 ) -> bool {
+    let failures = dependency.failures();
     match timeout(LIMIT, probe).await {
-        Ok(Ok(())) => true,
+        Ok(Ok(())) => return true,
         Ok(Err(error)) => {
-            tracing::debug!(%error, dependency = dependency.service().as_str(), "A probe failed");
-            false
+            let error = told(&error);
+            tracing::debug!(
+                error,
+                dependency = dependency.service().as_str(),
+                "A probe failed"
+            );
+            if dependency.failures() == failures {
+                let trouble = Trouble::new(faults.refuses, error);
+                dependency.failed_until(Evidence::Write, trouble);
+            }
         }
-        Err(_) => {
-            dependency.failed(Trouble::timeout(silent, LIMIT));
-            false
+        // What else it was asked meanwhile was answered.
+        Err(_) if dependency.idle(Evidence::Read) < LIMIT => {
+            dependency.failed_until(Evidence::Write, Trouble::timeout(faults.hangs, LIMIT));
         }
+        Err(_) => dependency.failed(Trouble::timeout(faults.silent, LIMIT)),
     }
+    false
 }
 
 /// Probes until told to stop.
@@ -224,5 +264,25 @@ pub(super) async fn run(
             )
         };
         tokio::select! { () = stop.cancelled() => return Ok(()), _ = probe => {} }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_keeps_a_probe_from_succeeding_is_an_outage_also_where_nobody_knows_it() {
+        let dependency = Dependency::new(Service::Queue);
+        while dependency.state().trouble.is_none() {
+            let refused = async { Err(std::fmt::Error) };
+            assert!(!bounded(&dependency, &REDIS, refused).await);
+            // What only reads succeeds all the while.
+            dependency.worked(Evidence::Read);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let trouble = dependency.state().trouble;
+        assert_eq!(trouble.map(|it| it.class), Some(Class::Refuses));
+        assert!(bounded(&dependency, &REDIS, async { Ok::<(), std::fmt::Error>(()) }).await);
     }
 }

@@ -2,9 +2,8 @@
 
 use super::LEASE_MS;
 use crate::bisect::{Bisection, Step};
-use crate::discover::made_up;
 use crate::store::{ArchiveRecord, PollRecord, Recent, SliceClaim, SliceStep, Store, StoreError};
-use crate::submission::{Observation, Refusal, Undecodable};
+use crate::submission::{Observation, Refusal, Undecodable, made_up};
 use std::collections::BTreeMap;
 
 /// What the items that the database refuses are kept as, by their places; all others are stored. `None`

@@ -47,6 +47,9 @@ faults! {
     PostgresNotServing, NotServing,
         "The server of database.url starts up or shuts down: wait."
         and "freshet reconnects automatically.";
+    /// Postgres answers, and ends no write.
+    PostgresHangs, NotServing,
+        "The server answers, but its writes do not end. It waits for a synchronous standby that is gone (SHOW synchronous_standby_names), its disk hangs, or a session holds a lock: SELECT pid, wait_event_type, wait_event, query FROM pg_stat_activity WHERE state = 'active' says which.";
     /// Somebody else holds the tables locked.
     PostgresLocked, Locked,
         "Another program holds the tables locked; one that migrates them, VACUUM FULL, or a forgotten transaction, perhaps. SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity WHERE wait_event_type = 'Lock' says which session (pg_locks: what it holds). Wait for it, or end it: SELECT pg_terminate_backend(…).";
@@ -78,6 +81,9 @@ faults! {
     /// Postgres cannot read or write its files.
     PostgresIoError, IoError,
         "Check the disk of the server of database.url, and the server's log.";
+    /// Postgres refuses whatever it is to do.
+    PostgresRefuses, Refuses,
+        "The server refuses what freshet asks, for the reason that its message gives: a trigger, rule, constraint or policy that was added, an index or a function that was dropped, or a statement_timeout or lock_timeout of the role or the database that is too short. Undo that (ALTER ROLE … RESET statement_timeout, say), or restore the tables.";
     /// A SQLite file does not answer in time.
     FileSlow, Unreachable,
         "Another process may hold the SQLite file locked for long, or its disk is slow; see that process' log.";
@@ -107,6 +113,9 @@ faults! {
     /// The database's file lacks the tables.
     DatabaseFileEmpty, MissingSchema,
         "The file of database.url lacks freshet's tables: it was emptied or replaced. Put a backup in its place, together with its -wal file and without older -wal and -shm files, or run `freshet migrate` to begin with an empty one.";
+    /// The database's file refuses whatever is written.
+    DatabaseFileRefuses, Refuses,
+        "The file of database.url refuses what freshet writes, for the reason that its message gives: a trigger or constraint that was added, or an index that was dropped, say. Undo that, or put a backup in its place.";
     /// The queue's file is gone.
     QueueFileMissing, MissingFile,
         "Does its folder exist (queue.url), and may this user write there? freshet makes a new file, and enqueues its jobs again from the database.";
@@ -116,6 +125,9 @@ faults! {
     /// The queue's file lacks its tables.
     QueueFileEmpty, MissingSchema,
         "The file of queue.url was deleted or emptied. freshet makes a new one, and enqueues its jobs again from the database.";
+    /// The queue's file refuses whatever is written.
+    QueueFileRefuses, Refuses,
+        "The file of queue.url refuses what freshet writes, for the reason that its message gives: move it away. freshet makes a new one, and enqueues its jobs again from the database.";
     /// Redis does not answer.
     RedisUnreachable, Unreachable,
         "Is Redis running, and can this machine reach it? A firewall that drops packets looks like this, too (queue.url)."
@@ -143,6 +155,9 @@ faults! {
     /// Somebody else writes the queue's keys.
     RedisForeignKeys, Corrupt,
         "Keys of the queue hold what freshet did not write: another program uses the same database of this Redis. Give freshet one of its own (queue.url), or delete these keys: the queue only buffers, and is filled again.";
+    /// Redis refuses whatever it is to do.
+    RedisRefuses, Refuses,
+        "Redis refuses what freshet asks, for the reason that its message gives: a command that was renamed or disabled (rename-command), a cluster, or another program that only speaks like Redis, say. `freshet doctor` tries what is needed.";
     /// The Redis user lacks a right.
     RedisPermission, NoPermission,
         "Grant the Redis user of queue.url the keys and the commands that docs/operations.md lists (\"Rights\").";

@@ -66,6 +66,8 @@ pub enum Class {
     Corrupt,
     /// Reading or writing its file fails.
     IoError,
+    /// It answers, and refuses what it is asked for another reason than these.
+    Refuses,
     /// The user may not do what is needed.
     NoPermission,
     /// User, password or key are wrong.
@@ -88,6 +90,7 @@ impl Class {
             Class::MissingFile => "missing_file",
             Class::Corrupt => "corrupt",
             Class::IoError => "io_error",
+            Class::Refuses => "refuses",
             Class::NoPermission => "no_permission",
             Class::CredentialsRejected => "credentials_rejected",
             Class::RateLimited => "rate_limited",
@@ -96,7 +99,10 @@ impl Class {
 
     /// Whether one failure may be no more than a lost connection.
     pub(super) fn may_pass(self) -> bool {
-        matches!(self, Class::Unreachable | Class::NotServing | Class::Locked)
+        matches!(
+            self,
+            Class::Unreachable | Class::NotServing | Class::Locked | Class::Refuses
+        )
     }
 }
 

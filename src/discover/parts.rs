@@ -4,8 +4,7 @@ use super::Discover;
 use super::record::persist;
 use crate::bisect::{Bisection, Step};
 use crate::store::{PollRecord, PollStored, StoreError};
-use crate::submission::{Observation, Refusal, Undecodable, decode};
-use serde_json::value::RawValue;
+use crate::submission::{Observation, Refusal, Undecodable, made_up};
 use std::collections::{HashMap, HashSet};
 use tokio_util::sync::CancellationToken;
 
@@ -122,13 +121,6 @@ fn items(record: &PollRecord<'_>, places: &[usize]) -> Vec<Observation> {
     items.cloned().collect()
 }
 
-/// A submission that nothing is wrong with and that there never is: its id is above all 64-bit numbers.
-pub fn made_up(now_ms: i64) -> Option<Observation> {
-    let created_utc = now_ms.div_euclid(1000);
-    let json = format!(r#"{{"id":"zzzzzzzzzzzzz","created_utc":{created_utc}}}"#);
-    decode(RawValue::from_string(json).ok()?, now_ms).ok()
-}
-
 /// Only tried, so that what is new is still new to the poll and counted with it.
 async fn try_these(
     discover: &Discover,
@@ -144,15 +136,4 @@ async fn try_these(
         now_ms: record.now_ms,
     };
     persist(discover, &alone, true, stop).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_made_up_submission_is_one_that_decodes() {
-        let made_up = made_up(1_790_000_000_000).unwrap();
-        assert_eq!(made_up.submission.created_utc, 1_790_000_000);
-    }
 }

@@ -78,15 +78,36 @@ pub(super) async fn write(
     };
     if !error.is_outage() && !record.listed.is_empty() {
         // One item spoils it for all. Ever smaller parts tell which; that one is kept raw.
-        tracing::warn!(%error, items = record.listed.len(), "What was listed is stored in parts");
+        if is_told(discover) {
+            tracing::debug!(error = error.told(), "What was listed is stored in parts");
+        } else {
+            tracing::warn!(
+                error = error.told(),
+                items = record.listed.len(),
+                "What was listed is stored in parts"
+            );
+        }
         let stored = write_in_parts(discover, record, stop).await;
         if stored.is_some() {
             return stored;
         }
     }
     // The claims are left to run out: given back, they would be due at once, again and again.
-    tracing::error!(%error, subreddits = record.members.len(), "A walk could not be recorded; its windows stay open");
+    if is_told(discover) {
+        tracing::debug!(error = error.told(), "A walk could not be recorded");
+    } else {
+        tracing::error!(
+            error = error.told(),
+            subreddits = record.members.len(),
+            "A walk could not be recorded; its windows stay open"
+        );
+    }
     None
+}
+
+/// Whether an outage of the database is logged already.
+fn is_told(discover: &Discover) -> bool {
+    discover.store.dependency().state().trouble.is_some()
 }
 
 /// Stores a poll, or only tries to.

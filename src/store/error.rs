@@ -119,7 +119,7 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
 }
 
 /// Whether the fault lies in the moment rather than in the call.
-fn passes(error: &sqlx::Error) -> bool {
+pub(super) fn passes(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

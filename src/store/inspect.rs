@@ -1,7 +1,7 @@
 //! A look at the database for whoever wonders whether it will do. Nothing of it is changed.
 
-use super::statement::{Dialects, Transaction, in_transaction};
-use super::{Store, StoreError, schema};
+use super::statement::{Dialects, Texts, Transaction, in_transaction, on_engine};
+use super::{Schema, Store, StoreError, schema};
 
 const POSTGRES: &str = "SELECT 'PostgreSQL ' || current_setting('server_version'), \
      current_setting('server_version_num')::int, current_setting('server_encoding'), \
@@ -15,6 +15,12 @@ const RIGHTS: &str = "SELECT c.relname::text, pg_has_role(c.relowner, 'MEMBER'),
      AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE') \
      FROM unnest($1::text[]) AS known(name) JOIN pg_class c ON c.oid = to_regclass(known.name) \
      ORDER BY 1";
+
+/// Which tables there are.
+const THERE: Dialects = Dialects {
+    postgres: "SELECT name FROM unnest($1::text[]) AS known(name) WHERE to_regclass(name) IS NOT NULL",
+    sqlite: "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (SELECT value FROM json_each($1))",
+};
 
 /// Taken back at once.
 const TRIAL: Dialects = Dialects::same("INSERT INTO marks (name) VALUES ('doctor')");
@@ -105,17 +111,37 @@ impl Store {
         .await
     }
 
-    /// Writes a row, and takes it back.
+    /// The tables that are missing of those that the steps make.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn missing_tables(&self) -> Result<Vec<String>, StoreError> {
+        let mut tables = tables();
+        let known = &tables;
+        let there: Vec<String> = on_engine!(self, read, THERE, |sql, pool| {
+            let names = known.iter().map(String::as_str).collect();
+            let query = sqlx::query_scalar(sql).bind(Texts(names));
+            Ok::<_, StoreError>(query.fetch_all(pool).await?)
+        })?;
+        tables.retain(|table| !there.contains(table));
+        Ok(tables)
+    }
+
+    /// Writes a row, and takes it back; where the tables are as this program makes them, a submission, too.
     ///
     /// # Errors
     /// Why it cannot be written.
-    pub async fn try_writing(&self) -> Result<(), StoreError> {
+    pub async fn try_writing(&self, schema: Schema, now_ms: i64) -> Result<(), StoreError> {
         super::within_deadline(async {
             let mut transaction: Transaction = self.begin().await?;
             in_transaction!(&mut transaction, TRIAL, |sql, connection| {
                 sqlx::query(sql).execute(connection).await?;
             });
-            transaction.rollback().await
+            transaction.rollback().await?;
+            match schema {
+                Schema::Current(_) | Schema::Newer(_) => self.take_and_give_back(now_ms).await,
+                Schema::Missing | Schema::Older { .. } => Ok(()),
+            }
         })
         .await
     }

@@ -164,7 +164,7 @@ impl Store {
         .await
     }
 
-    async fn write_poll(
+    pub(super) async fn write_poll(
         &self,
         poll: &PollRecord<'_>,
     ) -> Result<(Transaction, PollStored), StoreError> {

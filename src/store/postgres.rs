@@ -39,6 +39,11 @@ fn options(address: &Address) -> Result<PgConnectOptions, StoreError> {
     let url = Url::parse(url.expose_secret()).map_err(|_| malformed())?;
     let names = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
     let brings_its_own = url.query_pairs().any(|(name, _)| names.contains(&&*name));
+    let mode = url.query_pairs().find(|(name, _)| *name == "sslmode");
+    if mode.is_some_and(|(_, mode)| mode.parse::<PgSslMode>().is_err()) {
+        let modes = "disable, allow, prefer, require, verify-ca or verify-full";
+        return Err(StoreError::Url(format!("its sslmode is none of {modes}")));
+    }
     let mut options = PgConnectOptions::from_url(&url).map_err(|_| malformed())?;
     let verifies = matches!(
         options.get_ssl_mode(),

@@ -1,9 +1,12 @@
 //! Whether the database can do its work, and what processes say there of what else they depend on.
 
+use super::content::prepare;
 use super::statement::{Dialects, in_transaction, on_engine};
-use super::{Store, StoreError};
+use super::{FetchRecord, PollRecord, Store, StoreError};
 use crate::dependency::{Class, Evidence, Fault, Service, State, Trouble};
+use crate::submission::made_up;
 use sqlx::{Connection, PgConnection};
+use std::time::Instant;
 
 /// What was not said again for so long is forgotten.
 const KEPT_MS: i64 = 86_400_000;
@@ -90,11 +93,69 @@ impl Store {
         match says {
             Some((process, states)) => {
                 self.written(self.say(process, states, now_ms)).await?;
+                if self.dependency().refuses() {
+                    self.try_submission(now_ms).await?;
+                }
                 self.dependency().proved(Evidence::Write);
             }
-            None => self.dependency().proved(Evidence::Read),
+            None => {
+                // Nothing of what it refuses is asked of it here.
+                self.dependency().takes();
+                self.dependency().proved(Evidence::Read);
+            }
         }
         Ok(())
+    }
+
+    /// Whether it takes a submission; success ends what refuses them.
+    async fn try_submission(&self, now_ms: i64) -> Result<(), StoreError> {
+        let tried = Box::pin(self.take_and_give_back(now_ms));
+        let tried = self.noted(Evidence::Write, tried).await;
+        match &tried {
+            Ok(()) => self.dependency().takes(),
+            Err(error) if error.is_outage() => {}
+            Err(error) => {
+                let trouble = Trouble::new(self.refusal(), error.told());
+                self.dependency().fails(trouble);
+            }
+        }
+        tried
+    }
+
+    /// What it is where it refuses something for a reason that no class is known for.
+    pub fn refusal(&self) -> Fault {
+        match self {
+            Store::Postgres(_) => Fault::PostgresRefuses,
+            Store::Sqlite(_) => Fault::DatabaseFileRefuses,
+        }
+    }
+
+    /// Stores a made-up submission as a listing brings it and as a fetch does, and takes it back.
+    pub(super) async fn take_and_give_back(&self, now_ms: i64) -> Result<(), StoreError> {
+        let Some(made_up) = made_up(now_ms) else {
+            return Ok(());
+        };
+        let observations = std::slice::from_ref(&made_up);
+        let poll = PollRecord {
+            listed: observations,
+            undecodable: &[],
+            members: &[],
+            sweep: None,
+            now_ms,
+        };
+        let fetch = FetchRecord {
+            observations,
+            undecodable: &[],
+            deferred: &[],
+            unavailable: &[],
+            by: "",
+            now_ms,
+        };
+        let batch = prepare(observations, matches!(self, Store::Postgres(_)));
+        let (mut transaction, _) = self.write_poll(&poll).await?;
+        let fetched = transaction.write_fetched(&fetch, &batch, Instant::now());
+        fetched.await?;
+        transaction.rollback().await
     }
 
     async fn say(&self, process: &str, states: &[State], now_ms: i64) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! What an error says of the database as a whole.
 
+use super::error::passes;
 use super::{Store, StoreError};
 use crate::dependency::{Class, Fault, Trouble, sqlite_class};
 use sqlx::postgres::PgDatabaseError;
@@ -24,7 +25,13 @@ impl Store {
     /// may fare better.
     pub(super) fn note(&self, error: &StoreError) {
         let Some(error) = error.driver() else { return };
-        let Some(fault) = fault(error) else { return };
+        let Some(fault) = fault(error) else {
+            // By a trigger or a constraint, say, which may be there for every row.
+            if matches!(error, sqlx::Error::Database(_)) && !passes(error) {
+                self.dependency().refused();
+            }
+            return;
+        };
         let trouble = match self {
             Store::Postgres(engine) => {
                 if matches!(fault.class(), Class::ReadOnly | Class::MissingSchema) {
@@ -89,6 +96,8 @@ fn postgres_fault(code: &str) -> Option<Fault> {
         (_, "25006") => Fault::PostgresReadOnly,
         (_, "53100") => Fault::PostgresFull,
         (_, "53200") => Fault::PostgresMemory,
+        // A quota, as providers and extensions tell of it.
+        (_, "53000" | "53400") => Fault::PostgresFull,
         (_, "53300") => Fault::PostgresConnections,
         (_, "57P03") => Fault::PostgresNotServing,
         ("08" | "53" | "57", _) => Fault::PostgresUnreachable,
@@ -113,6 +122,7 @@ mod tests {
             ("25006", Some(Class::ReadOnly)),
             ("53100", Some(Class::Full)),
             ("53300", Some(Class::Unreachable)),
+            ("53400", Some(Class::Full)),
             ("57P01", Some(Class::Unreachable)),
             ("57P03", Some(Class::NotServing)),
             ("08006", Some(Class::Unreachable)),

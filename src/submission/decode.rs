@@ -233,9 +233,22 @@ fn kind(
     }
 }
 
+/// A submission that nothing is wrong with and that there never is: its id is above all 64-bit numbers.
+pub fn made_up(now_ms: i64) -> Option<Observation> {
+    let created_utc = now_ms.div_euclid(1000);
+    let json = format!(r#"{{"id":"zzzzzzzzzzzzz","created_utc":{created_utc}}}"#);
+    decode(RawValue::from_string(json).ok()?, now_ms).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_made_up_submission_is_one_that_decodes() {
+        let made_up = made_up(1_790_000_000_000).unwrap();
+        assert_eq!(made_up.submission.created_utc, 1_790_000_000);
+    }
 
     fn observe(json: &str) -> Result<Observation, Undecodable> {
         decode(RawValue::from_string(json.to_owned()).unwrap(), 7)

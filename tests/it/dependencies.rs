@@ -159,6 +159,26 @@ async fn every_way_in_which_postgres_takes_no_writes_shows_and_is_recovered_from
             vec!["ALTER ROLE app NOLOGIN", END_SESSIONS],
             vec!["ALTER ROLE app LOGIN"],
         ),
+        // Of a provider that tells of its quota by a code of its own.
+        (
+            "full",
+            vec![
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                    $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = TG_ARGV[0]; END $$",
+                "CREATE TRIGGER refuse BEFORE INSERT ON submissions
+                    FOR EACH ROW EXECUTE FUNCTION refuse('53400')",
+            ],
+            vec!["DROP TRIGGER refuse ON submissions"],
+        ),
+        // Whatever refuses every submission, while all other tables take their rows.
+        (
+            "refuses",
+            vec![
+                "CREATE TRIGGER refuse BEFORE INSERT ON submissions
+                    FOR EACH ROW EXECUTE FUNCTION refuse('P0001')",
+            ],
+            vec!["DROP TRIGGER refuse ON submissions"],
+        ),
     ] {
         let before = told(&run, "database");
         for sql in fault {
@@ -169,15 +189,17 @@ async fn every_way_in_which_postgres_takes_no_writes_shows_and_is_recovered_from
                 .unwrap();
             operator.execute(sql).await.unwrap();
         }
+        world.publish("rust", None);
         fails(&run, "database", class, before).await;
         for sql in mend {
             operator.execute(sql).await.unwrap();
         }
         recovers(&run, "database", before).await;
-        world.publish("rust", None);
     }
-    run.until_status("everything is stored", |it| it["fetched"] == 9)
-        .await;
+    run.until_status("everything is stored", |it| {
+        it["fetched"] == 11 && it["discovered"] == 11
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

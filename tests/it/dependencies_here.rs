@@ -74,6 +74,32 @@ async fn checkpointed(file: &Path) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_refuses_every_submission_is_an_outage_until_it_takes_them() {
+    let world = World::with(5).await;
+    let home = world.home();
+    let database = format!("sqlite://{}", home.path().join("store.db").display());
+    let queue = format!("sqlite://{}", home.path().join("queue.db").display());
+    let run = start(&home, &database, &queue).await;
+    run.until_status("it works", |it| it["fetched"] == 5).await;
+    let mut operator = SqliteConnection::connect(&database).await.unwrap();
+    for event in ["INSERT", "UPDATE"] {
+        let before = told(&run, "database");
+        let refuse = format!(
+            "CREATE TRIGGER refuse BEFORE {event} ON submissions BEGIN SELECT RAISE(ABORT, 'no'); END"
+        );
+        operator.execute(sqlx::AssertSqlSafe(refuse)).await.unwrap();
+        world.publish("rust", None);
+        fails(&run, "database", "refuses", before).await;
+        operator.execute("DROP TRIGGER refuse").await.unwrap();
+        recovers(&run, "database", before).await;
+    }
+    run.until_status("everything is stored", |it| {
+        it["discovered"] == 7 && it["undecodable"] == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_queue_file_is_made_again_and_its_jobs_come_from_the_database() {
     let world = World::with(5).await;
     let home = world.home();

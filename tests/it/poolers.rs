@@ -34,7 +34,9 @@ async fn behind_a_pooler_everything_works_and_nothing_leaks_to_others() {
         for subreddits in listed {
             assert_eq!(subreddits.unwrap().len(), names.len());
         }
-        stores[0].try_writing().await.unwrap();
+        let schema = stores[0].schema().await.unwrap();
+        let written = stores[0].try_writing(schema, NOW * 1000).await;
+        written.unwrap();
         assert!(stores[0].inspect().await.unwrap().pooled);
         // Another client gets the same sessions.
         let pooled = url.replace("?", "?statement-cache-capacity=0&");

@@ -58,20 +58,37 @@ pub(super) async fn check(config: &Config) -> Vec<Check> {
         }
     };
     let schema = store.schema().await;
+    let missing = match schema {
+        Ok(Schema::Current(_) | Schema::Newer(_)) => store.missing_tables().await,
+        _ => Ok(Vec::new()),
+    };
+    let step = schema.as_ref().map_or(Schema::Missing, |step| *step);
     let written = match (&schema, is_file) {
         // Nothing is to be written yet.
         (Ok(Schema::Missing), _) => Ok(()),
-        (_, false) => store.try_writing().await,
-        (_, true) => write_to_file(&address).await,
+        (_, false) => store.try_writing(step, ours).await,
+        (_, true) => write_to_file(&address, step).await,
     };
+    let refusal = store.refusal();
     store.close().await;
     let mut checks = vec![reached(&shown, &inspection)];
     checks.extend(server(&inspection));
-    checks.push(tables(&schema, &inspection));
+    checks.push(match missing {
+        Ok(missing) if missing.is_empty() => tables(&schema, &inspection),
+        Ok(missing) => Check::fail(
+            "database.schema",
+            format!("there is no table {}", missing.join(", ")),
+            match refusal {
+                Fault::PostgresRefuses => Fault::PostgresTablesMissing.steps(),
+                _ => Fault::DatabaseFileEmpty.steps(),
+            },
+        ),
+        Err(error) => Check::fail("database.schema", told(&error), advice(&error)),
+    });
     if matches!(schema, Ok(Schema::Missing)) {
         checks.push(may_make_tables(&inspection));
     } else {
-        checks.push(rights(&inspection, written));
+        checks.push(rights(&inspection, written, refusal));
     }
     if let Some(theirs) = inspection.clock_ms {
         checks.push(clock("database.clock", "the database's", theirs, ours));
@@ -79,9 +96,9 @@ pub(super) async fn check(config: &Config) -> Vec<Check> {
     checks
 }
 
-async fn write_to_file(address: &Address) -> Result<(), StoreError> {
+async fn write_to_file(address: &Address, step: Schema) -> Result<(), StoreError> {
     let store = Store::connect(address, 1).await?;
-    let written = store.try_writing().await;
+    let written = store.try_writing(step, now_ms()).await;
     store.close().await;
     written
 }
@@ -180,13 +197,13 @@ fn may_make_tables(inspection: &Inspection) -> Check {
     }
 }
 
-fn rights(inspection: &Inspection, written: Result<(), StoreError>) -> Check {
+fn rights(inspection: &Inspection, written: Result<(), StoreError>, refusal: Fault) -> Check {
     const NAME: &str = "database.rights";
     match written {
         Err(error) => Check::fail(
             NAME,
             format!("a row cannot be written: {}", told(&error)),
-            advice(&error),
+            error.advice().unwrap_or(refusal.steps()),
         ),
         Ok(()) if !inspection.lacking.is_empty() => Check::fail(
             NAME,
