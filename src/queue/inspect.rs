@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 /// What the queue and the budget do, on keys of its own.
 const TRIAL: &str = include_str!("redis_engine/trial.lua");
+/// What a running process does now and then, on the queue's own keys.
+const PROBE: &str = include_str!("redis_engine/probe.lua");
 
 /// What was found. What the user may not ask is unknown.
 #[derive(Debug, Default)]
@@ -79,10 +81,20 @@ async fn look(mut connection: RedisLink, name: &str) -> Result<RedisInspection, 
     let number = |name: &str| of(name)?.parse::<u64>().ok();
     let failed = |name: &str| of(name).is_some_and(|it| it != "ok");
     let key = format!("{name}:doctor:{}", uuid::Uuid::new_v4().simple());
-    let trial: Result<String, _> = Script::new(TRIAL)
-        .key(key)
-        .invoke_async(&mut connection)
-        .await;
+    let trial = async {
+        let trial = Script::new(TRIAL);
+        let tried: String = trial.key(key).invoke_async(&mut connection).await?;
+        tracing::debug!(tried, "What the queue does was tried");
+        let probe = Script::new(PROBE);
+        let mut probe = probe.arg(name);
+        probe.arg("doctor");
+        probe.invoke_async::<()>(&mut connection).await?;
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(0).arg("COUNT").arg(1);
+        scan.query_async::<redis::Value>(&mut connection).await?;
+        Ok::<(), redis::RedisError>(())
+    };
+    let trial = trial.await;
     Ok(RedisInspection {
         version: of("redis_version"),
         role: of("role"),

@@ -195,6 +195,38 @@ async fn what_is_wrong_with_the_database_is_named() {
         .await
         .unwrap();
     check(&stranger, "database.rights", "ok", "").await;
+    let made_up = "SELECT count(*) FROM submissions";
+    let made_up: i64 = sqlx::query_scalar(made_up)
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    assert_eq!(made_up, 0, "it changes nothing");
+    for (named, break_it, mend, words) in [
+        (
+            "database.schema",
+            "ALTER TABLE gaps RENAME TO lost",
+            "ALTER TABLE lost RENAME TO gaps",
+            "Restore a backup",
+        ),
+        (
+            "database.rights",
+            "ALTER TABLE submissions RENAME score TO points",
+            "ALTER TABLE submissions RENAME points TO score",
+            "",
+        ),
+        (
+            "database.rights",
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON submissions EXECUTE FUNCTION refuse()",
+            "DROP TRIGGER refuse ON submissions",
+            "a trigger",
+        ),
+    ] {
+        admin.execute(break_it).await.unwrap();
+        check(&url, named, "fail", words).await;
+        admin.execute(mend).await.unwrap();
+    }
     let read_only = "ALTER ROLE doctor_nobody SET default_transaction_read_only = on";
     admin.execute(read_only).await.unwrap();
     check(
@@ -236,8 +268,11 @@ async fn what_is_wrong_with_redis_is_named() {
     assert_eq!(told.len(), 1, "{}", run.stderr());
     assert_eq!(told[0]["level"], "WARN");
     assert!(told[0]["remedy"].as_str().unwrap().contains("noeviction"));
-    drop(run);
     set("maxmemory-policy", "noeviction").await;
+    // Beside what a running process keeps there.
+    run.until_code("/readyz", 200).await;
+    is(&home, &at, "queue.rights", "ok", "").await;
+    drop(run);
     set("maxmemory", "1").await;
     is(&home, &at, "queue.memory", "fail", "maxmemory").await;
     set("maxmemory", "0").await;
@@ -263,6 +298,21 @@ async fn what_is_wrong_with_redis_is_named() {
     user.exec_async(&mut second).await.unwrap();
     let narrow = url.replace("redis://", "redis://narrow:hush@");
     is(&home, &["--queue-url", &narrow], "queue.rights", "fail", "").await;
+    for lacking in [
+        "resetkeys ~freshet:doctor:* ~freshet-backfill:* ~core:*",
+        "resetkeys ~freshet:* ~core:*",
+        "resetkeys ~freshet:* ~freshet-backfill:*",
+        "~* -scan",
+        "~* -evalsha",
+    ] {
+        let mut user = redis::cmd("ACL");
+        user.arg("SETUSER").arg("narrow").arg("+@all");
+        lacking.split(' ').for_each(|word| {
+            user.arg(word);
+        });
+        user.exec_async(&mut second).await.unwrap();
+        is(&home, &["--queue-url", &narrow], "queue.rights", "fail", "").await;
+    }
     let wrong = url.replace("redis://", "redis://narrow:hush-hush@");
     is(&home, &["--queue-url", &wrong], "queue", "fail", "password").await;
     let nobody = format!("redis://:hush@127.0.0.1:{}", free_port());

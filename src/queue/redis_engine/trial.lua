@@ -39,7 +39,7 @@ local tried, problem = pcall(function()
   redis.call('ZSCORE', sorted, 'a')
   redis.call('ZREM', sorted, 'a')
   -- Where apalis notes the names of queues.
-  redis.call('SREM', 'core:apalis:queues:list', key)
+  redis.call('ZREM', 'core:apalis:queues:list', key)
 end)
 redis.pcall('DEL', unpack(all))
 if not tried then
