@@ -113,25 +113,44 @@ pub fn start(format: LogFormat, filter: &str, into: Option<RecentLines>) -> anyh
     Ok(())
 }
 
-/// A more specific one counts before a less specific one.
-const QUIET: [&str; 4] = [
-    "apalis_core::backend::persistence=error",
-    "apalis_core::worker=off",
-    "apalis_core::worker::context=warn",
-    "apalis_core::worker::lifecycle=warn",
+/// By library. A more specific one counts before a less specific one.
+const QUIET: [(&str, &[&str]); 2] = [
+    (
+        "apalis_core::",
+        &[
+            "apalis_core::backend::persistence=error",
+            "apalis_core::worker=off",
+            "apalis_core::worker::context=warn",
+            "apalis_core::worker::lifecycle=warn",
+        ],
+    ),
+    (
+        "sqlx",
+        &[
+            "sqlx_core::pool::connection=error",
+            "sqlx::pool=error",
+            "sqlx::query=error",
+        ],
+    ),
 ];
 
-/// Without what the queue's library says of each heartbeat that fails and each worker that ends in an outage,
-/// which is logged once for all: of the former its errors only, and nothing of the latter, which `queue::worker`
-/// logs where it is no outage. Unless the filter names a module of the library, as the default does not.
+/// Without what libraries say again and again in an outage, which is logged once for all: of each heartbeat of
+/// the queue that fails its errors only, and nothing of each worker that ends, which `queue::worker` logs where
+/// it is no outage; nor of each connection that broke or was waited for, and each statement that was slow. Unless
+/// the filter names a module of the library, as the default does not.
 fn quieted(filter: EnvFilter) -> anyhow::Result<EnvFilter> {
-    let silent = filter.max_level_hint() == Some(LevelFilter::OFF);
-    if silent || filter.to_string().contains("apalis_core::") {
+    if filter.max_level_hint() == Some(LevelFilter::OFF) {
         return Ok(filter);
     }
+    let named = filter.to_string();
     let mut filter = filter;
-    for directive in QUIET {
-        filter = filter.add_directive(directive.parse()?);
+    for (library, directives) in QUIET {
+        if named.contains(library) {
+            continue;
+        }
+        for directive in directives {
+            filter = filter.add_directive(directive.parse()?);
+        }
     }
     Ok(filter)
 }
@@ -157,5 +176,24 @@ fn log_panic(view: Option<&RecentLines>, panic: &PanicHookInfo<'_>) {
             let _ = lines.write_all(&render(Shape::Text, "ERROR", message, &fields));
         }
         None => stderr().event("ERROR", message, &fields),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_is_quiet_unless_it_is_named() {
+        let quieted = |filter: &str| quieted(EnvFilter::new(filter)).unwrap().to_string();
+        let both = quieted("info,apalis_core=warn");
+        assert!(both.contains("sqlx::query=error") && both.contains("apalis_core::worker=off"));
+        let named = quieted("info,sqlx::query=warn");
+        assert!(
+            !named.contains("sqlx::query=error") && !named.contains("sqlx_core"),
+            "{named}"
+        );
+        assert!(named.contains("apalis_core::worker=off"), "{named}");
+        assert_eq!(quieted("off"), "off");
     }
 }
