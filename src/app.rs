@@ -182,7 +182,15 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
         queue: queue.clone(),
         metrics: Arc::clone(&metrics),
         live: Arc::new(
-            Live::new(Arc::clone(&metrics), simulated).depending(Arc::clone(&probes.dependencies)),
+            Live::new(Arc::clone(&metrics), simulated)
+                .depending(Arc::clone(&probes.dependencies))
+                .linking(
+                    config
+                        .monitoring
+                        .dashboards_url
+                        .as_ref()
+                        .map(Url::to_string),
+                ),
         ),
         stopping: AtomicBool::new(false),
         liveness: liveness.clone(),

@@ -6,6 +6,7 @@ mod clock;
 mod connections;
 mod dependencies;
 mod disks;
+mod front;
 mod gauges;
 mod hosts;
 mod http;

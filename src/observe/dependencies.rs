@@ -1,5 +1,6 @@
 //! How dependencies are shown: in a status, on the front page, to whoever asks whether it is ready.
 
+use super::front::{escaped, time};
 use crate::dependency::State;
 use crate::store::Failing;
 use serde::{Deserialize, Serialize};
@@ -80,37 +81,20 @@ pub(super) fn table(states: &[DependencyStatus]) -> String {
     }
     let mut html = "<h2>Dependencies</h2><table><tr><th>Name<th>State<th>Since<th>".to_owned();
     for state in states {
-        let since = state
-            .since
-            .and_then(|at| chrono::DateTime::from_timestamp(at, 0));
-        let since = since.map_or(String::new(), |it| {
-            it.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
-        });
+        let since = state.since.map_or(String::new(), time);
         let said = [&state.error, &state.remedy].map(|it| it.as_deref().unwrap_or_default());
         for (tag, text) in [
             ("<tr><td>", state.name.as_str()),
             ("<td>", state.class.as_deref().unwrap_or("ok")),
-            ("<td>", &since),
+            ("<td class=w>", &since),
             ("<td>", said.join(". ").trim_matches(['.', ' '])),
         ] {
             html.push_str(tag);
-            escape_into(&mut html, text);
+            html.push_str(&escaped(text));
         }
     }
     html.push_str("</table>");
     html
-}
-
-fn escape_into(html: &mut String, text: &str) {
-    for character in text.chars() {
-        match character {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            other => html.push(other),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! `/metrics`, `/healthz`, `/readyz` and `/api/v1/…`: reading only.
 
 use super::connections::{self, Connections, Limits};
-use super::dependencies::{self, DependencyStatus};
+use super::dependencies::DependencyStatus;
+use super::front;
 use super::hosts::{self, Hosts};
 use super::rendered::{Rendered, Room};
 use super::status::Live;
@@ -14,7 +15,7 @@ use axum::extract::{Extension, FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::middleware;
-use axum::response::{Html, IntoResponse, Json, Response};
+use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -105,6 +106,7 @@ impl FromRequestParts<Arc<Opening>> for Open {
 #[derive(Debug, Default)]
 struct Pages {
     room: Room,
+    front: Rendered,
     metrics: Rendered,
     status: Rendered,
 }
@@ -142,7 +144,7 @@ pub async fn serve(
     });
     let hosts = Arc::new(Hosts::new(listener.local_addr()?.ip(), hosts));
     let routes = Router::new()
-        .route("/", get(front))
+        .route("/", get(front_page))
         .route("/metrics", get(metrics))
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
@@ -154,24 +156,22 @@ pub async fn serve(
     Ok(())
 }
 
-async fn front(Open(health): Open) -> Html<String> {
-    let simulated = if health.live.simulated() {
-        " · SIMULATED"
-    } else {
-        ""
+async fn front_page(Open(health): Open, Extension(pages): Extension<Arc<Pages>>) -> Response {
+    let render = async || {
+        let now_ms = (health.now_ms)();
+        let (live, most) = (&health.live, front::MOST_SUBREDDITS + 1);
+        let read = super::status::read_part(&health.store, &health.queue, live, most, now_ms);
+        let status = tokio::time::timeout(PING_LIMIT, read).await;
+        let status = status.ok().and_then(Result::ok);
+        let process = process(&health);
+        let page = front::page(live, &process, status.as_ref(), now_ms.div_euclid(1000));
+        // Nothing in it can fail to be written.
+        Ok(vec![page.unwrap_or_default().into_bytes()])
     };
-    Html(format!(
-        "<!doctype html><meta charset=utf-8><title>freshet{simulated}</title>\
-         <style>body{{font:16px/1.6 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem}}\
-         td,th{{text-align:left;vertical-align:top;padding-right:1rem}}</style>\
-         <h1>freshet{simulated}</h1><p>Version {}</p><ul>\
-         <li><a href=/api/v1/status>/api/v1/status</a>: subreddits, queue, budget\
-         <li><a href=/metrics>/metrics</a>: for Prometheus\
-         <li><a href=/readyz>/readyz</a>: do database and queue work, and does it get on\
-         <li><a href=/healthz>/healthz</a>: does it get on</ul>{}",
-        env!("CARGO_PKG_VERSION"),
-        dependencies::table(&health.live.dependency_states()),
-    ))
+    let kind = "text/html; charset=utf-8";
+    let answer: Result<Response, Infallible> =
+        page(kind, (&pages.front, &pages.room), render).await;
+    answer.into_response()
 }
 
 async fn metrics(
@@ -196,28 +196,32 @@ async fn alive(State(opening): State<Arc<Opening>>) -> Response {
     "alive\n".into_response()
 }
 
+/// `ok`, or why it is not.
+fn process(health: &Health) -> String {
+    let stopping = health.stopping.load(Ordering::Relaxed);
+    match health.liveness.stuck() {
+        _ if stopping => "stopping".to_owned(),
+        Some(stuck) => stuck.to_string(),
+        None => "ok".to_owned(),
+    }
+}
+
 async fn ready(Open(health): Open) -> Response {
     let told = |result: Result<Result<(), String>, _>| match result {
         Ok(Ok(())) => "ok".to_owned(),
         Ok(Err(error)) => error,
         Err(_) => format!("no answer within {} s", PING_LIMIT.as_secs()),
     };
-    let store = async { health.store.ping().await.map_err(|error| error.to_string()) };
-    let queue = async { health.queue.ping().await.map_err(|error| error.to_string()) };
+    let store = async { health.store.ping().await.map_err(|error| error.told()) };
+    let queue = async { health.queue.ping().await.map_err(|error| error.told()) };
     let (store, queue) = tokio::join!(
         tokio::time::timeout(PING_LIMIT, store),
         tokio::time::timeout(PING_LIMIT, queue)
     );
-    let stopping = health.stopping.load(Ordering::Relaxed);
-    let process = match health.liveness.stuck() {
-        _ if stopping => "stopping".to_owned(),
-        Some(stuck) => stuck.to_string(),
-        None => "ok".to_owned(),
-    };
     let mut checks = BTreeMap::from([
         ("database", told(store)),
         ("queue", told(queue)),
-        ("process", process),
+        ("process", process(&health)),
     ]);
     let mut ready = checks.values().all(|check| check == "ok");
     for state in health.live.dependencies().states() {

@@ -17,6 +17,7 @@ pub struct Live {
     metrics: Arc<Metrics>,
     simulated: Option<Arc<AtomicBool>>,
     dependencies: Arc<Dependencies>,
+    dashboards: Option<String>,
 }
 
 impl Live {
@@ -27,7 +28,18 @@ impl Live {
             metrics,
             simulated,
             dependencies: Arc::default(),
+            dashboards: None,
         }
+    }
+
+    /// The same, where dashboards are shown there.
+    pub fn linking(self, dashboards: Option<String>) -> Live {
+        Live { dashboards, ..self }
+    }
+
+    /// Where dashboards are shown.
+    pub fn dashboards(&self) -> Option<&str> {
+        self.dashboards.as_deref()
     }
 
     /// The same, of a process that watches these.
@@ -237,6 +249,23 @@ pub async fn read(
 ) -> Result<Status, StoreError> {
     let mut status = read_counts(store, queue, live, now_ms).await?;
     let subreddits = store.subreddits().await?;
+    status.subreddits = subreddits.into_iter().map(SubredditStatus::from).collect();
+    Ok(status)
+}
+
+/// The same with as many subreddits as are asked for.
+///
+/// # Errors
+/// Where the database does not answer.
+pub(super) async fn read_part(
+    store: &Store,
+    queue: &Queue,
+    live: &Live,
+    most: u32,
+    now_ms: i64,
+) -> Result<Status, StoreError> {
+    let mut status = read_counts(store, Some(queue), Some(live), now_ms).await?;
+    let subreddits = store.subreddits_after("", most).await?;
     status.subreddits = subreddits.into_iter().map(SubredditStatus::from).collect();
     Ok(status)
 }

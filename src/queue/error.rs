@@ -77,6 +77,14 @@ impl QueueError {
         self.is_unavailable() || error.is_some_and(redis) || self.sqlite().is_some()
     }
 
+    /// What went wrong, and what the engine says of it.
+    pub fn told(&self) -> String {
+        match self.source() {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+
     /// Whether waiting may help.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, QueueError::Unavailable { .. })
