@@ -10,10 +10,16 @@ const COMPRESSED: &[(&str, &str)] = &[
     ("xz", "xz"),
     ("bz2", "bzip2"),
     ("lz4", "lz4"),
+    ("br", "brotli"),
+    ("lzma", "lzma"),
 ];
 
 /// Formats that others write.
-const FOREIGN: &[&str] = &["xlsx", "xls", "ods", "tsv", "db", "sqlite"];
+const FOREIGN: &[&str] = &[
+    "xlsx", "xls", "ods", "tsv", "tab", "psv", "db", "sqlite", "sqlite3", "duckdb", "arrow",
+    "feather", "avro", "orc", "h5", "hdf5", "pkl", "pickle", "rds", "sav", "xml", "html", "htm",
+    "yaml", "yml", "toml", "sql", "md", "pdf", "docx", "zip", "tar", "tgz", "7z", "rar",
+];
 
 /// The format by its flag, else by the output's name, else NDJSON.
 pub(super) fn chosen(
@@ -61,7 +67,7 @@ pub(super) fn chosen(
 /// The last extension of a name that says what the file is, and what stands before it: whoever adds `.tmp`,
 /// `.part`, `.bak`, `.1` or `~` to it says nothing else.
 fn told(name: &str) -> (&str, &str) {
-    let mut rest = name.trim_end_matches('~');
+    let mut rest = name.trim_end().trim_end_matches('~');
     while let Some((inner, extension)) = rest.rsplit_once('.') {
         let is_compressed = COMPRESSED.iter().any(|(known, _)| *known == extension);
         if is_compressed || FOREIGN.contains(&extension) || of_extension(extension).is_some() {
@@ -121,6 +127,7 @@ mod tests {
             (None, Some("x.csv.bak.1"), Csv),
             (None, Some("x.csv.2026-11-30"), Csv),
             (None, Some("x.csv~"), Csv),
+            (None, Some("x.parquet "), Parquet),
             (None, Some("x.csv.~1~"), Csv),
             (None, Some(".x.parquet.swp"), Parquet),
             (Some(Csv), Some("x.csv.tmp"), Csv),
@@ -143,6 +150,10 @@ mod tests {
             (None, false, "x.csv.gz", "export --format csv … | gzip"),
             (None, false, "x.parquet.gz", "compressed already"),
             (None, false, "x.xlsx", "use .ndjson, .csv or .parquet"),
+            (None, false, "x.arrow", "use .ndjson, .csv or .parquet"),
+            (None, false, "x.feather", "use .ndjson, .csv or .parquet"),
+            (None, false, "x.tar.gz", "exports are not compressed"),
+            (None, false, "x.zip", "use .ndjson, .csv or .parquet"),
             (Some(Format::Parquet), false, "x.csv.tmp", "says CSV"),
             (None, true, "x.parquet.part", "says Parquet"),
             (None, false, "x.csv.gz.tmp", "export --format csv … | gzip"),
