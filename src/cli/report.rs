@@ -4,7 +4,7 @@ mod past;
 
 use super::moment::rfc3339;
 use super::output::print_line;
-use crate::app::{now_ms, open_store_to_read, reachable, try_queue};
+use crate::app::{DEMO_DATABASE, now_ms, open_store_to_read, reachable, try_queue};
 use crate::config::{Config, display_url};
 use crate::observe::{
     DependencyStatus, FreshnessStatus, QueueStatus, Status, SubredditStatus, read_status,
@@ -17,6 +17,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::time::Duration;
 
 const SIMULATED: &str = "SIMULATED: these submissions are made up.";
@@ -72,7 +73,7 @@ pub(super) async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(&status);
     }
-    print(&status, config.queue.url.expose_secret());
+    print(&status, config);
     if let Some(dashboards) = &config.monitoring.dashboards_url {
         print_line!("\nDashboards: {dashboards}");
     }
@@ -153,14 +154,16 @@ fn same_service(live: &Status, read: &Status) -> bool {
 
 /// What is known of the queue. Where it cannot be seen from here, the database still tells whether
 /// jobs come through.
-fn queue_line(queue: &QueueStatus, url: &str, now: i64) -> String {
+fn queue_line(queue: &QueueStatus, url: &str, demo: bool, now: i64) -> String {
     let Some(engine) = &queue.engine else {
         let seen = queue.heartbeat_at.map_or_else(
             || "no job has come through yet".to_owned(),
             |at| format!("the newest job came through {}", age(now - at)),
         );
         let shown = display_url(url);
-        return if Queue::missing(url) {
+        return if demo && Queue::missing(url) {
+            format!("the demo's own, which works while it runs; {seen}")
+        } else if Queue::missing(url) {
             format!("{seen}\n             (no {shown} here; see queue.url)")
         } else {
             format!("? waiting, ? running ({shown}: it does not answer);\n             {seen}")
@@ -177,7 +180,15 @@ fn queue_line(queue: &QueueStatus, url: &str, now: i64) -> String {
     )
 }
 
-fn print(status: &Status, queue_url: &str) {
+/// Whether it is a demo's, which works with a queue of its own.
+fn is_of_a_demo(config: &Config) -> bool {
+    let url = config.database.url.expose_secret();
+    let path = url.strip_prefix("sqlite:").unwrap_or_default();
+    let path = path.trim_start_matches("//").split('?').next();
+    path.is_some_and(|path| Path::new(path).file_name() == Some(DEMO_DATABASE.as_ref()))
+}
+
+fn print(status: &Status, config: &Config) {
     let now = now_ms() / 1000;
     if status.simulated {
         print_line!("{SIMULATED}");
@@ -202,7 +213,11 @@ fn print(status: &Status, queue_url: &str) {
         queue.dead,
         status.database
     );
-    print_line!("Queue        {}", queue_line(queue, queue_url, now));
+    let url = config.queue.url.expose_secret();
+    print_line!(
+        "Queue        {}",
+        queue_line(queue, url, is_of_a_demo(config), now)
+    );
     if let Some(budget) = &status.budget {
         print_line!(
             "Budget       {:.0} requests a minute, {:.0} left in Reddit's window",

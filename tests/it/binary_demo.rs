@@ -182,7 +182,15 @@ async fn within_ten_seconds_it_stores_and_marks_everything_as_simulated() {
     .await;
     assert!(home.path().join("freshet-demo.db").exists());
     let (_, front) = demo.get("/").await.unwrap();
-    assert!(front.contains("SIMULATED"));
+    for shown in [
+        "SIMULATED",
+        " fetched",
+        "<td>kettles",
+        "name=viewport",
+        " ago",
+    ] {
+        assert!(front.contains(shown), "{shown}: {front}");
+    }
     for command in ["coverage", "export"] {
         let line = [command, "--database-url", "sqlite://freshet-demo.db"];
         let finished = home.run(&line).await.ended_with(0);
@@ -205,6 +213,10 @@ async fn within_ten_seconds_it_stores_and_marks_everything_as_simulated() {
             "{line}"
         );
     }
+    let status = ["status", "--database-url", "sqlite://freshet-demo.db"];
+    let status = home.run(&status).await.ended_with(0);
+    assert!(status.stdout.contains("the demo's own"), "{status:#?}");
+    assert!(!status.stdout.contains("see queue.url"), "{status:#?}");
     let last: Vec<&Value> = log.iter().rev().take(2).map(|it| &it["message"]).collect();
     assert_eq!(last[0], "The demo ended; what it stored is simulated");
     assert_eq!(last[1], "Stopped: everything that ran has ended");
