@@ -33,7 +33,9 @@ use crate::submission::{Observation, Refusal, SubredditName, decode_archived};
 use entries::{Entries, Entry, KEPT, LONGEST};
 use parts::{may_wrap, parts};
 use pick::Picker;
+use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::collections::VecDeque;
 use std::ops::Range;
 use survey::Surveyor;
 
@@ -104,8 +106,8 @@ pub struct DumpProgress {
     pub size: Option<u64>,
 }
 
-/// An opened dump: zstd (any number of frames, windows up to 2^31), gzip (any number of members) or
-/// plain, told by its first bytes.
+/// An opened dump: zstd frames (windows up to 2^31) and gzip members, any number of both, or plain, told by
+/// their first bytes.
 pub struct Dump {
     entries: Entries,
     picker: Option<Picker>,
@@ -253,10 +255,13 @@ impl Dump {
 
     /// Why a file is given up that holds next to no submission.
     fn no_submissions(&self) -> Option<DumpError> {
+        let input = self.entries.input();
+        if self.rejected == 0 && self.good == 0 && self.entries.count > 0 {
+            return Some(DumpError::Blank { file: input.name() });
+        }
         if self.rejected == 0 || self.good > 0 && !self.is_hopeless() {
             return None;
         }
-        let input = self.entries.input();
         let reason = self.reason.clone().unwrap_or_default();
         let advice = match self.entries.looks {
             Some(looks) => looks.advice(input),
@@ -292,13 +297,20 @@ impl Dump {
             Decoded::Parts(parts) => parts,
         };
         let mut held = 0;
-        for part in parts {
+        let mut parts = VecDeque::from(parts);
+        while let Some(part) = parts.pop_front() {
             match part {
                 Ok(observation) => {
                     self.good += 1;
                     let submission = &observation.submission;
                     let own = self.is_own(submission.subreddit.as_deref());
                     let created = submission.created_utc;
+                    if self.picker.is_some() && is_of_unknown(&observation) {
+                        let text = observation.raw.get().as_bytes();
+                        let reason = "nothing in it tells its subreddit".to_owned();
+                        parts.push_back(Err(self.rejected(text, reason)));
+                        continue;
+                    }
                     if let Some(surveyor) = &mut self.surveyor {
                         let id = submission.id.as_str();
                         surveyor.take(created, id, submission.subreddit.as_deref(), own);
@@ -325,12 +337,7 @@ impl Dump {
     }
 
     fn decode(&self, entry: Entry, now_ms: i64) -> Decoded {
-        let rejected = |text: &[u8], reason: String| Rejected {
-            line: self.entries.line,
-            text: text[..text.len().min(KEPT)].to_vec(),
-            reason,
-            comment: false,
-        };
+        let rejected = |text: &[u8], reason: String| self.rejected(text, reason);
         let place = match entry {
             Entry::Whole(place) => place,
             Entry::TooLong(place) => {
@@ -369,11 +376,33 @@ impl Dump {
         })
     }
 
+    fn rejected(&self, text: &[u8], reason: String) -> Rejected {
+        Rejected {
+            line: self.entries.line,
+            text: text[..text.len().min(KEPT)].to_vec(),
+            reason,
+            comment: false,
+        }
+    }
+
     fn is_own(&self, subreddit: Option<&str>) -> bool {
         let named = |wanted: &Picker| {
             subreddit.is_some_and(|name| name.eq_ignore_ascii_case(wanted.name().as_str()))
         };
         self.picker.as_ref().is_none_or(named)
+    }
+}
+
+/// Whether it may be of any subreddit: it names none, and is no advertisement.
+fn is_of_unknown(observation: &Observation) -> bool {
+    #[derive(Deserialize)]
+    struct Advertisement {
+        promoted: Option<bool>,
+    }
+    let named = observation.submission.subreddit.as_deref();
+    named.is_none_or(|name| name.parse::<SubredditName>().is_err()) && {
+        let read = serde_json::from_str::<Advertisement>(observation.raw.get());
+        !read.is_ok_and(|it| it.promoted == Some(true))
     }
 }
 

@@ -4,8 +4,10 @@ use super::entities::{self, Source};
 use super::fields::Fields;
 use super::lenient::Scalar;
 use super::refusal::{Refusal, not_a_submission};
-use super::{ITEM_OVERHEAD, Kind, Observation, Submission, SubmissionId};
-use chrono::DateTime;
+use super::{
+    ITEM_OVERHEAD, InvalidName, Kind, Observation, Submission, SubmissionId, SubredditName,
+};
+use chrono::{DateTime, NaiveDateTime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::ops::RangeInclusive;
@@ -111,17 +113,73 @@ fn retrieved(fields: &Fields<'_>) -> Option<i64> {
 }
 
 /// Whole seconds since the epoch, from a number of seconds or of milliseconds, or such a number as text,
-/// or RFC 3339.
+/// or RFC 3339, also with a space within, or without an offset: then it is UTC.
 pub(super) fn time(value: Option<&RawValue>) -> Option<i64> {
     let value = Scalar::read(value);
     let Some(number) = value.integer() else {
-        let written = DateTime::parse_from_rfc3339(value.text()?.trim()).ok()?;
-        return Some(written.timestamp()).filter(|at| TIMES.contains(at));
+        let written = value.text()?.trim().replacen(' ', "T", 1);
+        let written = DateTime::parse_from_rfc3339(&written)
+            .map(|it| it.timestamp())
+            .or_else(|_| {
+                written
+                    .parse()
+                    .map(|it: NaiveDateTime| it.and_utc().timestamp())
+            });
+        return written.ok().filter(|at| TIMES.contains(at));
     };
     if MILLISECONDS.contains(&number) {
         return Some(number / 1000);
     }
     TIMES.contains(&number).then_some(number)
+}
+
+/// Its id; where that is missing or no text, that of its `name`, which is the same behind its kind.
+pub(super) fn id(fields: &Fields<'_>) -> Result<SubmissionId, String> {
+    let named = Scalar::read(fields.name).text();
+    let named = named.filter(|name| name.trim().to_ascii_lowercase().starts_with("t3_"));
+    match (Scalar::read(fields.id), named) {
+        (Scalar::Text(text), _) | (_, Some(text)) => text
+            .trim()
+            .to_ascii_lowercase()
+            .parse()
+            .map_err(|error: InvalidName| error.to_string()),
+        (Scalar::Nothing, None) => Err("it has no id".to_owned()),
+        (_, None) => Err("its id is not text".to_owned()),
+    }
+}
+
+/// Its subreddit; where the field does not name one, as the prefixed name or the permalink do. An
+/// advertisement is of none, whatever its permalink says.
+pub(super) fn subreddit(fields: &Fields<'_>) -> Option<String> {
+    let text = |value| Scalar::read(value).text();
+    let own = text(fields.subreddit);
+    let names = |name: &str| name.parse::<SubredditName>().is_ok();
+    if own
+        .as_deref()
+        .is_some_and(|own| names(own) && !own.contains(['/', ' ']))
+        || Scalar::read(fields.promoted).boolean() == Some(true)
+    {
+        return own;
+    }
+    let named = |path: String| {
+        let mut parts = path.trim().trim_start_matches('/').split('/');
+        let name = match (parts.next(), parts.next()) {
+            (Some("r" | "R"), Some(name)) => name.to_owned(),
+            (Some("u" | "user"), Some(name)) => format!("u_{name}"),
+            _ => return None,
+        };
+        Some(name).filter(|name| names(name))
+    };
+    let plain = own
+        .as_deref()
+        .map(str::trim)
+        .filter(|own| names(own) && !own.contains('/'));
+    plain
+        .map(str::to_owned)
+        .or_else(|| own.clone().and_then(named))
+        .or_else(|| text(fields.subreddit_name_prefixed).and_then(named))
+        .or_else(|| text(fields.permalink).and_then(named))
+        .or(own)
 }
 
 /// The typed fields, and when an archive retrieved them.
@@ -131,14 +189,7 @@ fn read(raw: &RawValue, source: Source) -> Result<(Submission, Option<i64>), (Re
     if let Some(refusal) = not_a_submission(&fields) {
         return Err(refusal);
     }
-    let no_id = |reason: String| (Refusal::NoId, reason);
-    let id = match Scalar::read(fields.id) {
-        Scalar::Text(text) => text
-            .parse::<SubmissionId>()
-            .map_err(|error| no_id(error.to_string()))?,
-        Scalar::Nothing => return Err(no_id("it has no id".to_owned())),
-        _ => return Err(no_id("its id is not text".to_owned())),
-    };
+    let id = id(&fields).map_err(|reason| (Refusal::NoId, reason))?;
     let created_utc = time(fields.created_utc).ok_or_else(|| {
         let reason = format!("created_utc of {id} is not a time");
         (Refusal::NoTime, reason)
@@ -162,7 +213,7 @@ fn read(raw: &RawValue, source: Source) -> Result<(Submission, Option<i64>), (Re
     let kind = kind(&fields, is_self, url.as_deref(), domain.as_deref());
     let submission = Submission {
         id,
-        subreddit: text(fields.subreddit),
+        subreddit: subreddit(&fields),
         author: text(fields.author),
         title: text(fields.title),
         selftext: text(fields.selftext),
@@ -362,11 +413,75 @@ mod tests {
             r#""1704067213999""#,
             r#""2024-01-01T00:00:13Z""#,
             r#"" 2024-01-01T01:00:13.5+01:00""#,
+            r#""2024-01-01 01:00:13+01:00""#,
+            r#""2024-01-01 00:00:13""#,
+            r#""2024-01-01T00:00:13.25""#,
         ] {
             let json = format!(r#"{{"id":"a","created_utc":{written}}}"#);
             let seen = observe(&json).unwrap().submission.created_utc;
             assert_eq!(seen, 1_704_067_213, "{written}");
         }
+    }
+
+    #[test]
+    fn an_id_may_have_spaces_around_it_or_stand_in_the_name_alone() {
+        for fields in [
+            r#""id":" a1\n""#,
+            r#""id":"a1","name":" t3_a1""#,
+            r#""id":" A1 ","name":"T3_a1""#,
+            r#""name":"t3_a1""#,
+            r#""id":null,"name":"t3_a1""#,
+            r#""id":361,"name":"t3_a1""#,
+            r#""id":["a1"],"name":"t3_A1""#,
+        ] {
+            let seen = observe(&format!(r#"{{"created_utc":1,{fields}}}"#)).unwrap();
+            assert_eq!(seen.submission.id.as_str(), "a1", "{fields}");
+        }
+    }
+
+    #[test]
+    fn the_subreddit_is_told_by_whatever_field_names_it() {
+        let named = |fields: &str| {
+            let json = format!(r#"{{"id":"a","created_utc":1,{fields}}}"#);
+            observe(&json).unwrap().submission.subreddit
+        };
+        let by_path = r#""permalink":"/r/Rust/comments/a/x/""#;
+        for odd in [
+            "null",
+            "7",
+            "{}",
+            "[]",
+            r#""""#,
+            r#"" ""#,
+            r#""r/Rust""#,
+            r#""/r/Rust/""#,
+            r#"" Rust ""#,
+        ] {
+            let fields = format!(r#""subreddit":{odd},{by_path}"#);
+            assert_eq!(named(&fields).as_deref(), Some("Rust"), "{odd}");
+        }
+        assert_eq!(named(by_path).as_deref(), Some("Rust"));
+        assert_eq!(
+            named(r#""subreddit_name_prefixed":"r/Rust""#).as_deref(),
+            Some("Rust")
+        );
+        assert_eq!(
+            named(r#""subreddit_name_prefixed":"u/Some-one""#).as_deref(),
+            Some("u_Some-one")
+        );
+        assert_eq!(
+            named(r#""subreddit":null,"permalink":"/user/someone/comments/a/""#).as_deref(),
+            Some("u_someone")
+        );
+        let other = format!(r#""subreddit":"java",{by_path}"#);
+        assert_eq!(named(&other).as_deref(), Some("java"), "it says so itself");
+        let ad = format!(r#""promoted":true,{by_path}"#);
+        assert_eq!(named(&ad), None);
+        assert_eq!(named(r#""permalink":"/comments/a/x/""#), None);
+        assert_eq!(
+            named(r#""subreddit":"no such name""#).as_deref(),
+            Some("no such name")
+        );
     }
 
     #[test]

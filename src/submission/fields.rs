@@ -26,7 +26,7 @@ macro_rules! fields {
 }
 
 fields! {
-    id, name, kind, subreddit, author, title, selftext, url, permalink, domain, created_utc, score,
+    id, name, kind, subreddit, subreddit_name_prefixed, promoted, author, title, selftext, url, permalink, domain, created_utc, score,
     num_comments, upvote_ratio, over_18, spoiler, stickied, locked, is_self, link_flair_text, edited,
     removed_by_category, removed_by, crosspost_parent, poll_data, is_gallery, is_video, post_hint,
     retrieved_on, retrieved_utc, _meta,

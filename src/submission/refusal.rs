@@ -126,7 +126,10 @@ pub(super) fn not_a_submission(fields: &Fields<'_>) -> Option<(Refusal, String)>
     }
     let (_, named) = name.as_deref().and_then(fullname)?;
     let (id, named) = (
-        id?.parse::<SubmissionId>().ok()?,
+        id?.trim()
+            .to_ascii_lowercase()
+            .parse::<SubmissionId>()
+            .ok()?,
         named.parse::<SubmissionId>().ok()?,
     );
     (id != named).then(|| {
@@ -190,6 +193,7 @@ mod tests {
             (r#""id":"2m","name":"t6_2m""#, OtherThing),
             (r#""id":"2m","name":"t3_2n""#, Contradiction),
             (r#""id":"t3_2m","name":"t3_2n""#, Contradiction),
+            (r#""id":" T3_2m ","name":"t3_2n""#, Contradiction),
             (r#""title":"a""#, NoId),
             (r#""id":"2m","created_utc":null"#, NoTime),
         ] {

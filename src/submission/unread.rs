@@ -1,6 +1,6 @@
 //! What can still be told of an object that may be a submission and is not read as one.
 
-use super::decode::time;
+use super::decode::{subreddit, time};
 use super::fields::Fields;
 use super::lenient::Scalar;
 use super::{SubmissionId, SubredditName};
@@ -31,7 +31,7 @@ impl Unread {
                 (Some(own), Some(named)) => (own == named).then_some(own),
                 (own, named) => own.or(named),
             },
-            subreddit: text(fields.subreddit).and_then(|name| name.parse().ok()),
+            subreddit: subreddit(&fields).and_then(|name| name.parse().ok()),
             created_utc: time(fields.created_utc),
         }
     }

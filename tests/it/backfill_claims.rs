@@ -103,6 +103,18 @@ async fn files_prove_what_they_show_whole(on: On) {
         ("another month", vec![other_month.into_bytes()], 1, 0),
         ("comments", vec![comments.into_bytes()], 1, 0),
         ("others'", vec![others.into_bytes()], 1, 0),
+        (
+            "one that does not tell its subreddit",
+            vec![
+                whole
+                    .replacen("\"Past\"", "null", 400)
+                    .replacen("null", "\"Past\"", 399)
+                    .into_bytes(),
+            ],
+            1,
+            0,
+        ),
+        ("empty lines", vec![b"\n\n \r\n".to_vec()], 1, 0),
         ("a last line that is cut", vec![damaged.into_bytes()], 1, 0),
         (
             "a second file that is damaged",

@@ -43,6 +43,12 @@ pub enum DumpError {
         /// What to do about it.
         advice: String,
     },
+    /// Empty lines, and nothing else.
+    #[error("{file} holds nothing but empty lines: nothing was read, and nothing is proven")]
+    Blank {
+        /// As it was named.
+        file: String,
+    },
     /// Nearly nothing in it is a submission.
     #[error(
         "{file} does not hold submissions: {rejected} of its first {entries} entries are none ({reason}){advice}"

@@ -44,10 +44,11 @@ impl Picker {
         !told
     }
 
-    /// Whether a JSON value is the name, in any spelling, or one that only a parser can read.
+    /// Whether a JSON value is the name, in any spelling, or one that only a parser can read: what names
+    /// no subreddit may be told of one by other fields.
     fn may_be_named(&self, value: &[u8]) -> bool {
         let Some(text) = value.strip_prefix(b"\"") else {
-            return false;
+            return true;
         };
         let name = self.name.as_str().as_bytes();
         if let Some((start, [b'"', ..])) = text.split_at_checked(name.len())
@@ -55,9 +56,10 @@ impl Picker {
         {
             return true;
         }
-        // An escape in it: no writer of dumps escapes letters, but they may be.
-        let end = text.iter().position(|byte| matches!(byte, b'"' | b'\\'));
-        end.is_some_and(|end| text[end] == b'\\')
+        // Another name ends as it began. No writer of dumps escapes letters, but they may be.
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        let end = text.iter().position(|byte| !plain(byte));
+        !end.is_some_and(|end| end > 0 && text[end] == b'"')
     }
 }
 
@@ -83,6 +85,11 @@ mod tests {
             r#"{"subreddit":"ru\u0073t"}"#,
             r#"{"title":"subreddit","id":"a"}"#,
             r#"{"id":"a"}"#,
+            r#"{"subreddit":null}"#,
+            r#"{"subreddit":["java"]}"#,
+            r#"{"subreddit":""}"#,
+            r#"{"subreddit":" rust"}"#,
+            r#"{"subreddit":"r/rust"}"#,
             r#"{"subreddit":"java""#,
             r#"subreddit":"java"}"#,
             "",
@@ -93,7 +100,6 @@ mod tests {
             r#"{"subreddit":"java"}"#,
             r#"{"subreddit":"rustlings"}"#,
             r#"{"subreddit":"rus"}"#,
-            r#"{"subreddit":null}"#,
             r#"{"subreddit":"java","selftext":"{\"subreddit\":\"rust\"}"}"#,
             r#"{"subreddit":"java","title":"\"rust\" rust"}"#,
         ] {
