@@ -325,6 +325,40 @@ fn compressed_files_are_taken_and_refused_as_the_tools_do() {
             "garbage behind it",
             [zst.clone(), b"garbage!".to_vec()].concat(),
         ),
+        (
+            "zstd",
+            "a gzip member before it",
+            [gzip(first), zstd_frame(second, true, None)].concat(),
+        ),
+        (
+            "zstd",
+            "a gzip member behind it",
+            [zstd_frame(first, false, None), gzip(second)].concat(),
+        ),
+        (
+            "zstd",
+            "both in turns, and skippable ones",
+            [
+                skippable.clone(),
+                gzip(first),
+                skippable.clone(),
+                gzip(b""),
+                zstd_frame(second, true, None),
+                gzip(b""),
+                skippable.clone(),
+            ]
+            .concat(),
+        ),
+        (
+            "zstd",
+            "a gzip member behind it that is cut",
+            [zst.clone(), cut(&gz, 9)].concat(),
+        ),
+        (
+            "zstd",
+            "a frame behind a gzip member that is cut",
+            [gz.clone(), cut(&zst, 9)].concat(),
+        ),
         ("zstd", "cut within its end", cut(&zst, 2)),
         ("zstd", "cut within its data", cut(&zst, 300)),
         (

@@ -1,7 +1,8 @@
-//! A file's bytes, decompressed by what they are, not by what the file is called.
+//! A file's bytes, decompressed by what they are, not by what the file is called: zstd frames and gzip
+//! members in any order, as the command-line tools take them.
 
 use super::error::{DumpError, Failure};
-use super::gzip::Gzip;
+use super::gzip::{Gzip, MAGIC, skip_zeros};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::PathBuf;
@@ -61,8 +62,13 @@ pub(super) type Source = BufReader<Counted>;
 
 enum Format {
     Plain(Source),
-    Gzip(Gzip),
+    /// A member.
+    Gzip(Box<Gzip>),
+    /// Frames, up to where something else begins.
     Zstd(Box<Zstd>),
+    Over(Source),
+    /// Only while one becomes the other.
+    Between,
 }
 
 /// Decompressed bytes.
@@ -113,7 +119,7 @@ impl Stream {
                 let zstd = Zstd::new(source).map_err(|error| error.at(&file, 0, 0))?;
                 Format::Zstd(Box::new(zstd))
             }
-            [0x1f, 0x8b, ..] => Format::Gzip(Gzip::new(source)),
+            [0x1f, 0x8b, ..] => Format::Gzip(Box::new(Gzip::new(source))),
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => return unsupported("bzip2", "bzip2 -dc"),
             [0xfd, b'7', b'z', b'X', b'Z', 0] => return unsupported("xz", "xz -dc"),
             [0x5d, 0, 0, ..] => return unsupported("lzma", "xz -dc --format=lzma"),
@@ -128,19 +134,38 @@ impl Stream {
 
     /// The next bytes, at most as many as there is room for; 0 at the end.
     pub(super) fn fill(&mut self, into: &mut [u8]) -> Result<usize, Failure> {
-        match &mut self.format {
-            Format::Plain(source) => source.read(into).map_err(|error| Failure::reading(&error)),
-            Format::Gzip(gzip) => gzip.fill(into),
-            Format::Zstd(zstd) => zstd.fill(into),
+        loop {
+            let count = match &mut self.format {
+                Format::Plain(source) => {
+                    return source.read(into).map_err(|error| Failure::reading(&error));
+                }
+                Format::Gzip(gzip) => gzip.fill(into)?,
+                Format::Zstd(zstd) => zstd.fill(into)?,
+                Format::Over(_) | Format::Between => return Ok(0),
+            };
+            if count > 0 {
+                return Ok(count);
+            }
+            self.format = match std::mem::replace(&mut self.format, Format::Between) {
+                Format::Gzip(gzip) => {
+                    let mut source = gzip.into_source();
+                    // Behind them, nothing is looked for.
+                    let begins = !skip_zeros(&mut source)?;
+                    following(source, begins)?
+                }
+                Format::Zstd(zstd) => following(zstd.source, true)?,
+                other => other,
+            };
         }
     }
 
     /// How many of the file's bytes have been used.
     pub(super) fn read(&self) -> u64 {
         let source = match &self.format {
-            Format::Plain(source) => Some(source),
-            Format::Gzip(gzip) => gzip.source(),
+            Format::Plain(source) | Format::Over(source) => Some(source),
+            Format::Gzip(gzip) => Some(gzip.source()),
             Format::Zstd(zstd) => Some(&zstd.source),
+            Format::Between => None,
         };
         source.map_or(0, |it| it.get_ref().read - it.buffer().len() as u64)
     }
@@ -151,12 +176,28 @@ impl Stream {
     }
 }
 
+/// What comes behind a frame or member, by its first byte: its decoder checks the others.
+fn following(mut source: Source, begins: bool) -> Result<Format, Failure> {
+    let next = source.fill_buf().map(|it| it.first().copied());
+    Ok(match next.map_err(|error| Failure::reading(&error))? {
+        None => Format::Over(source),
+        Some(MAGIC) if begins => Format::Gzip(Box::new(Gzip::new(source))),
+        Some(0x22..=0x28 | 0x50..=0x5f) if begins => Format::Zstd(Box::new(Zstd::new(source)?)),
+        Some(_) => {
+            let reason = "something else follows what was compressed";
+            return Err(Failure::Corrupt(reason.to_owned()));
+        }
+    })
+}
+
 /// Any number of frames, one after the other.
 struct Zstd {
     source: Source,
     decoder: Decoder<'static>,
     /// How many bytes the decoder would take next; 0 between frames.
     wanted: usize,
+    /// Whether it has taken any.
+    begun: bool,
 }
 
 impl Zstd {
@@ -169,9 +210,11 @@ impl Zstd {
             source,
             decoder,
             wanted: 0,
+            begun: false,
         })
     }
 
+    /// The next bytes; 0 where no frame follows.
     fn fill(&mut self, into: &mut [u8]) -> Result<usize, Failure> {
         loop {
             let input = self
@@ -179,9 +222,12 @@ impl Zstd {
                 .fill_buf()
                 .map_err(|error| Failure::reading(&error))?;
             let over = input.is_empty();
-            if over && self.wanted == 0 {
+            let another = |first: &u8| !matches!(first, 0x22..=0x28 | 0x50..=0x5f);
+            let ends = over || self.begun && input.first().is_some_and(another);
+            if ends && self.wanted == 0 {
                 return Ok(0);
             }
+            self.begun = true;
             // No more than one block at a time: what comes out before an error in the same run is
             // lost, and so would be the good blocks before a bad one.
             let most = match self.wanted {
