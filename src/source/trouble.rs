@@ -294,7 +294,7 @@ impl Parts {
 }
 
 /// A number, or whatever else is none.
-struct Number(Option<f64>);
+pub(super) struct Number(pub(super) Option<f64>);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {

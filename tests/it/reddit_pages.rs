@@ -81,6 +81,21 @@ async fn one_odd_child_costs_itself_and_stays_an_anchor() {
 }
 
 #[tokio::test]
+async fn the_next_page_begins_behind_what_was_shown_whatever_is_suggested() {
+    for (after, next) in [("t3_b", "t3_b"), ("t3_zz", "t3_a"), ("t3_a", "t3_a")] {
+        let children = [submission("b"), submission("a")];
+        let server = Server::start(move |_| listing(&children, Some(after))).await;
+        let page = page(&server.reddit()).await.unwrap();
+        assert_eq!(page.after.as_deref(), Some(next), "{after}");
+    }
+    // What nobody needs may be of any type.
+    let body = r#"{"data":{"modhash":7,"before":false,"dist":null,"after":8,"children":[]}}"#;
+    let server = Server::start(|_| Answer::json(200, body)).await;
+    let page = page(&server.reddit()).await.unwrap();
+    assert_eq!((page.after, page.items.len()), (None, 0));
+}
+
+#[tokio::test]
 async fn ids_that_reddit_leaves_out_are_not_in_the_items() {
     let server = Server::start(|_| listing(&[submission("a"), submission("c")], None)).await;
     let ids = ["a", "b", "c"].map(|it| it.parse().unwrap());
@@ -149,6 +164,10 @@ async fn a_broken_success_is_a_reason_to_wait() {
         "<html></html>",
         cut.as_str(),
         r#"{"kind":"Listing"}"#,
+        r#"{"kind":"Listing","data":{}}"#,
+        r#"{"kind":"Listing","data":{"dist":1,"children":[]}}"#,
+        r#"{"data":{"children":[{"kind":"t3","data":{"id":"a","created_utc":1}}],"dist":"100"}}"#,
+        r#"{"data":{"children":[],"error":"Timeout"}}"#,
     ] {
         let body = body.to_owned();
         let server = Server::start(move |_| Answer::json(200, &body)).await;

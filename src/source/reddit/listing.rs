@@ -1,6 +1,6 @@
 //! Pages of a listing: the address, and the envelope item by item.
 //!
-//! The listing is roux's; each child is decoded alone, so that an odd one costs itself.
+//! Each child is decoded alone, so that an odd one costs itself.
 
 mod count;
 
@@ -8,10 +8,10 @@ use crate::network::Large;
 use crate::source::clock::Moment;
 use crate::source::error::{SourceError, WaitCause};
 use crate::source::transport::{Answer, below};
-use crate::source::trouble::{Trouble, add};
+use crate::source::trouble::{Number, Trouble, add};
 use crate::submission::{Observation, Refusal, SubredditName, Undecodable, Unread, decode};
 use reqwest::Url;
-use roux::response::{BasicThing, Listing};
+use roux::response::BasicThing;
 use roux::util::FeedOption;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -36,8 +36,8 @@ pub struct ListingPage {
     /// The fullnames of all children that have one, in the listing's order: any of them can be the
     /// anchor of the next page, also an undecodable one.
     pub order: Vec<String>,
-    /// The anchor that Reddit suggests for the next page; none at the listing's end, and on pages
-    /// that are not full.
+    /// The anchor of the next page: what Reddit suggests, or the last child where it suggests what it did not
+    /// show; none at the listing's end, and on pages that are not full.
     pub after: Option<String>,
     /// When the answer was made, by the clocks.
     pub moment: Moment,
@@ -51,9 +51,54 @@ pub struct ListingPage {
 
 /// What the server sends, as far as a page is concerned.
 struct Envelope {
-    listing: Listing<Box<RawValue>>,
-    /// What it says of trouble beside the listing: then that is not what was asked for.
+    listing: Listing,
+    /// What it says of trouble beside the children: then that is not what was asked for.
     trouble: Option<String>,
+}
+
+struct Listing {
+    children: Vec<Box<RawValue>>,
+    after: Option<String>,
+    /// How many children it says that there are.
+    dist: Option<f64>,
+    trouble: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Listing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Listing, D::Error> {
+        deserializer.deserialize_map(ListingVisitor)
+    }
+}
+
+struct ListingVisitor;
+
+impl<'de> Visitor<'de> for ListingVisitor {
+    type Value = Listing;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object with children")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Listing, A::Error> {
+        let (mut children, mut after, mut dist, mut trouble) = (None, None, None, None);
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "children" => children = Some(map.next_value()?),
+                "after" => {
+                    let named: Box<RawValue> = map.next_value()?;
+                    after = serde_json::from_str(named.get()).ok();
+                }
+                "dist" => dist = map.next_value::<Number>()?.0,
+                key => add(&mut trouble, map.next_value_seed(Trouble::at(key))?),
+            }
+        }
+        Ok(Listing {
+            children: children.ok_or_else(|| A::Error::missing_field("children"))?,
+            after,
+            dist,
+            trouble,
+        })
+    }
 }
 
 impl<'de> Deserialize<'de> for Envelope {
@@ -72,7 +117,7 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
-        let (mut listing, mut trouble) = (None, None);
+        let (mut listing, mut trouble): (Option<Listing>, _) = (None, None);
         while let Some(key) = map.next_key::<String>()? {
             if key == "data" {
                 listing = Some(map.next_value()?);
@@ -80,7 +125,8 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
                 add(&mut trouble, map.next_value_seed(Trouble::at(&key))?);
             }
         }
-        let listing = listing.ok_or_else(|| A::Error::missing_field("data"))?;
+        let mut listing = listing.ok_or_else(|| A::Error::missing_field("data"))?;
+        add(&mut trouble, listing.trouble.take());
         Ok(Envelope { listing, trouble })
     }
 }
@@ -151,6 +197,12 @@ pub(super) fn read(answer: Answer) -> Result<ListingPage, SourceError> {
     drop(answer.body);
     let listing = envelope.listing;
     not_too_many(listing.children.len())?;
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let shown = listing.children.len() as f64;
+    if listing.dist.is_some_and(|dist| dist > shown) {
+        let detail = "HTTP 200 with a listing that lacks some of its children".to_owned();
+        return Err(SourceError::wait(WaitCause::BrokenBody, detail));
+    }
     let mut page = ListingPage {
         items: Vec::with_capacity(listing.children.len()),
         undecodable: Vec::new(),
@@ -179,6 +231,13 @@ pub(super) fn read(answer: Answer) -> Result<ListingPage, SourceError> {
                 page.undecodable.push(refused);
             }
         }
+    }
+    // Between the last child and an anchor that was not shown there may be others.
+    if let Some(after) = &mut page.after
+        && !page.order.contains(after)
+        && let Some(last) = page.order.last()
+    {
+        after.clone_from(last);
     }
     Ok(page)
 }

@@ -24,6 +24,8 @@ pub enum Lie {
     CutShort(usize),
     /// Some answers end early.
     CutAtTimes,
+    /// Pages lose their last children, and say that the next begins behind these.
+    TailsLost,
     /// It stays as it was then.
     Stale(i64),
     /// Whatever is asked for, the top comes.
@@ -40,7 +42,7 @@ pub enum Lie {
 
 impl Lie {
     pub fn random(rng: &mut ChaCha8Rng, now: i64) -> Lie {
-        match rng.random_range(0..15) {
+        match rng.random_range(0..16) {
             0 => Lie::Date([61, 300, 3_600, 72_000, 86_399, 400_000][rng.random_range(0..6)]),
             1 => Lie::Date(-[300, 3_600, 90_000, now][rng.random_range(0..4)]),
             2 => Lie::JumpingDates,
@@ -54,6 +56,7 @@ impl Lie {
             11 => Lie::Strangers,
             12 => Lie::Future,
             13 => Lie::EveryThird(300),
+            14 => Lie::TailsLost,
             _ => Lie::Nothing,
         }
     }
@@ -175,6 +178,10 @@ impl Liar {
             Lie::CutAtTimes if self.rng.random_bool(0.3) => {
                 children.truncate(self.rng.random_range(0..30));
                 after = None;
+            }
+            Lie::TailsLost => {
+                let kept = self.rng.random_range(1..90);
+                children.truncate(kept);
             }
             Lie::Repeated => {
                 let repeated = anchor.and_then(|_| self.last_page.clone());
