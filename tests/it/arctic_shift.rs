@@ -348,6 +348,22 @@ async fn broken_answers_are_a_reason_to_wait() {
             r#"{"data":null,"error":"no luck"}"#,
             WaitCause::BrokenBody,
         ),
+        (
+            200,
+            r#"{"data":[],"metadata":{"total_results":4200}}"#,
+            WaitCause::BrokenBody,
+        ),
+        (200, r#"{"data":[],"count":3}"#, WaitCause::BrokenBody),
+        (
+            200,
+            r#"{"metadata":{"es":1,"count":"2"},"data":[{"id":"a","created_utc":110}]}"#,
+            WaitCause::BrokenBody,
+        ),
+        (
+            200,
+            r#"{"data":[{"id":"a","created_utc":110},{"id":"a","created_utc":111}]}"#,
+            WaitCause::BrokenBody,
+        ),
         (200, many.as_str(), WaitCause::BrokenBody),
         (204, "", WaitCause::BrokenBody),
         (403, "<html>no</html>", WaitCause::Blocked),

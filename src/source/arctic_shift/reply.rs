@@ -7,12 +7,13 @@ use crate::source::budget::Quota;
 use crate::source::clock::date;
 use crate::source::error::{LONGEST_RETRY_AFTER, SourceError, WaitCause, retry_after};
 use crate::source::transport::Answer;
-use crate::source::trouble::{Trouble, add, shortened, tells_of_slowness};
-use crate::submission::{SubredditName, decode_archived};
+use crate::source::trouble::{Number, Trouble, add, shortened, tells_of_slowness};
+use crate::submission::{SubmissionId, SubredditName, decode_archived};
 use reqwest::header::{AGE, RETRY_AFTER};
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -55,6 +56,7 @@ pub(super) fn read(
     let Reply {
         data,
         trouble: error,
+        counts,
     } = reply;
     // Each row holds its part of it.
     drop(std::mem::take(&mut answer.body));
@@ -76,6 +78,9 @@ pub(super) fn read(
     if rows.count > MAX_ROWS {
         return Err(unbelievable(&format!("{} rows", rows.count)));
     }
+    if counts.exceed(rows.count, asked.rows) {
+        return Err(unbelievable("fewer rows than it says that there are"));
+    }
     let mut page = ArchivePage {
         items: Vec::with_capacity(rows.kept.len()),
         undecodable: Vec::new(),
@@ -93,6 +98,7 @@ pub(super) fn read(
         Order::NewestFirst => (interval.end - 1, interval.start),
     };
     let (mut before, mut between) = (first, false);
+    let mut times: HashMap<SubmissionId, i64> = HashMap::new();
     let mut unreadable = |from: i64, to: i64| {
         let (start, end) = (from.min(to), from.max(to) + 1);
         page.unreadable
@@ -122,6 +128,10 @@ pub(super) fn read(
         };
         if !in_order {
             return Err(unbelievable("rows in another order than requested"));
+        }
+        let other = times.insert(item.submission.id.clone(), created);
+        if other.is_some_and(|other| other != created) {
+            return Err(unbelievable("one submission at two times"));
         }
         if std::mem::take(&mut between) {
             unreadable(before, created);
@@ -243,6 +253,64 @@ fn words(answer: &Answer) -> Option<String> {
 struct Reply {
     data: Option<Rows>,
     trouble: Option<String>,
+    counts: Counts,
+}
+
+/// How many rows an answer says that there are.
+#[derive(Default)]
+struct Counts(Option<f64>);
+
+impl Counts {
+    fn is_one(key: &str) -> bool {
+        let key = key.replace(['_', '-'], "").to_ascii_lowercase();
+        let names = [
+            "count",
+            "returned",
+            "resultsreturned",
+            "totalresults",
+            "totalcount",
+            "totalhits",
+        ];
+        names.contains(&key.as_str())
+    }
+
+    fn add(&mut self, Number(count): Number) {
+        self.0 = self.0.into_iter().chain(count).reduce(f64::max);
+    }
+
+    /// Whether that is more than one of so many rows would show: all that was asked for, or none of it. An
+    /// archive may give out fewer than it was asked for.
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    fn exceed(&self, rows: usize, asked: u32) -> bool {
+        let count = self.0.unwrap_or_default();
+        count > rows as f64 && (rows == 0 || count <= f64::from(asked))
+    }
+
+    /// Those within an object that tells of the answer.
+    fn within(json: &str) -> Counts {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Counts;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Counts, A::Error> {
+                let mut counts = Counts::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    if Counts::is_one(&key) {
+                        counts.add(map.next_value()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(counts)
+            }
+        }
+        let mut read = serde_json::Deserializer::from_str(json);
+        read.deserialize_map(Object).unwrap_or_default()
+    }
 }
 
 impl<'de> Deserialize<'de> for Reply {
@@ -264,13 +332,22 @@ impl<'de> Visitor<'de> for Replied {
         let mut reply = Reply {
             data: None,
             trouble: None,
+            counts: Counts::default(),
         };
         while let Some(key) = map.next_key::<String>()? {
             if key == "data" {
                 if reply.data.is_some() {
-                    return Err(serde::de::Error::duplicate_field("data"));
+                    return Err(A::Error::duplicate_field("data"));
                 }
                 reply.data = map.next_value()?;
+            } else if Counts::is_one(&key) {
+                reply.counts.add(map.next_value()?);
+            } else if key == "metadata" {
+                let about: &RawValue = map.next_value()?;
+                reply.counts.add(Number(Counts::within(about.get()).0));
+                let mut read = serde_json::Deserializer::from_str(about.get());
+                let said = Trouble::at(&key).deserialize(&mut read);
+                add(&mut reply.trouble, said.map_err(A::Error::custom)?);
             } else {
                 add(&mut reply.trouble, map.next_value_seed(Trouble::at(&key))?);
             }
