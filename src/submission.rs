@@ -8,6 +8,7 @@ mod decode;
 mod entities;
 mod fields;
 mod fingerprint;
+mod identity;
 mod lenient;
 mod names;
 mod refusal;

@@ -1,7 +1,8 @@
 //! What can still be told of an object that may be a submission and is not read as one.
 
-use super::decode::{subreddit, time};
+use super::decode::time;
 use super::fields::Fields;
+use super::identity::subreddit;
 use super::lenient::Scalar;
 use super::{SubmissionId, SubredditName};
 use serde_json::value::RawValue;
