@@ -113,6 +113,9 @@ pub fn start(format: LogFormat, filter: &str, into: Option<RecentLines>) -> anyh
     Ok(())
 }
 
+/// The database's driver.
+const DRIVER: &str = "sqlx";
+
 /// By library. A more specific one counts before a less specific one.
 const QUIET: [(&str, &[&str]); 2] = [
     (
@@ -125,7 +128,7 @@ const QUIET: [(&str, &[&str]); 2] = [
         ],
     ),
     (
-        "sqlx",
+        DRIVER,
         &[
             "sqlx_core::pool::connection=error",
             "sqlx::pool=error",
@@ -143,9 +146,11 @@ fn quieted(filter: EnvFilter) -> anyhow::Result<EnvFilter> {
         return Ok(filter);
     }
     let named = filter.to_string();
+    // Whoever asks for more than what happens asks for what the driver does, too.
+    let details = filter.max_level_hint() > Some(LevelFilter::INFO);
     let mut filter = filter;
     for (library, directives) in QUIET {
-        if named.contains(library) {
+        if named.contains(library) || (details && library == DRIVER) {
             continue;
         }
         for directive in directives {
@@ -194,6 +199,9 @@ mod tests {
             "{named}"
         );
         assert!(named.contains("apalis_core::worker=off"), "{named}");
+        for details in ["debug", "trace", "info,freshet=debug"] {
+            assert!(!quieted(details).contains("sqlx"), "{details}");
+        }
         assert_eq!(quieted("off"), "off");
     }
 }
