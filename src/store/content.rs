@@ -278,13 +278,13 @@ fn content(places: Places, observations: &[Observation], strip_nul: bool) -> Con
             link_flair_text,
             removed_by,
         } = seen.submission.clone();
-        fields.score = score.or(fields.score);
-        fields.num_comments = num_comments.or(fields.num_comments);
-        fields.upvote_ratio = upvote_ratio.or(fields.upvote_ratio);
-        fields.over_18 = over_18.or(fields.over_18);
-        fields.spoiler = spoiler.or(fields.spoiler);
-        fields.stickied = stickied.or(fields.stickied);
-        fields.locked = locked.or(fields.locked);
+        fields.score = score;
+        fields.num_comments = num_comments;
+        fields.upvote_ratio = upvote_ratio;
+        fields.over_18 = over_18;
+        fields.spoiler = spoiler;
+        fields.stickied = stickied;
+        fields.locked = locked;
         fields.link_flair_text = link_flair_text;
         fields.removed_by = removed_by;
     }

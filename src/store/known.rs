@@ -140,14 +140,8 @@ impl Row {
                     url: url.as_deref(),
                     is_self: *is_self,
                     removed_by: removed_by.as_deref(),
-                    subreddit: None,
                 };
-                // Nobody noted what it left out.
-                let completeness = shown.completeness();
-                match completeness.is_whole() {
-                    true => Completeness::WHOLE,
-                    false => completeness,
-                }
+                shown.completeness()
             },
             Completeness::from_number,
         );

@@ -30,17 +30,6 @@ const SEEN: [&str; 13] = [
     "removed_raw",
 ];
 
-/// Those of them that keep their value where what was seen last does not tell one.
-const TOLD: [&str; 7] = [
-    "score",
-    "num_comments",
-    "upvote_ratio",
-    "over_18",
-    "spoiler",
-    "stickied",
-    "locked",
-];
-
 /// What a statement rewrites of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
@@ -68,12 +57,7 @@ impl Part {
         });
         let mut set: Vec<String> = columns
             .filter(|column| self != Part::Seen || *column != "content_ms")
-            .map(|column| match self {
-                Part::Seen if TOLD.contains(&column) => {
-                    format!("{column} = coalesce({new}.{column}, {old}.{column})")
-                }
-                _ => format!("{column} = {new}.{column}"),
-            })
+            .map(|column| format!("{column} = {new}.{column}"))
             .collect();
         // Of several values the first that is not null: the old row's, as an update sees it.
         let keep = |column: &str, other: &str| {
@@ -82,21 +66,11 @@ impl Part {
         match self {
             Part::All => {}
             Part::Seen => set.push(keep("content_ms", "observed_ms")),
-            Part::Copy => {
-                let told = TOLD.iter();
-                let told = told
-                    .map(|column| format!("{column} = coalesce({old}.{column}, {new}.{column})"));
-                set.extend(told);
-                set.extend([
-                    // Rows of older versions note no removal, and only one makes a copy less complete there.
-                    format!(
-                        "removed_ms = CASE WHEN {old}.completeness IS NULL
-                         THEN coalesce({old}.removed_ms, {old}.observed_ms) ELSE {old}.removed_ms END"
-                    ),
-                    keep("removed_hash", "raw_hash"),
-                    keep("removed_raw", "raw"),
-                ]);
-            }
+            Part::Copy => set.extend([
+                keep("removed_ms", "observed_ms"),
+                keep("removed_hash", "raw_hash"),
+                keep("removed_raw", "raw"),
+            ]),
         }
         set.join(", ")
     }

@@ -1,17 +1,13 @@
-//! What a later removal has taken from a submission, or a copy leaves out, and how much of it a copy still shows.
+//! What a later removal has taken from a submission, and how much of it a copy still shows.
 
 use super::Submission;
-use std::cmp::Ordering;
 
 /// How complete a copy is; of two copies the greater shows more of what the author wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Completeness(i16);
 
-/// Stored numbers from here on, with what they show, are of copies that leave something out.
-const PARTIAL: i16 = 32;
-
 impl Completeness {
-    /// A copy that leaves nothing out, without any sign of a removal.
+    /// A copy without any sign of a removal.
     pub const WHOLE: Completeness = Completeness(16);
 
     /// As it is stored.
@@ -26,32 +22,7 @@ impl Completeness {
 
     /// Whether nothing shows a removal.
     pub fn is_whole(self) -> bool {
-        self.0 >= Completeness::WHOLE.0
-    }
-
-    /// What it shows; of the same, a copy that shows a removal comes before others, and one that does not
-    /// tell its subreddit before one that does.
-    fn rank(self) -> (i16, bool, bool) {
-        match self.0 {
-            removed if removed < Completeness::WHOLE.0 => (removed, false, true),
-            partial if partial >= PARTIAL => {
-                let shown = partial - PARTIAL;
-                (shown / 2, true, shown % 2 == 1)
-            }
-            _ => (15, true, true),
-        }
-    }
-}
-
-impl Ord for Completeness {
-    fn cmp(&self, other: &Completeness) -> Ordering {
-        self.rank().cmp(&other.rank())
-    }
-}
-
-impl PartialOrd for Completeness {
-    fn partial_cmp(&self, other: &Completeness) -> Option<Ordering> {
-        Some(self.cmp(other))
+        self >= Completeness::WHOLE
     }
 }
 
@@ -70,8 +41,6 @@ pub struct Shown<'a> {
     pub is_self: Option<bool>,
     /// Who removed it.
     pub removed_by: Option<&'a str>,
-    /// Whose it is.
-    pub subreddit: Option<&'a str>,
 }
 
 impl Submission {
@@ -84,45 +53,32 @@ impl Submission {
             url: self.url.as_deref(),
             is_self: self.is_self,
             removed_by: self.removed_by.as_deref(),
-            subreddit: self.subreddit.as_deref(),
         }
         .completeness()
     }
 }
 
 impl Shown<'_> {
-    /// How complete a copy is that shows this: whole where nothing shows a removal and nothing is left out;
-    /// else the text weighs most, then the title, the address, the author. What is blank is not left out.
+    /// How complete a copy is that shows this: whole where nothing shows a removal; else the text weighs
+    /// most, then the title, the address, the author.
     pub fn completeness(&self) -> Completeness {
         let removed = self.removed_by.is_some_and(|by| !by.trim().is_empty());
         let author_gone = self.author.is_some_and(stands_for_nobody);
         let title_gone = self.title.is_some_and(stands_for_a_text);
         let text_gone = self.selftext.is_some_and(stands_for_a_text);
-        let blank = |text: Option<&str>| text.is_none_or(|text| text.trim().is_empty());
-        let sum = |shown: [(i16, bool); 4]| -> i16 {
-            shown.iter().filter(|it| it.1).map(|it| it.0).sum()
-        };
         if !(removed || author_gone || title_gone || text_gone) {
-            let shown = sum([
-                (8, self.is_self == Some(false) || self.selftext.is_some()),
-                (4, self.title.is_some()),
-                (2, self.url.is_some()),
-                (1, !blank(self.author)),
-            ]);
-            let named = !blank(self.subreddit);
-            return match (shown, named) {
-                (15, true) => Completeness::WHOLE,
-                _ => Completeness(PARTIAL + 2 * shown + i16::from(named)),
-            };
+            return Completeness::WHOLE;
         }
+        let blank = |text: Option<&str>| text.is_none_or(|text| text.trim().is_empty());
         // A link has no text that could be missing, as long as it is one.
         let text = !text_gone && (self.is_self == Some(false) || !blank(self.selftext));
-        Completeness(sum([
+        let shown = [
             (8, text),
             (4, !title_gone && !blank(self.title)),
             (2, !blank(self.url)),
             (1, !author_gone && !blank(self.author)),
-        ]))
+        ];
+        Completeness(shown.iter().filter(|it| it.1).map(|it| it.0).sum())
     }
 }
 
@@ -162,7 +118,6 @@ mod tests {
         url: Some("https://example.org/"),
         is_self: Some(true),
         removed_by: None,
-        subreddit: Some("rust"),
     };
 
     #[test]
@@ -290,42 +245,6 @@ mod tests {
             ..removed
         };
         assert_eq!(link.completeness(), removed.completeness());
-    }
-
-    #[test]
-    fn a_copy_that_leaves_something_out_is_less_than_one_that_does_not_and_shows_no_removal() {
-        let without = |change: fn(&mut Shown<'static>)| {
-            let mut shown = POST;
-            change(&mut shown);
-            shown.completeness()
-        };
-        let nothing = Shown::default().completeness();
-        for partial in [
-            without(|it| it.author = None),
-            without(|it| it.author = Some("")),
-            without(|it| it.title = None),
-            without(|it| it.selftext = None),
-            without(|it| it.url = None),
-            without(|it| it.subreddit = None),
-            nothing,
-        ] {
-            assert!(
-                partial.is_whole() && partial < Completeness::WHOLE,
-                "{partial:?}"
-            );
-            assert!(partial >= nothing);
-            assert_eq!(Completeness::from_number(partial.as_number()), partial);
-        }
-        // What is left of a removed one may show more, and of two that show the same the other counts.
-        let removed = |shown| Shown {
-            removed_by: Some("moderator"),
-            ..shown
-        };
-        let gone = removed(Shown::default()).completeness();
-        assert!(gone < nothing && nothing < removed(POST).completeness());
-        assert!(removed(POST).completeness() < Completeness::WHOLE);
-        let link = |it: &mut Shown<'static>| (it.is_self, it.selftext) = (Some(false), None);
-        assert_eq!(without(link), Completeness::WHOLE);
     }
 
     #[test]

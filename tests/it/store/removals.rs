@@ -16,7 +16,6 @@ conformance!(
     a_listing_mends_what_a_removal_has_left,
     a_later_edit_overwrites_however_short_it_is,
     one_batch_may_hold_the_copy_and_its_removal,
-    a_copy_that_leaves_something_out_overwrites_nothing,
     rows_of_older_versions_keep_their_copy,
     whatever_the_order_of_arrival_the_row_is_the_same,
 );
@@ -266,49 +265,6 @@ async fn one_batch_may_hold_the_copy_and_its_removal(world: World) {
         archive(&world, &batch).await;
         stands(&world, &whole, &removed).await;
     }
-}
-
-/// What answers and files leave out of a submission, or show as null.
-const PARTIAL: [&str; 7] = [
-    "",
-    r#","subreddit":"Rust","title":"My story","selftext":"A long text","is_self":true,"url":"https://example.org/1""#,
-    r#","subreddit":"Rust","author":null,"title":"My story","selftext":"A long text","is_self":true,"url":"https://example.org/1""#,
-    r#","subreddit":"Rust","author":"somebody","title":null,"selftext":"A long text","is_self":true,"url":"https://example.org/1""#,
-    r#","subreddit":"Rust","author":"somebody","title":"My story","selftext":null,"is_self":true,"url":"https://example.org/1""#,
-    r#","subreddit":"Rust","author":"somebody","title":"My story","selftext":"A long text","is_self":true,"url":{}"#,
-    r#","subreddit":null,"author":"somebody","title":"My story","selftext":"A long text","is_self":true,"url":"https://example.org/1""#,
-];
-
-async fn a_copy_that_leaves_something_out_overwrites_nothing(world: World) {
-    for (number, fields) in PARTIAL.into_iter().enumerate() {
-        let whole = |name: &str, at| shown(name, at, POST);
-        let (later, earlier) = (format!("p{number}"), format!("q{number}"));
-        // From a file or an archive, whichever comes first.
-        archive(&world, &[whole(&later, 1)]).await;
-        archive(&world, &[shown(&later, 5, fields)]).await;
-        stands(&world, &whole(&later, 1), &shown(&later, 5, fields)).await;
-        archive(&world, &[shown(&earlier, 5, fields)]).await;
-        archive(&world, &[whole(&earlier, 1)]).await;
-        stands(&world, &whole(&earlier, 1), &shown(&earlier, 5, fields)).await;
-        // Of a fetch.
-        let fetched = format!("r{number}");
-        archive(&world, &[whole(&fetched, 1)]).await;
-        let last = shown(&fetched, 6, fields);
-        world.fetch(std::slice::from_ref(&last)).await;
-        stands(&world, &whole(&fetched, 1), &last).await;
-        // A whole copy stands in its place again.
-        world.fetch(&[whole(&fetched, 9)]).await;
-        stands(&world, &whole(&fetched, 9), &whole(&fetched, 9)).await;
-    }
-    // What the last does not tell of scores and marks stays, too.
-    let told = r#","over_18":true,"num_comments":7"#;
-    archive(&world, &[shown("s", 1, &format!("{POST}{told}"))]).await;
-    archive(&world, &[seen_with("s", NOW + 5, "")]).await;
-    let row = world.store.submission(&id("s")).await.unwrap().unwrap();
-    assert_eq!(
-        (row.score, row.num_comments, row.over_18),
-        (Some(1), Some(7), Some(true))
-    );
 }
 
 async fn rows_of_older_versions_keep_their_copy(world: World) {
