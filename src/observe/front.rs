@@ -126,8 +126,8 @@ fn ago(seconds: i64) -> String {
     let seconds = seconds.max(0);
     match seconds {
         ..120 => format!("{seconds} s ago"),
-        ..7_200 => format!("{} min ago", seconds / 60),
-        ..172_800 => format!("{} h ago", seconds / 3_600),
+        120..7_200 => format!("{} min ago", seconds / 60),
+        7_200..172_800 => format!("{} h ago", seconds / 3_600),
         _ => format!("{} d ago", seconds / 86_400),
     }
 }
