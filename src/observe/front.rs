@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat};
 use std::fmt::Write;
 
 /// Subreddits that it shows; the status has all of them.
-pub(super) const MOST_SUBREDDITS: u32 = 100;
+pub(super) const MAX_SUBREDDITS: u32 = 100;
 
 const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
     <meta name=viewport content='width=device-width,initial-scale=1'><link rel=icon href=data:,>\
@@ -101,7 +101,7 @@ fn subreddits(html: &mut String, subreddits: &[SubredditStatus], now: i64) -> st
         "<table><tr><th>Name<th>State<th class=n>Stored<th class=n>Newest<th class=n>Proven\
          <th class=n>Open gaps",
     );
-    for subreddit in subreddits.iter().take(MOST_SUBREDDITS as usize) {
+    for subreddit in subreddits.iter().take(MAX_SUBREDDITS as usize) {
         let at = |at: Option<i64>, none: &str| at.map_or(none.to_owned(), |at| ago(now - at));
         write!(
             html,
@@ -115,7 +115,7 @@ fn subreddits(html: &mut String, subreddits: &[SubredditStatus], now: i64) -> st
         )?;
     }
     html.push_str("</table>");
-    if subreddits.len() > MOST_SUBREDDITS as usize {
+    if subreddits.len() > MAX_SUBREDDITS as usize {
         html.push_str("<p>And more, which the status below shows.");
     }
     Ok(())

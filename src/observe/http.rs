@@ -159,7 +159,7 @@ pub async fn serve(
 async fn front_page(Open(health): Open, Extension(pages): Extension<Arc<Pages>>) -> Response {
     let render = async || {
         let now_ms = (health.now_ms)();
-        let (live, most) = (&health.live, front::MOST_SUBREDDITS + 1);
+        let (live, most) = (&health.live, front::MAX_SUBREDDITS + 1);
         let read = super::status::read_part(&health.store, &health.queue, live, most, now_ms);
         let status = tokio::time::timeout(PING_LIMIT, read).await;
         let status = status.ok().and_then(Result::ok);
