@@ -126,6 +126,11 @@ impl Content<'_> {
         self.hash == self.seen_hash
     }
 
+    /// Which of the columns it has that every submission has, one bit each.
+    pub fn has(&self) -> i32 {
+        lasting(&self.fields)
+    }
+
     /// When the copy was seen, as a statement that writes this part stores it.
     pub fn stored_content_ms(&self, part: Part) -> Option<i64> {
         (part != Part::All || !self.is_one()).then_some(self.content_ms)
@@ -240,15 +245,30 @@ pub(super) fn prepare(observations: &[Observation], strip_nul: bool) -> Batch<'_
         };
         batch.superseded.push(older);
     }
+    // Later ones first.
+    let mut others: HashMap<&str, Vec<&Submission>> = HashMap::new();
+    for place in batch.superseded.iter().rev() {
+        let other = &observations[*place].submission;
+        others.entry(other.id.as_str()).or_default().push(other);
+    }
     batch.newest = places
-        .into_values()
-        .map(|places| content(places, observations, strip_nul))
+        .into_iter()
+        .map(|(id, places)| {
+            let others = others.get(id).map_or(&[][..], Vec::as_slice);
+            content(places, observations, others, strip_nul)
+        })
         .collect();
     batch.newest.sort_unstable_by(|a, b| a.id().cmp(b.id()));
     batch
 }
 
-fn content(places: Places, observations: &[Observation], strip_nul: bool) -> Content<'_> {
+/// `others` of the same id may have what the copy leaves out.
+fn content<'a>(
+    places: Places,
+    observations: &'a [Observation],
+    others: &[&Submission],
+    strip_nul: bool,
+) -> Content<'a> {
     let (copy, seen) = (&observations[places.copy], &observations[places.seen]);
     let mut fields = Cow::Borrowed(&copy.submission);
     if places.copy != places.seen {
@@ -288,6 +308,11 @@ fn content(places: Places, observations: &[Observation], strip_nul: bool) -> Con
         fields.link_flair_text = link_flair_text;
         fields.removed_by = removed_by;
     }
+    for other in others.iter().chain([&&seen.submission]) {
+        if lasting(other) & !lasting(&fields) != 0 {
+            fill(fields.to_mut(), other);
+        }
+    }
     let subreddit = fields.subreddit.as_ref();
     if subreddit.is_some_and(|name| name.len() > LONGEST_SUBREDDIT) {
         fields.to_mut().subreddit = None;
@@ -314,6 +339,40 @@ fn content(places: Places, observations: &[Observation], strip_nul: bool) -> Con
         removed: !seen.submission.completeness().is_whole(),
         nul_stripped,
     }
+}
+
+/// Which of the fields are there that every submission has, one bit each.
+fn lasting(fields: &Submission) -> i32 {
+    let has = [
+        fields.subreddit.is_some(),
+        fields.author.is_some(),
+        fields.title.is_some(),
+        fields.selftext.is_some(),
+        fields.url.is_some(),
+        fields.permalink.is_some(),
+        fields.domain.is_some(),
+        fields.is_self.is_some(),
+    ];
+    has.iter()
+        .rev()
+        .fold(0, |bits, has| bits << 1 | i32::from(*has))
+}
+
+/// Fills in what every submission has and this copy leaves out.
+fn fill(fields: &mut Submission, other: &Submission) {
+    let or = |field: &mut Option<String>, other: &Option<String>| {
+        if field.is_none() {
+            field.clone_from(other);
+        }
+    };
+    or(&mut fields.subreddit, &other.subreddit);
+    or(&mut fields.author, &other.author);
+    or(&mut fields.title, &other.title);
+    or(&mut fields.selftext, &other.selftext);
+    or(&mut fields.url, &other.url);
+    or(&mut fields.permalink, &other.permalink);
+    or(&mut fields.domain, &other.domain);
+    fields.is_self = fields.is_self.or(other.is_self);
 }
 
 fn has_nul(text: &String) -> bool {

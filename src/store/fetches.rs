@@ -155,7 +155,8 @@ impl Transaction {
         let mut pending: Vec<&Content<'_>> = batch.newest.iter().collect();
         while !pending.is_empty() {
             let (mut missing, mut touched) = (Vec::new(), Vec::new());
-            let (mut whole, mut last, mut copies) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut whole, mut last) = (Vec::new(), Vec::new());
+            let (mut copies, mut lacking) = (Vec::new(), Vec::new());
             for row in pending {
                 let Some(known) = known.get(row.id()) else {
                     missing.push(row);
@@ -169,7 +170,9 @@ impl Transaction {
                 let places = match change {
                     Change::Nothing => &mut stored.stale,
                     Change::Time => &mut stored.unchanged,
-                    Change::All | Change::Seen | Change::Copy => &mut stored.changed,
+                    Change::All | Change::Seen | Change::Copy | Change::Lacking => {
+                        &mut stored.changed
+                    }
                 };
                 places.push(row.index);
                 match change {
@@ -178,6 +181,7 @@ impl Transaction {
                     Change::All => whole.push(row),
                     Change::Seen => last.push(row),
                     Change::Copy => copies.push(row),
+                    Change::Lacking => lacking.push(row),
                 }
                 if !older {
                     deltas.moves(Some(known.status), Status::Fetched);
@@ -187,6 +191,7 @@ impl Transaction {
             self.rewrite(&whole, Part::All, Some(now)).await?;
             self.rewrite(&last, Part::Seen, Some(now)).await?;
             self.rewrite(&copies, Part::Copy, None).await?;
+            self.rewrite(&lacking, Part::Lacking, None).await?;
             self.fetched_anew(&touched, now).await?;
             let progress = Progress {
                 status: Status::Fetched,

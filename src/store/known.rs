@@ -2,7 +2,8 @@
 //!
 //! A row holds two things: the most complete copy of what the author wrote (the newest of those), and how
 //! the submission was seen last. For nearly every row they are one object. Once it was removed they are
-//! not, and whichever comes first, both stand in the end.
+//! not, and whichever comes first, both stand in the end. What a copy leaves out that every submission
+//! has, such as its title, is what another copy said: a column does not become null again.
 
 use super::content::Content;
 use super::statement::{Dialects, Texts, Transaction, in_transaction};
@@ -25,6 +26,8 @@ pub(super) struct Known {
     hash: Vec<u8>,
     content_ms: i64,
     pub completeness: Completeness,
+    /// Which lasting columns are null, by the bits of [`Content::has`].
+    lacks: i32,
     /// Whether the row was written by a version that did not note how complete it is.
     unnoted: bool,
 }
@@ -40,6 +43,8 @@ pub(super) enum Change {
     Copy,
     /// When it was seen last.
     Time,
+    /// What the copy lacks: an older one has it.
+    Lacking,
     /// Nothing.
     Nothing,
 }
@@ -57,13 +62,20 @@ impl Known {
             (true, _) if copy => Change::All,
             (true, _) => Change::Seen,
             (false, true) => Change::Copy,
+            (false, false) if self.is_filled_by(row) => Change::Lacking,
             (false, false) => Change::Nothing,
         }
+    }
+
+    /// Whether an observation shows what the row lacks.
+    fn is_filled_by(&self, row: &Content<'_>) -> bool {
+        self.lacks & row.has() != 0
     }
 
     /// Whether a listing mends what is stored: it shows more of the submission, or that it is back.
     pub fn is_mended_by(&self, row: &Content<'_>) -> bool {
         row.completeness > self.completeness
+            || self.is_filled_by(row)
             || (self.removed && !row.removed && row.observed_ms > self.observed_ms)
     }
 }
@@ -73,6 +85,10 @@ macro_rules! known {
     ($rest:literal) => {
         concat!(
             "SELECT id, status, observed_ms, raw_hash, content_ms, completeness, removed_hash, removed_ms,
+             CASE WHEN subreddit IS NULL THEN 1 ELSE 0 END + CASE WHEN author IS NULL THEN 2 ELSE 0 END
+             + CASE WHEN title IS NULL THEN 4 ELSE 0 END + CASE WHEN selftext IS NULL THEN 8 ELSE 0 END
+             + CASE WHEN url IS NULL THEN 16 ELSE 0 END + CASE WHEN permalink IS NULL THEN 32 ELSE 0 END
+             + CASE WHEN domain IS NULL THEN 64 ELSE 0 END + CASE WHEN is_self IS NULL THEN 128 ELSE 0 END,
              CASE WHEN completeness IS NULL THEN author END,
              CASE WHEN completeness IS NULL THEN title END,
              CASE WHEN completeness IS NULL
@@ -117,6 +133,7 @@ struct Row(
     Option<i16>,
     Option<Vec<u8>>,
     Option<i64>,
+    i32,
     Option<String>,
     Option<String>,
     Option<String>,
@@ -127,8 +144,18 @@ struct Row(
 
 impl Row {
     fn read(self) -> Result<(String, Known), sqlx::Error> {
-        let Row(id, status, observed_ms, hash, content_ms, completeness, seen_hash, removed_ms, ..) =
-            &self;
+        let Row(
+            id,
+            status,
+            observed_ms,
+            hash,
+            content_ms,
+            completeness,
+            seen_hash,
+            removed_ms,
+            lacks,
+            ..,
+        ) = &self;
         let unnoted = completeness.is_none();
         let completeness = completeness.map_or_else(
             || {
@@ -153,6 +180,7 @@ impl Row {
             hash: hash.clone(),
             content_ms: content_ms.unwrap_or(*observed_ms),
             completeness,
+            lacks: *lacks,
             unnoted,
         };
         Ok((id.clone(), known))
@@ -204,7 +232,8 @@ impl Transaction {
         known: &HashMap<String, Known>,
         change: impl Fn(&Content<'_>, &Known) -> Change,
     ) -> Result<u64, StoreError> {
-        let (mut whole, mut last, mut copies, mut again) = (vec![], vec![], vec![], vec![]);
+        let (mut whole, mut last, mut copies) = (vec![], vec![], vec![]);
+        let (mut lacking, mut again) = (vec![], vec![]);
         for row in rows {
             let Some(known) = known.get(row.id()) else {
                 continue;
@@ -213,6 +242,7 @@ impl Transaction {
                 Change::All => whole.push(row),
                 Change::Seen => last.push(row),
                 Change::Copy => copies.push(row),
+                Change::Lacking => lacking.push(row),
                 Change::Time => again.push((row.id(), row.observed_ms)),
                 Change::Nothing => {}
             }
@@ -221,7 +251,8 @@ impl Transaction {
         self.rewrite(&whole, Part::All, None).await?;
         self.rewrite(&last, Part::Seen, None).await?;
         self.rewrite(&copies, Part::Copy, None).await?;
+        self.rewrite(&lacking, Part::Lacking, None).await?;
         self.seen_again(&again).await?;
-        Ok((whole.len() + last.len() + copies.len()) as u64)
+        Ok((whole.len() + last.len() + copies.len() + lacking.len()) as u64)
     }
 }

@@ -30,6 +30,19 @@ const SEEN: [&str; 13] = [
     "removed_raw",
 ];
 
+/// Those that every object of Reddit has. A copy without one leaves what the row holds, and fills in
+/// what it lacks. In the order of [`LACKS`].
+const LASTING: [&str; 8] = [
+    "subreddit",
+    "author",
+    "title",
+    "selftext",
+    "url",
+    "permalink",
+    "domain",
+    "is_self",
+];
+
 /// What a statement rewrites of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
@@ -39,32 +52,45 @@ pub(super) enum Part {
     Seen,
     /// The copy, which is not what was seen last. What that was stays.
     Copy,
+    /// What the copy lacks, and nothing else.
+    Lacking,
 }
 
 impl Part {
-    pub const EACH: [Part; 3] = [Part::All, Part::Seen, Part::Copy];
+    pub const EACH: [Part; 4] = [Part::All, Part::Seen, Part::Copy, Part::Lacking];
 
     /// Assignments to the columns of `old` from those of `new`.
     pub fn assignments(self, old: &str, new: &str) -> String {
         let columns = COLUMNS.split(", ").filter(|column| {
             *column != "id"
                 && !PROGRESS.contains(column)
-                && match self {
-                    Part::All => true,
-                    Part::Seen => SEEN.contains(column),
-                    Part::Copy => !SEEN.contains(column),
-                }
+                && (LASTING.contains(column)
+                    || match self {
+                        Part::All => true,
+                        Part::Seen => SEEN.contains(column),
+                        Part::Copy => !SEEN.contains(column),
+                        Part::Lacking => false,
+                    })
         });
+        let (first, second) = match self {
+            Part::All | Part::Copy => (new, old),
+            Part::Seen | Part::Lacking => (old, new),
+        };
         let mut set: Vec<String> = columns
-            .filter(|column| self != Part::Seen || *column != "content_ms")
-            .map(|column| format!("{column} = {new}.{column}"))
+            .map(|column| {
+                if LASTING.contains(&column) {
+                    format!("{column} = coalesce({first}.{column}, {second}.{column})")
+                } else {
+                    format!("{column} = {new}.{column}")
+                }
+            })
             .collect();
         // Of several values the first that is not null: the old row's, as an update sees it.
         let keep = |column: &str, other: &str| {
             format!("{column} = coalesce({old}.{column}, {old}.{other})")
         };
         match self {
-            Part::All => {}
+            Part::All | Part::Lacking => {}
             Part::Seen => set.push(keep("content_ms", "observed_ms")),
             Part::Copy => set.extend([
                 keep("removed_ms", "observed_ms"),

@@ -23,8 +23,8 @@ static INSERT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// In the order of [`Part::EACH`].
-static REWRITE: LazyLock<[String; 3]> = LazyLock::new(|| Part::EACH.map(|part| update(part, "")));
-static REWRITE_FETCHED: LazyLock<[String; 3]> =
+static REWRITE: LazyLock<[String; 4]> = LazyLock::new(|| Part::EACH.map(|part| update(part, "")));
+static REWRITE_FETCHED: LazyLock<[String; 4]> =
     LazyLock::new(|| Part::EACH.map(|part| update(part, ", fetched_at = $31, status = 'fetched'")));
 
 fn parameters() -> String {

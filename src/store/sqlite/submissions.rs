@@ -17,10 +17,10 @@ static INSERT: LazyLock<[String; 3]> =
 
 /// Inserting over a row is how SQLite updates many rows with different values at once. When it was
 /// discovered stays as it is. In the order of [`Part::EACH`].
-static REWRITE: LazyLock<[[String; 3]; 3]> =
+static REWRITE: LazyLock<[[String; 3]; 4]> =
     LazyLock::new(|| Part::EACH.map(|part| overwriting(part, "")));
 
-static REWRITE_FETCHED: LazyLock<[[String; 3]; 3]> = LazyLock::new(|| {
+static REWRITE_FETCHED: LazyLock<[[String; 3]; 4]> = LazyLock::new(|| {
     let and = ", fetched_at = excluded.fetched_at, status = excluded.status";
     Part::EACH.map(|part| overwriting(part, and))
 });

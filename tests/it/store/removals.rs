@@ -17,6 +17,7 @@ conformance!(
     a_later_edit_overwrites_however_short_it_is,
     one_batch_may_hold_the_copy_and_its_removal,
     rows_of_older_versions_keep_their_copy,
+    what_a_copy_leaves_out_is_what_another_says,
     whatever_the_order_of_arrival_the_row_is_the_same,
 );
 
@@ -34,6 +35,62 @@ const REMOVALS: [&str; 5] = [
 /// A submission as it was whole, or after a removal, at `NOW + at`. The score tells when it was.
 fn shown(name: &str, at: i64, fields: &str) -> Observation {
     seen_with(name, NOW + at, &format!("{fields},\"score\":{at}"))
+}
+
+/// Copies that leave out, or have as null, what every submission has.
+async fn what_a_copy_leaves_out_is_what_another_says(world: World) {
+    let edited =
+        r#""selftext":"Edited","edited":1789999500.0,"author":null,"subreddit":null,"url":null"#;
+    let mut number = 0;
+    for (first, second) in [(0, 10), (10, 0)] {
+        for way in ["fetches", "archives", "a batch", "lists"] {
+            number += 1;
+            let name = format!("p{number}");
+            let whole = shown(&name, first, POST);
+            let lacking = shown(&name, second, &format!(",{edited}"));
+            match way {
+                "fetches" => {
+                    world.fetch(std::slice::from_ref(&whole)).await;
+                    world.fetch(std::slice::from_ref(&lacking)).await;
+                }
+                "archives" => {
+                    for one in [&whole, &lacking] {
+                        let record = record(std::slice::from_ref(one));
+                        world.store.record_archived(&record).await.unwrap();
+                    }
+                }
+                "a batch" => {
+                    world.fetch(&[whole, lacking]).await;
+                }
+                _ => {
+                    let record = record(std::slice::from_ref(&lacking));
+                    world.store.record_archived(&record).await.unwrap();
+                    world.list(&[whole]).await;
+                }
+            }
+            let row = world.store.submission(&id(&name)).await.unwrap().unwrap();
+            let there = (
+                &row.subreddit,
+                &row.author,
+                &row.title,
+                &row.url,
+                row.is_self,
+            );
+            let all = ["Rust", "somebody", "My story", "https://example.org/1"];
+            let [subreddit, author, title, url] = all.map(|it| Some(it.to_owned()));
+            assert_eq!(
+                there,
+                (&subreddit, &author, &title, &url, Some(true)),
+                "{way}, {first}"
+            );
+            let newest = if second > first {
+                "Edited"
+            } else {
+                "A long text"
+            };
+            assert_eq!(row.selftext.as_deref(), Some(newest), "{way}, {first}");
+        }
+    }
 }
 
 /// The row holds this copy, and the rest as it was seen last.
