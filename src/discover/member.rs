@@ -5,7 +5,7 @@ use super::pages::{WalkEnd, Walked};
 use super::period::overflows_after;
 use super::prove::{
     ALONE_EVERY, Proof, as_of, belongs, judge, listed_since, new_name, posts_per_hour, seconds,
-    short_overlap, window_start,
+    short_overlap, silence_until, window_start,
 };
 use super::walk::Walk;
 use crate::config::DiscoverConfig;
@@ -72,10 +72,14 @@ pub(super) fn member(
             return Some(failed(config, claimed, alone, walked, now_ms));
         }
     };
-    let window = |start, outcome| {
+    // What was proven before stays so.
+    let proven_until =
+        silence_until(walk, served_at).max(claimed.covered_until.unwrap_or(i64::MIN));
+    let seen_until = proven_until.max(claimed.seen_until.unwrap_or(i64::MIN));
+    let window = |start, end, outcome| {
         Some(WindowRecord {
             window_start: start,
-            window_end: served_at,
+            window_end: end,
             started_at: walked.started_at,
             finished_at: walked.finished_at,
             pages: walk.pages(),
@@ -96,7 +100,7 @@ pub(super) fn member(
         gap: None,
         update: SubredditUpdate {
             covered_until: None,
-            seen_until: walked.is_dated().then_some(served_at),
+            seen_until: walked.is_dated().then_some(seen_until),
             posts_per_hour,
             // Counted on, so that what was believed once stays so.
             failures: if doubted {
@@ -114,6 +118,7 @@ pub(super) fn member(
         Proof::ToBeAlone => return None,
         Proof::Seen => {}
         Proof::Complete { start, ground } => {
+            let end = proven_until.max(start);
             // A listing that showed its end proves everything down to its oldest item. Another proves no
             // more than it was walked for: below its last items may stand one that is newer.
             let oldest = walk.own().map(|item| item.submission.created_utc).min();
@@ -123,23 +128,24 @@ pub(super) fn member(
             let start_proven = ground.map_or(start, |ground| ground.min(start));
             let proven = Interval {
                 start: judged.map_or(start_proven, |judged| judged.max(start_proven)),
-                end: served_at,
+                end,
             };
             // Nothing of it is, where what cannot be read may be of any time.
             let outcome = match record.doubts.leave_of(proven).is_empty() {
                 true => WindowOutcome::Truncated,
                 false => WindowOutcome::Complete,
             };
-            record.window = window(start, outcome);
+            record.window = window(start, end, outcome);
             record.proven = Some(proven);
-            record.update.covered_until = Some(served_at);
+            record.update.covered_until = Some(end);
         }
         Proof::Truncated {
             start,
             listed_since,
             cause,
         } => {
-            record.window = window(start, WindowOutcome::Truncated);
+            let end = proven_until.max(listed_since);
+            record.window = window(start, end, WindowOutcome::Truncated);
             // What was silent before was corroborated by nothing that this walk listed.
             record.doubts.uncorroborated = claimed.covered_until.map(|until| (until, cause));
             // Down to the watermark all is proven.
@@ -153,10 +159,10 @@ pub(super) fn member(
             });
             record.proven = Some(Interval {
                 start: listed_since,
-                end: served_at,
+                end,
             });
             // Nothing is forgotten: what was not reached is the gap's.
-            record.update.covered_until = Some(served_at);
+            record.update.covered_until = Some(end);
         }
     }
     Some(record)

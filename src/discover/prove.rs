@@ -15,6 +15,11 @@ const SURELY_ALL: i64 = 100;
 /// Submissions that should be there and are not, from which on an end is doubted.
 const HIDDEN_MANY: i64 = 30;
 
+/// A silence that is seen once in so many is no longer taken for one.
+const RARE_SILENCE: f64 = 0.01;
+/// The pace is that of so many of the newest.
+const PACES: [usize; 4] = [8, 16, 32, 64];
+
 /// After how many seconds this one is: not all in the same minute, so that the many that became
 /// silent together leave room in the budget.
 pub fn alone_every(name: &SubredditName) -> i64 {
@@ -103,6 +108,37 @@ fn may_hide_more(walk: &Walk, start: i64, served_at: i64) -> bool {
     let span = served_at.saturating_sub(oldest).max(1);
     let expected = shown.saturating_mul(oldest.saturating_sub(start)) / span;
     expected >= HIDDEN_MANY
+}
+
+/// Until when a silence above the newest item is believed: as long as one in a hundred lasts at the pace of
+/// what is listed, whichever part of it was the slowest, or half an hour. A longer one may be a listing that
+/// stands still, which looks no different.
+pub fn silence_until(walk: &Walk, served_at: i64) -> i64 {
+    let times = walk.listed().iter().map(|item| item.submission.created_utc);
+    let mut times: Vec<i64> = times.filter(|at| *at <= served_at).collect();
+    times.sort_unstable_by(|left, right| right.cmp(left));
+    let Some(newest) = times.first() else {
+        return served_at;
+    };
+    let silence = served_at.saturating_sub(*newest);
+    let usual = PACES.iter().filter_map(|count| {
+        let span = newest.saturating_sub(*times.get(*count)?).max(1);
+        // After `count` arrivals in a span, the chance of none in a time `t` is (1 + t/span)^-count.
+        #[expect(clippy::cast_precision_loss, reason = "seconds, and at most 64")]
+        let times = RARE_SILENCE.powf(-1.0 / *count as f64) - 1.0;
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "seconds"
+        )]
+        let usual = (span as f64 * times).ceil() as i64;
+        Some(usual)
+    });
+    match usual.max() {
+        Some(usual) if silence < ALONE_EVERY => newest.saturating_add(silence.min(usual)),
+        // Too few tell of no pace.
+        _ => served_at,
+    }
 }
 
 /// How far down a walk that was cut short has listed everything: one second after the newest

@@ -298,6 +298,82 @@ async fn stored(store: &Store) -> HashSet<String> {
     visible.into_iter().map(|it| it.id).collect()
 }
 
+/// How many that stood in it for two polls are missing from proven time.
+async fn missing(posts: &[(String, i64)], store: &Store) -> usize {
+    let stored = stored(store).await;
+    let proven = store.coverage(&NAMES[0].parse().unwrap()).await.unwrap();
+    let missing = posts.iter().filter(|(id, created)| {
+        let proven = proven
+            .iter()
+            .any(|(start, end)| (*start..*end).contains(created));
+        proven && *created < NOW.get() - 2 * INTERVAL && !stored.contains(id)
+    });
+    missing.count()
+}
+
+#[tokio::test]
+async fn a_listing_that_stands_still_proves_no_more_than_a_usual_silence() {
+    let database = fixtures::World::sqlite().await;
+    let store = database.store.clone();
+    let world = World::start(1, store.clone(), 0).await;
+    let live_on = |seconds: i64| {
+        for second in (0..seconds).filter(|second| (NOW.get() + second) % 30 == 0) {
+            let created = NOW.get() + second;
+            let mut liar = world.liar.lock().unwrap();
+            liar.post(0, created, created);
+            liar.posts.last_mut().unwrap().undated = false;
+        }
+        world.advance(seconds);
+    };
+    world.advance(-3_600);
+    live_on(3_600);
+    world.settle().await;
+    let frozen = NOW.get();
+    world.liar.lock().unwrap().lie = Lie::Stale(frozen);
+    let posts = || -> Vec<(String, i64)> {
+        let liar = world.liar.lock().unwrap();
+        let posts = liar.posts.iter();
+        posts.map(|post| (post.id.clone(), post.created)).collect()
+    };
+    for _ in 0..25 {
+        live_on(INTERVAL + 1);
+        world.settle().await;
+        let missing = missing(&posts(), &store).await;
+        assert!(missing <= 8, "{missing} of two a minute are missing");
+    }
+    world.liar.lock().unwrap().lie = Lie::Nothing;
+    // Quiet subreddits meet at every second minute.
+    for _ in 0..2 {
+        live_on(INTERVAL + 1);
+        world.settle().await;
+    }
+    assert_eq!(missing(&posts(), &store).await, 0);
+    let proven = store.coverage(&NAMES[0].parse().unwrap()).await.unwrap();
+    assert!(
+        proven
+            .iter()
+            .any(|(start, end)| *start <= frozen && *end > NOW.get() - 2 * INTERVAL),
+        "{proven:?}, frozen at {frozen}"
+    );
+
+    // A silence that lasts is one.
+    world.advance(1_500);
+    world.settle().await;
+    let proven = store.coverage(&NAMES[0].parse().unwrap()).await.unwrap();
+    assert!(
+        proven.iter().all(|(_, end)| *end < NOW.get() - 600),
+        "{proven:?}"
+    );
+    world.advance(600);
+    world.settle().await;
+    let proven = store.coverage(&NAMES[0].parse().unwrap()).await.unwrap();
+    assert!(
+        proven.last().unwrap().1 > NOW.get() - 2 * INTERVAL,
+        "{proven:?}"
+    );
+    world.end().await;
+}
+
 /// A wrong clock for some polls, then nobody polls for a while in which more is posted than a listing
 /// shows.
 async fn wrong_clock_then_overflow(store: Store, lie: Lie, answers: u32, ahead: i64) {
