@@ -50,6 +50,19 @@ fn file(past: &Past, name: &str, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
+async fn files_without_anything_that_was_asked_for_end_with_an_error() {
+    let past = nothing().await;
+    let other = lines(0..50).replace("Past", "kettles");
+    let other = file(&past, "other.ndjson", other.as_bytes());
+    let earlier = file(&past, "earlier.ndjson", lines(0..50).as_bytes());
+    for (file, since) in [(&other, "2023-01-01"), (&earlier, "2024-01-01")] {
+        let line = ["backfill", NAME, "--source", file, "--since", since];
+        let ended = past.try_run(&line).await.ended_with(1);
+        ended.says(&["there is no submission of r/past in what was read"]);
+    }
+}
+
+#[tokio::test]
 async fn several_files_of_any_compression_are_loaded_at_once() {
     let past = nothing().await;
     let files = [
