@@ -15,6 +15,8 @@ pub struct Stop {
     insisting: [Signal; 3],
     /// None where whoever started the process had it ignored, as `nohup` does.
     hangup: Option<Signal>,
+    /// Whether SIGHUP came, and nothing else yet.
+    hung_up: bool,
 }
 
 impl Stop {
@@ -29,6 +31,7 @@ impl Stop {
                 true => None,
                 false => Some(signal(hangup)?),
             },
+            hung_up: false,
             insisting: [
                 signal(SignalKind::terminate())?,
                 signal(SignalKind::interrupt())?,
@@ -37,19 +40,30 @@ impl Stop {
         })
     }
 
-    /// The next of any. A terminal that closes may send several SIGHUP, and a supervisor one after its
-    /// SIGTERM: none of them counts once another signal came.
+    /// Waits for the first signal of any kind; called again, for the second that insists. A terminal that
+    /// closes may send several SIGHUP, and a supervisor one with its SIGTERM, whichever arrives first: SIGHUP
+    /// insists neither as the first nor as the second.
     pub async fn next(&mut self) {
-        poll_fn(|context| {
-            let mut signals = self.insisting.iter_mut().chain(self.hangup.as_mut());
-            match signals.any(|signal| signal.poll_recv(context).is_ready()) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
+        loop {
+            let insists = poll_fn(|context| {
+                let mut insisting = self.insisting.iter_mut();
+                if insisting.any(|signal| signal.poll_recv(context).is_ready()) {
+                    return Poll::Ready(true);
+                }
+                match self.hangup.as_mut().map(|signal| signal.poll_recv(context)) {
+                    Some(Poll::Ready(_)) => Poll::Ready(false),
+                    _ => Poll::Pending,
+                }
+            })
+            .await;
+            // It stays caught, and is listened to no longer.
+            self.hangup = None;
+            let only_asks = insists && self.hung_up;
+            self.hung_up = !insists;
+            if !only_asks {
+                return;
             }
-        })
-        .await;
-        // It stays caught, and is listened to no longer.
-        self.hangup = None;
+        }
     }
 }
 

@@ -22,7 +22,12 @@ fn run(home: &super::support::binary::Home, hangup: &str) -> Process {
 #[tokio::test]
 async fn a_terminal_that_closes_and_a_request_to_quit_stop_it_in_order() {
     let world = World::with(10).await;
-    for signals in [["HUP", "HUP"], ["TERM", "HUP"], ["QUIT", "PIPE"]] {
+    for signals in [
+        ["HUP", "HUP"],
+        ["TERM", "HUP"],
+        ["HUP", "TERM"],
+        ["QUIT", "PIPE"],
+    ] {
         let home = world.home();
         let mut process = run(&home, "--default-signal=HUP");
         process.until_code("/readyz", 200).await;
