@@ -7,6 +7,7 @@ use crate::submission::{Completeness, Observation, Submission};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 /// Half of a SHA-256: nobody can make two different objects that count as the same.
@@ -245,11 +246,14 @@ pub(super) fn prepare(observations: &[Observation], strip_nul: bool) -> Batch<'_
         };
         batch.superseded.push(older);
     }
-    // Later ones first.
-    let mut others: HashMap<&str, Vec<&Submission>> = HashMap::new();
-    for place in batch.superseded.iter().rev() {
-        let other = &observations[*place].submission;
-        others.entry(other.id.as_str()).or_default().push(other);
+    let mut others: HashMap<&str, Vec<&Observation>> = HashMap::new();
+    for place in &batch.superseded {
+        let other = &observations[*place];
+        let id = other.submission.id.as_str();
+        others.entry(id).or_default().push(other);
+    }
+    for others in others.values_mut() {
+        others.sort_by_key(|other| Reverse(other.observed_ms));
     }
     batch.newest = places
         .into_iter()
@@ -266,7 +270,7 @@ pub(super) fn prepare(observations: &[Observation], strip_nul: bool) -> Batch<'_
 fn content<'a>(
     places: Places,
     observations: &'a [Observation],
-    others: &[&Submission],
+    others: &[&Observation],
     strip_nul: bool,
 ) -> Content<'a> {
     let (copy, seen) = (&observations[places.copy], &observations[places.seen]);
@@ -308,8 +312,11 @@ fn content<'a>(
         fields.link_flair_text = link_flair_text;
         fields.removed_by = removed_by;
     }
-    for other in others.iter().chain([&&seen.submission]) {
-        if lasting(other) & !lasting(&fields) != 0 {
+    for other in [seen].into_iter().chain(others.iter().copied()) {
+        let other = &other.submission;
+        if lasting(other) & !lasting(&fields) != 0
+            && other.completeness() == copy.submission.completeness()
+        {
             fill(fields.to_mut(), other);
         }
     }

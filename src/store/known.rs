@@ -3,7 +3,8 @@
 //! A row holds two things: the most complete copy of what the author wrote (the newest of those), and how
 //! the submission was seen last. For nearly every row they are one object. Once it was removed they are
 //! not, and whichever comes first, both stand in the end. What a copy leaves out that every submission
-//! has, such as its title, is what another copy said: a column does not become null again.
+//! has, such as its title, is what another copy said that is as complete: of several the first to be stored. A
+//! column does not become null again.
 
 use super::content::Content;
 use super::statement::{Dialects, Texts, Transaction, in_transaction};
@@ -58,7 +59,9 @@ impl Known {
                 && ((newer && row.is_one()) || row.content_ms > self.content_ms));
         let other = copy && self.hash != row.hash;
         match (newer, other) {
-            (true, false) if self.seen_hash == row.seen_hash => Change::Time,
+            (true, false) if self.seen_hash == row.seen_hash && !self.is_filled_by(row) => {
+                Change::Time
+            }
             (true, _) if copy => Change::All,
             (true, _) => Change::Seen,
             (false, true) => Change::Copy,
@@ -67,9 +70,9 @@ impl Known {
         }
     }
 
-    /// Whether an observation shows what the row lacks.
+    /// Whether an observation shows what the row lacks, and no removal in its place.
     fn is_filled_by(&self, row: &Content<'_>) -> bool {
-        self.lacks & row.has() != 0
+        self.lacks & row.has() != 0 && row.completeness == self.completeness
     }
 
     /// Whether a listing mends what is stored: it shows more of the submission, or that it is back.

@@ -30,8 +30,8 @@ const SEEN: [&str; 13] = [
     "removed_raw",
 ];
 
-/// Those that every object of Reddit has. A copy without one leaves what the row holds, and fills in
-/// what it lacks. In the order of [`LACKS`].
+/// Those that every object of Reddit has: a copy without one leaves what an equally complete one said. In the
+/// order of the bits of [`Content::has`].
 const LASTING: [&str; 8] = [
     "subreddit",
     "author",
@@ -64,25 +64,24 @@ impl Part {
         let columns = COLUMNS.split(", ").filter(|column| {
             *column != "id"
                 && !PROGRESS.contains(column)
-                && (LASTING.contains(column)
-                    || match self {
-                        Part::All => true,
-                        Part::Seen => SEEN.contains(column),
-                        Part::Copy => !SEEN.contains(column),
-                        Part::Lacking => false,
-                    })
-        });
-        let (first, second) = match self {
-            Part::All | Part::Copy => (new, old),
-            Part::Seen | Part::Lacking => (old, new),
-        };
-        let mut set: Vec<String> = columns
-            .map(|column| {
-                if LASTING.contains(&column) {
-                    format!("{column} = coalesce({first}.{column}, {second}.{column})")
-                } else {
-                    format!("{column} = {new}.{column}")
+                && match self {
+                    Part::All => true,
+                    Part::Seen => SEEN.contains(column),
+                    Part::Copy => !SEEN.contains(column),
+                    Part::Lacking => LASTING.contains(column),
                 }
+        });
+        // What a removal put in the place of a text or an author fills in nothing.
+        let equal =
+            format!("coalesce({old}.completeness, {new}.completeness) = {new}.completeness");
+        let mut set: Vec<String> = columns
+            .filter(|column| self != Part::Seen || *column != "content_ms")
+            .map(|column| match self {
+                Part::Lacking => format!("{column} = coalesce({old}.{column}, {new}.{column})"),
+                _ if LASTING.contains(&column) => format!(
+                    "{column} = coalesce({new}.{column}, CASE WHEN {equal} THEN {old}.{column} END)"
+                ),
+                _ => format!("{column} = {new}.{column}"),
             })
             .collect();
         // Of several values the first that is not null: the old row's, as an update sees it.
