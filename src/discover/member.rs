@@ -72,10 +72,15 @@ pub(super) fn member(
             return Some(failed(config, claimed, alone, walked, now_ms));
         }
     };
+    let silence_until = silence_until(walk, served_at, |item| alone || belongs(item, claimed));
     // What was proven before stays so.
-    let proven_until =
-        silence_until(walk, served_at).max(claimed.covered_until.unwrap_or(i64::MIN));
-    let seen_until = proven_until.max(claimed.seen_until.unwrap_or(i64::MIN));
+    let proven_until = silence_until.max(claimed.covered_until.unwrap_or(i64::MIN));
+    // Of what is shown the next walk in company lists all since the proof ended.
+    let seen_until = if walk.own().any(|item| belongs(item, claimed)) {
+        proven_until
+    } else {
+        served_at
+    };
     let window = |start, end, outcome| {
         Some(WindowRecord {
             window_start: start,
@@ -131,7 +136,7 @@ pub(super) fn member(
                 end,
             };
             // Nothing of it is, where what cannot be read may be of any time.
-            let outcome = match record.doubts.leave_of(proven).is_empty() {
+            let outcome = match !proven.is_empty() && record.doubts.leave_of(proven).is_empty() {
                 true => WindowOutcome::Truncated,
                 false => WindowOutcome::Complete,
             };

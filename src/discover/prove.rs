@@ -3,7 +3,8 @@
 use super::walk::{Ended, OLD_RUN, Walk};
 use crate::config::DiscoverConfig;
 use crate::store::{Claimed, GapCause};
-use crate::submission::{SubredditName, fingerprint};
+use crate::submission::{Observation, SubredditName, fingerprint};
+use std::cmp::Reverse;
 use std::time::Duration;
 
 /// A subreddit that is listed in company without an item of its own to show for it is listed alone
@@ -15,6 +16,8 @@ const SURELY_ALL: i64 = 100;
 /// Submissions that should be there and are not, from which on an end is doubted.
 const HIDDEN_MANY: i64 = 30;
 
+/// A silence that lasts this long is one, seconds.
+const LONGEST_SILENCE: i64 = 1_200;
 /// A silence that is seen once in so many is no longer taken for one.
 const RARE_SILENCE: f64 = 0.01;
 /// The pace is that of so many of the newest.
@@ -111,32 +114,46 @@ fn may_hide_more(walk: &Walk, start: i64, served_at: i64) -> bool {
 }
 
 /// Until when a silence above the newest item is believed: as long as one in a hundred lasts at the pace of
-/// what is listed, whichever part of it was the slowest, or half an hour. A longer one may be a listing that
-/// stands still, which looks no different.
-pub fn silence_until(walk: &Walk, served_at: i64) -> i64 {
-    let times = walk.listed().iter().map(|item| item.submission.created_utc);
-    let mut times: Vec<i64> = times.filter(|at| *at <= served_at).collect();
-    times.sort_unstable_by(|left, right| right.cmp(left));
+/// what is listed, whichever part of it was the slowest, or [`LONGEST_SILENCE`]. A longer one may be a listing
+/// that stands still, which looks no different. In company, part of it may: that of `own`.
+pub fn silence_until(walk: &Walk, served_at: i64, own: impl Fn(&Observation) -> bool) -> i64 {
+    // Of r/all nothing counts as its own.
+    let nothing_is_own = walk.own().next().is_none();
+    let items = walk.listed().iter();
+    let items = items.filter(|item| nothing_is_own || walk.is_own(item));
+    let mut items: Vec<&Observation> = items
+        .filter(|item| item.submission.created_utc <= served_at)
+        .collect();
+    items.sort_by_key(|item| Reverse(item.submission.created_utc));
+    let times = |items: &[&Observation]| -> Vec<i64> {
+        let times = items.iter().map(|item| item.submission.created_utc);
+        times.collect()
+    };
+    let all = usual_silence(&times(&items), served_at);
+    items.retain(|item| own(item));
+    all.min(usual_silence(&times(&items), served_at))
+}
+
+/// The same of creation times, newest first.
+fn usual_silence(times: &[i64], served_at: i64) -> i64 {
     let Some(newest) = times.first() else {
         return served_at;
     };
     let silence = served_at.saturating_sub(*newest);
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "days in seconds, and at most 64"
+    )]
     let usual = PACES.iter().filter_map(|count| {
         let span = newest.saturating_sub(*times.get(*count)?).max(1);
         // After `count` arrivals in a span, the chance of none in a time `t` is (1 + t/span)^-count.
-        #[expect(clippy::cast_precision_loss, reason = "seconds, and at most 64")]
         let times = RARE_SILENCE.powf(-1.0 / *count as f64) - 1.0;
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            reason = "seconds"
-        )]
-        let usual = (span as f64 * times).ceil() as i64;
-        Some(usual)
+        Some((span as f64 * times).ceil() as i64)
     });
     match usual.max() {
-        Some(usual) if silence < ALONE_EVERY => newest.saturating_add(silence.min(usual)),
-        // Too few tell of no pace.
+        Some(usual) if silence < LONGEST_SILENCE => newest.saturating_add(silence.min(usual)),
+        // So few tell of no pace.
         _ => served_at,
     }
 }

@@ -176,7 +176,7 @@ fn remember_overlaps(
         let whole = window.outcome == WindowOutcome::Complete
             && target.is_none_or(|target| walked.walk.ground() <= target);
         if whole || matches!(ended, Ended::Cap | Ended::PageLimit) {
-            overlaps.reached(name, window.window_end);
+            overlaps.reached(name, walked.served_at);
         }
     }
 }

@@ -295,7 +295,8 @@ impl Walk {
         self.listed.iter().filter(|item| self.is_own(item))
     }
 
-    fn is_own(&self, item: &Observation) -> bool {
+    /// Whether it is of one of those.
+    pub fn is_own(&self, item: &Observation) -> bool {
         let own = |name: &str| {
             let mut names = self.names.iter();
             names.any(|own| own.as_str().eq_ignore_ascii_case(name))

@@ -335,7 +335,7 @@ async fn a_listing_that_stands_still_proves_no_more_than_a_usual_silence() {
         let posts = liar.posts.iter();
         posts.map(|post| (post.id.clone(), post.created)).collect()
     };
-    for _ in 0..25 {
+    for _ in 0..18 {
         live_on(INTERVAL + 1);
         world.settle().await;
         let missing = missing(&posts(), &store).await;
@@ -357,14 +357,14 @@ async fn a_listing_that_stands_still_proves_no_more_than_a_usual_silence() {
     );
 
     // A silence that lasts is one.
-    world.advance(1_500);
+    world.advance(1_000);
     world.settle().await;
     let proven = store.coverage(&NAMES[0].parse().unwrap()).await.unwrap();
     assert!(
         proven.iter().all(|(_, end)| *end < NOW.get() - 600),
         "{proven:?}"
     );
-    world.advance(600);
+    world.advance(400);
     world.settle().await;
     let proven = store.coverage(&NAMES[0].parse().unwrap()).await.unwrap();
     assert!(
