@@ -3,10 +3,13 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// As Linux, macOS and the BSDs number it.
 const SIGXFSZ: i32 = 25;
+/// Signals that a supervisor sends at once arrive within this time.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// The signals that stop a process: SIGTERM, SIGINT and SIGQUIT, of which the first asks and the second
 /// insists; and SIGHUP, which only asks.
@@ -15,8 +18,8 @@ pub struct Stop {
     insisting: [Signal; 3],
     /// None where whoever started the process had it ignored, as `nohup` does.
     hangup: Option<Signal>,
-    /// Whether SIGHUP came, and nothing else yet.
-    hung_up: bool,
+    /// When SIGHUP came as the first.
+    hung_up: Option<Instant>,
 }
 
 impl Stop {
@@ -31,7 +34,7 @@ impl Stop {
                 true => None,
                 false => Some(signal(hangup)?),
             },
-            hung_up: false,
+            hung_up: None,
             insisting: [
                 signal(SignalKind::terminate())?,
                 signal(SignalKind::interrupt())?,
@@ -41,8 +44,8 @@ impl Stop {
     }
 
     /// Waits for the first signal of any kind; called again, for the second that insists. A terminal that
-    /// closes may send several SIGHUP, and a supervisor one with its SIGTERM, whichever arrives first: SIGHUP
-    /// insists neither as the first nor as the second.
+    /// closes may send several SIGHUP, of which none insists. A supervisor may send one with its SIGTERM,
+    /// whichever arrives first: both are one request.
     pub async fn next(&mut self) {
         loop {
             let insists = poll_fn(|context| {
@@ -58,11 +61,14 @@ impl Stop {
             .await;
             // It stays caught, and is listened to no longer.
             self.hangup = None;
-            let only_asks = insists && self.hung_up;
-            self.hung_up = !insists;
-            if !only_asks {
+            let hung_up = self.hung_up.take();
+            if !insists {
+                self.hung_up = Some(Instant::now());
+            }
+            if hung_up.is_none_or(|at| at.elapsed() > TOGETHER) {
                 return;
             }
+            tracing::debug!("A signal that came with SIGHUP does not count as the second");
         }
     }
 }

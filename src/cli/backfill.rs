@@ -104,7 +104,17 @@ async fn bring_in(
     }
     if load::load(store, metrics, arguments, request, id).await? {
         let backfill = read_backfill(store, id).await?;
-        report(store, &[backfill], arguments.json).await
+        // That there is nothing may be what complete files prove.
+        let nothing = backfill.listed == 0 && !arguments.complete;
+        report(store, &[backfill], arguments.json).await?;
+        if nothing {
+            bail!(
+                "there is no submission of r/{} in what was read, or none of the time that was asked for.\n  \
+                 Are these the files of this subreddit and of this time?",
+                request.subreddit
+            );
+        }
+        Ok(())
     } else {
         Err(interrupted(again))
     }

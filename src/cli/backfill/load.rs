@@ -146,13 +146,6 @@ pub(super) async fn load(
         }
     }
     if failed.is_empty() {
-        if whole && read_backfill(store, id).await?.listed == 0 {
-            bail!(
-                "there is no submission of r/{} in what was read, or none of the time that was asked for.\n  \
-                 Are these the files of this subreddit and of this time?",
-                request.subreddit
-            );
-        }
         return Ok(whole);
     }
     let left = left_over(store, id, unreadable).await?;
