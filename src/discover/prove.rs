@@ -246,3 +246,70 @@ pub fn belongs(item: &crate::submission::Observation, claimed: &Claimed) -> bool
         .as_deref()
         .is_some_and(|other| other.eq_ignore_ascii_case(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discover::walk::Page;
+    use crate::submission::decode;
+    use serde_json::value::RawValue;
+
+    const NOW: i64 = 1_790_000_000;
+
+    /// Until how many seconds ago a silence is believed after these many arrivals, so many seconds apart, the
+    /// last so many seconds ago.
+    fn believed(count: i64, apart: i64, ago: i64) -> i64 {
+        let times: Vec<i64> = (0..count).map(|at| NOW - ago - at * apart).collect();
+        NOW - usual_silence(&times, NOW)
+    }
+
+    #[test]
+    fn a_silence_is_believed_for_as_long_as_is_usual_at_the_pace_of_what_is_listed() {
+        assert_eq!(believed(0, 1, 0), 0, "nothing is listed");
+        assert_eq!(believed(8, 10, 600), 0, "too few tell of no pace");
+        assert_eq!(believed(100, 10, 20), 0, "as usual");
+        assert_eq!(believed(100, 10, 600), 600 - 63, "six arrivals are missing");
+        assert_eq!(
+            believed(100, 600, 1_100),
+            0,
+            "two are missing of a quiet one"
+        );
+        assert_eq!(believed(100, 10, LONGEST_SILENCE), 0, "it lasts");
+        assert_eq!(believed(100, 0, 60), 60 - 1, "all at once");
+        // Of a pace that falls, the last is what counts.
+        let slow = (0..9).map(|at| NOW - 300 - at * 100);
+        let fast = (0..100).map(|at| NOW - 1_200 - at);
+        let times: Vec<i64> = slow.chain(fast).collect();
+        assert_eq!(usual_silence(&times, NOW), NOW);
+    }
+
+    #[test]
+    fn what_stands_still_among_others_is_not_proven_by_them() {
+        let item = |name: &str, number: i64, created: i64| {
+            let json = format!(
+                r#"{{"id":"{name}{number}","subreddit":"{name}","created_utc":{created}}}"#
+            );
+            decode(RawValue::from_string(json).unwrap(), 0).unwrap()
+        };
+        let still = (0..30).map(|at| item("still", at, NOW - 900 - at * 30));
+        let busy = (0..60).map(|at| item("busy", at, NOW - at * 30));
+        let items: Vec<_> = busy.chain(still).collect();
+        let mut walk = Walk::new(0);
+        walk.take(Page {
+            order: items.iter().map(|it| it.submission.id.fullname()).collect(),
+            items,
+            ..Page::default()
+        });
+        let until = |name: &str| {
+            silence_until(&walk, NOW, |item| {
+                item.submission.subreddit.as_deref() == Some(name)
+            })
+        };
+        assert_eq!(until("busy"), NOW);
+        assert!(
+            (NOW - 800..NOW - 600).contains(&until("still")),
+            "{}",
+            NOW - until("still")
+        );
+    }
+}

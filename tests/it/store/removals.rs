@@ -18,6 +18,7 @@ conformance!(
     one_batch_may_hold_the_copy_and_its_removal,
     rows_of_older_versions_keep_their_copy,
     what_a_copy_leaves_out_is_what_another_says,
+    a_removal_fills_in_nothing_that_a_copy_leaves_out,
     whatever_the_order_of_arrival_the_row_is_the_same,
 );
 
@@ -89,6 +90,42 @@ async fn what_a_copy_leaves_out_is_what_another_says(world: World) {
                 "A long text"
             };
             assert_eq!(row.selftext.as_deref(), Some(newest), "{way}, {first}");
+        }
+    }
+}
+
+/// What a removal shows in the place of an author and a text fills in nothing.
+async fn a_removal_fills_in_nothing_that_a_copy_leaves_out(world: World) {
+    let lacking = r#","subreddit":"Rust","title":"My story","is_self":true,"author":null"#;
+    let orders = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
+    for (number, order) in orders.into_iter().enumerate() {
+        for together in [false, true] {
+            let name = format!("r{number}{together}");
+            let copies = [
+                shown(&name, 5, POST),
+                shown(&name, 10, lacking),
+                shown(&name, 20, REMOVALS[3]),
+            ];
+            let copies = order.map(|place| copies[place].clone());
+            let parts: Vec<&[Observation]> = match together {
+                true => vec![&copies],
+                false => copies.chunks(1).collect(),
+            };
+            for part in parts {
+                world.store.record_archived(&record(part)).await.unwrap();
+            }
+            let row = world.store.submission(&id(&name)).await.unwrap().unwrap();
+            let texts = (row.author.as_deref(), row.selftext.as_deref());
+            let whole = (Some("somebody"), Some("A long text"));
+            assert_eq!(texts, whole, "{order:?}, together: {together}");
+            assert_eq!(row.removed_by.as_deref(), Some("deleted"), "{order:?}");
         }
     }
 }
