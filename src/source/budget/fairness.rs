@@ -58,8 +58,8 @@ impl Run {
                     match line.demand {
                         Demand::Greedy | Demand::KilledAt(_) => (now + late.min(1), now),
                         Demand::Every(gap) => {
-                            // In the beginning all are equally entitled.
-                            if since > start + ms(20.0) {
+                            // In the beginning all are equally entitled, and one request of the smallest share takes 25.
+                            if since > start + ms(60.0) {
                                 run.longest = run.longest.max((now - since) as f64 / interval);
                             }
                             let next = now.max(since + ms(gap));
@@ -280,4 +280,25 @@ fn waiting_is_noted_once_and_not_at_each_question() {
     }
     state.take(&pace, 100, RequestClass::Fetch, 1);
     assert!(!state.waits_as(&noted));
+}
+
+#[test]
+fn what_a_class_that_needs_little_leaves_is_divided_among_the_others_by_their_shares() {
+    let line = |class, demand| Line { class, demand };
+    let lines = [
+        line(RequestClass::Repair, Demand::Greedy),
+        line(RequestClass::Poll, Demand::Every(3.48)),
+        line(RequestClass::Fetch, Demand::Greedy),
+    ];
+    for late in [0, 5, 25] {
+        let run = Run::simulate(&pace(195), &lines, &[late], 4_000.0);
+        let (repairs, fetches) = (run.of(RequestClass::Repair), run.of(RequestClass::Fetch));
+        let left = repairs + fetches;
+        let fair = RequestClass::Repair.share()
+            / (RequestClass::Repair.share() + RequestClass::Fetch.share());
+        assert!(
+            (repairs / left - fair).abs() < 0.1 * fair,
+            "{repairs} of {left}, where {fair:.2} of them are fair"
+        );
+    }
 }

@@ -114,8 +114,17 @@ impl Shares {
             .filter(|it| now_ms <= it.asks_ms.saturating_add(MEMORY_MS))
             .fold(start, |least, it| least.min(it.lead))
             .max(0.0);
+        let lead = start + f64::from(count) / class.share();
+        // What a class would owe beyond the most moves the budget's time, for all alike: forgiven to this class
+        // alone, it would be taken from the others that wait. Polls are served before their turn, too, and
+        // that is forgiven.
+        let excess = match class {
+            RequestClass::Poll => 0.0,
+            _ => (lead - moved - most.max(1.0) / class.share()).max(0.0),
+        };
+        let moved = moved + excess;
         self.0[class as usize] = Class {
-            lead: start + f64::from(count) / class.share(),
+            lead,
             waits: false,
             asks_ms: now_ms,
             passed: false,
