@@ -258,7 +258,6 @@ fn read_child(
         }
     };
     drop(child);
-    let name = fullname(thing.kind.as_deref(), &thing.data);
     let decoded = match Refusal::of_kind(thing.kind.as_deref()) {
         None => decode(thing.data, asked_ms),
         Some(refusal) => {
@@ -271,7 +270,7 @@ fn read_child(
     };
     let name = match &decoded {
         Ok(item) => Some(item.submission.id.fullname()),
-        Err(_) => name,
+        Err(refused) => fullname(thing.kind.as_deref(), &refused.raw),
     };
     (name, decoded)
 }
