@@ -109,6 +109,9 @@ async fn main() -> anyhow::Result<()> {
             match compete(&arguments, &world, *contestant, python.as_ref()).await {
                 Ok((measured, used)) => {
                     println!("| {of} | {} | {used} |", measured.columns());
+                    for missed in measured.told_missed().take(20) {
+                        eprintln!("{of}: {missed}");
+                    }
                     if arguments.check && *contestant == Contestant::Freshet {
                         failed.extend(measured.checked(&world).err());
                     }

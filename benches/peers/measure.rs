@@ -139,16 +139,31 @@ impl Measured {
 
     /// Not stored, of those that were visible for two intervals before the end; and how many those are.
     fn missed(&self, kind: Kind) -> (usize, usize) {
+        let due = || self.due(kind);
+        (
+            due().filter(|it| !self.seen.contains_key(&it.0.id)).count(),
+            due().count(),
+        )
+    }
+
+    /// Those that were visible for two intervals before the end, and since when.
+    fn due(&self, kind: Kind) -> impl Iterator<Item = (&Truth, i64)> {
         let before = self.until_ms - 2 * self.interval_ms;
-        let due = self
-            .visible()
-            .filter(|(_, of, at)| *of == kind && *at < before);
-        let (mut all, mut missed) = (0, 0);
-        for (truth, ..) in due {
-            all += 1;
-            missed += usize::from(!self.seen.contains_key(&truth.id));
-        }
-        (missed, all)
+        self.visible()
+            .filter(move |(_, of, at)| *of == kind && *at < before)
+            .map(|(truth, _, at)| (truth, at))
+    }
+
+    /// A line for each normal submission that was missed: which, and when it became visible.
+    pub(crate) fn told_missed(&self) -> impl Iterator<Item = String> {
+        let missed = self.due(Kind::Normal);
+        let missed = missed.filter(|it| !self.seen.contains_key(&it.0.id));
+        missed.map(|(truth, at)| {
+            let seconds = (at - self.from_ms) / 1_000;
+            let after = at / 1_000 - truth.created_utc;
+            let (id, name) = (&truth.id, &truth.subreddit);
+            format!("missed {id} of r/{name}, visible from second {seconds} on, {after} s after its creation")
+        })
     }
 
     /// # Errors

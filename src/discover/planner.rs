@@ -86,6 +86,8 @@ pub struct Poll {
     /// The source's time at the poll before, seconds since the epoch: what is older did not arrive since. None
     /// where there was none.
     pub since: Option<i64>,
+    /// Whether what was listed since then was not followed down to it: a page joins only what is older.
+    pub unfollowed: bool,
     /// Whether it may fail for what it asks for.
     pub doubtful: bool,
 }
@@ -263,7 +265,8 @@ impl Planner {
             names: group.names.clone(),
             after: follow_up.map(|it| it.after.clone()),
             first: group.polled.is_none(),
-            since: follow_up.map_or(group.shown_at, |it| it.since),
+            since: follow_up.map_or(group.since(), |it| it.since),
+            unfollowed: follow_up.map_or(group.unfollowed.is_some(), |it| it.unfollowed),
             doubtful: group.doubtful,
         })
     }
@@ -288,12 +291,13 @@ impl Planner {
         group.failures = 0;
         group.doubtful = false;
         group.not_before = now;
-        group.follow(follows, answer);
+        group.follow(poll, answer);
         let since = group.polled;
         let sent = group.sent.take().unwrap_or(now);
         if !follows {
             group.polled = Some(sent);
             group.shown_at = Some(answer.shown_at);
+            group.unfollowed = None;
         }
         let shown: u32 = answer.listed.values().sum();
         #[expect(clippy::cast_precision_loss, reason = "at most a thousand names")]

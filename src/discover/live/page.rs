@@ -155,7 +155,8 @@ impl Page {
         let tail = page.items.iter().rev().take(TAIL);
         let known = tail.filter(|item| {
             let submission = &item.submission;
-            submission.created_utc < known_until || seen.contains(&submission.id)
+            let seen = !poll.unfollowed && seen.contains(&submission.id);
+            submission.created_utc < known_until || seen
         });
         known.count() >= KNOWN.min(page.items.len())
     }

@@ -4,6 +4,7 @@
 use super::group::{Group, GroupId};
 use super::{Planner, Poll, REGROUP_EVERY, SPLIT_AFTER, State};
 use crate::submission::SubredditName;
+use std::collections::HashMap;
 
 /// By how much shorter requests become after one that was too long.
 const SHORTER: f64 = 0.7;
@@ -79,9 +80,17 @@ impl Planner {
 
     pub(super) fn form(&mut self, sets: Vec<Vec<SubredditName>>, now: f64) {
         let before = std::mem::take(&mut self.groups);
+        let mut left: HashMap<&SubredditName, i64> = HashMap::new();
+        for group in &before {
+            if let Some(since) = group.left_since() {
+                left.extend(group.names.iter().map(|name| (name, since)));
+            }
+        }
         for names in sets {
             let mut group = self.group(names, now);
-            // What was to be followed below goes on where most of the listing is the same.
+            let since = group.names.iter().filter_map(|name| left.get(name));
+            group.unfollowed = since.min().copied();
+            // What was to be followed below goes on where the listing is the same.
             let same = before.iter().find(|old| old.names == group.names);
             if let Some(old) = same {
                 group = old.clone();
@@ -115,6 +124,7 @@ impl Planner {
             let mut part = self.group(half.to_vec(), now);
             part.polled = group.polled;
             part.shown_at = group.shown_at;
+            part.unfollowed = group.left_since();
             part.doubtful = true;
             part.failures = SPLIT_AFTER - 1;
             self.groups.push(part);

@@ -1,7 +1,7 @@
 //! One shared listing of a plan.
 
-use super::Answer;
 use super::rate::{Burst, Rate};
+use super::{Answer, Poll};
 use crate::submission::SubredditName;
 
 /// Pages that are followed below one top page: as many as a listing of 1,000 has.
@@ -20,6 +20,8 @@ pub(super) struct FollowUp {
     pub(super) after: String,
     /// The source's time at the poll before that of the top.
     pub(super) since: Option<i64>,
+    /// As in [`Poll`].
+    pub(super) unfollowed: bool,
     depth: u32,
 }
 
@@ -39,6 +41,8 @@ pub(super) struct Group {
     pub(super) burst: Burst,
     /// The last is next: newer submissions first.
     pub(super) follow_ups: Vec<FollowUp>,
+    /// The source's time since which pages were left that another group was to follow.
+    pub(super) unfollowed: Option<i64>,
     /// A request is under way.
     pub(super) busy: bool,
     /// Failures in a row.
@@ -66,6 +70,7 @@ impl Group {
             rate: Rate::expected(rate),
             burst: Burst::default(),
             follow_ups: Vec::new(),
+            unfollowed: None,
             busy: false,
             failures: 0,
             doubtful: false,
@@ -78,11 +83,22 @@ impl Group {
         self.rate.mean() + self.burst.extra()
     }
 
-    /// Notes what is to be requested below, once this answer has come.
-    pub(super) fn follow(&mut self, follows: bool, answer: &Answer) {
-        let above = self.follow_ups.pop_if(|_| follows);
+    /// Since when, by the source's time, all that arrived is to be listed.
+    pub(super) fn since(&self) -> Option<i64> {
+        self.unfollowed.or(self.shown_at)
+    }
+
+    /// Since when something is left to be followed.
+    pub(super) fn left_since(&self) -> Option<i64> {
+        let below = self.follow_ups.iter().filter_map(|it| it.since);
+        below.chain(self.unfollowed).min()
+    }
+
+    /// Notes what is to be requested below, once the answer to this poll has come.
+    pub(super) fn follow(&mut self, poll: &Poll, answer: &Answer) {
+        let above = self.follow_ups.pop_if(|_| poll.after.is_some());
         let depth = above.as_ref().map_or(1, |above| above.depth + 1);
-        let since = above.map_or(self.shown_at, |above| above.since);
+        let (since, unfollowed) = (poll.since, poll.unfollowed);
         let Some(after) = answer.after.clone().filter(|_| !answer.joined) else {
             return;
         };
@@ -90,6 +106,7 @@ impl Group {
             self.follow_ups.push(FollowUp {
                 after,
                 since,
+                unfollowed,
                 depth,
             });
             if self.follow_ups.len() > MAX_FOLLOW_UPS {

@@ -2,6 +2,7 @@
 
 mod days;
 mod overflow;
+mod splits;
 
 use super::*;
 use rand::rngs::StdRng;
@@ -325,85 +326,6 @@ fn what_a_page_does_not_join_is_followed_below_while_the_top_is_polled_on() {
     }
     assert_eq!(anchors, ["t3_a", "t3_b"]);
     assert_eq!(tops, 5);
-}
-
-#[test]
-fn one_that_spoils_a_shared_listing_is_separated_and_the_others_are_polled() {
-    let mut planner = Planner::new(limits());
-    let list: Vec<Member> = (0..40)
-        .map(|index| member(&format!("name{index}")))
-        .collect();
-    planner.set_members(&list, 0.0);
-    let mut polled = HashSet::new();
-    let mut now = 0.0;
-    // Another listing is answered all the while.
-    for _ in 0..400 {
-        now += 1.0;
-        if let Next::Poll(poll) = planner.next(now) {
-            if poll.names.iter().any(|name| name.as_str() == "name13") {
-                planner.failed(&poll, true, now);
-            } else {
-                polled.extend(poll.names.iter().map(ToString::to_string));
-                planner.answered(&poll, &answer(&[], None), now);
-            }
-        }
-    }
-    assert_eq!(polled.len(), 39);
-}
-
-/// Polls for a while through a server that answers 414 where `refused` says so; what was polled, and how often
-/// the server refused.
-fn through(refused: impl Fn(&[SubredditName]) -> bool) -> (HashSet<String>, usize) {
-    let mut planner = Planner::new(Limits {
-        max_names: 300,
-        max_chars: 4_000,
-        ..limits()
-    });
-    let list: Vec<Member> = (0..700).map(|it| member(&format!("name{it:07}"))).collect();
-    planner.set_members(&list, 0.0);
-    let (mut polled, mut refusals, mut now) = (HashSet::new(), 0, 0.0);
-    for _ in 0..400 {
-        now += 1.0;
-        let Next::Poll(poll) = planner.next(now) else {
-            continue;
-        };
-        if refused(&poll.names) {
-            refusals += 1;
-            planner.too_long(&poll, now);
-        } else {
-            polled.extend(poll.names.iter().map(ToString::to_string));
-            planner.answered(&poll, &answer(&[], None), now);
-        }
-    }
-    (polled, refusals)
-}
-
-#[test]
-fn requests_become_as_short_as_the_server_wants_them() {
-    for bound in [600, 1_000, 1_955, 2_048, 3_000, usize::MAX] {
-        let (polled, refusals) = through(|names| form::chars(names) > bound);
-        assert_eq!(polled.len(), 700, "{bound}");
-        assert!(refusals <= 6, "{bound}: {refusals}");
-    }
-}
-
-#[test]
-fn one_for_which_every_request_is_refused_as_too_long_costs_the_others_nothing() {
-    let (polled, _) = through(|names| names.iter().any(|name| name.as_str() == "name0000013"));
-    assert_eq!(polled.len(), 699);
-}
-
-#[test]
-fn an_outage_splits_nothing() {
-    let mut planner = Planner::new(limits());
-    planner.set_members(&[member("kettles"), member("rust")], 0.0);
-    let mut now = 0.0;
-    for _ in 0..20 {
-        now += 20.0;
-        let poll = poll(&mut planner, now);
-        assert_eq!(poll.names.len(), 2);
-        planner.failed(&poll, false, now);
-    }
 }
 
 #[test]
