@@ -29,6 +29,7 @@ mod ids;
 mod inspect;
 mod intervals;
 mod known;
+mod lasting;
 mod leases;
 mod marks;
 mod polls;

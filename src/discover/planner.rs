@@ -101,6 +101,8 @@ pub struct Answer {
     pub new: HashMap<String, u32>,
     /// Whether it shows what was known before, or ends the listing.
     pub joined: bool,
+    /// Whether it shows nothing at all below its anchor: that is gone, as a rule.
+    pub lost: bool,
     /// The anchor of what lies below, where the listing goes on.
     pub after: Option<String>,
     /// Seconds in which as many submissions came as the page lists.

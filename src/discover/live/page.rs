@@ -84,7 +84,8 @@ impl Page {
     async fn take(&self, poll: &Poll, page: ListingPage) -> Result<Answer, Failed> {
         let now_ms = (self.discover.now_ms)();
         let now = now_ms.div_euclid(1_000);
-        let joined = self.joins(poll, &page);
+        let lost = poll.after.is_some() && page.items.is_empty();
+        let joined = !lost && self.joins(poll, &page);
         let shown_at = page.moment.shown;
         let ListingPage {
             items,
@@ -100,6 +101,7 @@ impl Page {
             shown_at,
             new: HashMap::new(),
             joined,
+            lost,
             after,
             span: span(items.iter().map(|item| item.submission.created_utc), now),
             listed: if poll.first {

@@ -14,6 +14,9 @@ const MAX_FOLLOW_UPS: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GroupId(pub(super) u64);
 
+/// So many times in a row is a chain begun again whose anchor is gone: it may be the listing's end instead.
+const MAX_LOST: u32 = 3;
+
 /// A page below one that did not join what was known.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FollowUp {
@@ -43,6 +46,8 @@ pub(super) struct Group {
     pub(super) follow_ups: Vec<FollowUp>,
     /// The source's time since which pages were left that another group was to follow.
     pub(super) unfollowed: Option<i64>,
+    /// Chains in a row whose anchor was gone.
+    lost: u32,
     /// A request is under way.
     pub(super) busy: bool,
     /// Failures in a row.
@@ -71,6 +76,7 @@ impl Group {
             burst: Burst::default(),
             follow_ups: Vec::new(),
             unfollowed: None,
+            lost: 0,
             busy: false,
             failures: 0,
             doubtful: false,
@@ -99,6 +105,17 @@ impl Group {
         let above = self.follow_ups.pop_if(|_| poll.after.is_some());
         let depth = above.as_ref().map_or(1, |above| above.depth + 1);
         let (since, unfollowed) = (poll.since, poll.unfollowed);
+        if answer.lost {
+            // Begun again at the top, where the anchor is another.
+            self.lost += 1;
+            if self.lost <= MAX_LOST {
+                self.unfollowed = self.unfollowed.or(since);
+            }
+            return;
+        }
+        if answer.joined && (poll.after.is_some() || unfollowed) {
+            self.lost = 0;
+        }
         let Some(after) = answer.after.clone().filter(|_| !answer.joined) else {
             return;
         };

@@ -85,6 +85,7 @@ impl World {
         let answer = Answer {
             shown_at: 0,
             new,
+            lost: false,
             joined: true,
             after: None,
             span,
@@ -269,6 +270,7 @@ fn answer(new: &[(&str, u32)], after: Option<&str>) -> Answer {
             .map(|(name, count)| ((*name).to_owned(), *count))
             .collect(),
         joined: after.is_none(),
+        lost: false,
         after: after.map(str::to_owned),
         span: 60.0,
         listed: HashMap::new(),
@@ -326,6 +328,30 @@ fn what_a_page_does_not_join_is_followed_below_while_the_top_is_polled_on() {
     }
     assert_eq!(anchors, ["t3_a", "t3_b"]);
     assert_eq!(tops, 5);
+}
+
+#[test]
+fn a_chain_whose_anchor_is_gone_is_begun_again_at_the_top_a_few_times() {
+    let mut planner = Planner::new(limits());
+    planner.set_members(&[member("kettles")], 0.0);
+    let mut now = 0.0;
+    let mut again = 0;
+    for step in 0..40 {
+        now += 2.0;
+        let poll = poll(&mut planner, now);
+        again += u32::from(poll.unfollowed && poll.after.is_none());
+        let lost = poll.after.is_some();
+        // The second poll joins nothing, and no page is found below it.
+        let after = (step == 1 || poll.unfollowed).then_some("t3_a");
+        let answer = Answer {
+            shown_at: 1_000 + step,
+            lost,
+            joined: after.is_none() && !lost,
+            ..answer(&[], after.filter(|_| !lost))
+        };
+        planner.answered(&poll, &answer, now);
+    }
+    assert_eq!(again, 3);
 }
 
 #[test]
