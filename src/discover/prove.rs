@@ -121,17 +121,12 @@ pub fn silence_until(walk: &Walk, served_at: i64, own: impl Fn(&Observation) -> 
     let nothing_is_own = walk.own().next().is_none();
     let items = walk.listed().iter();
     let items = items.filter(|item| nothing_is_own || walk.is_own(item));
-    let mut items: Vec<&Observation> = items
-        .filter(|item| item.submission.created_utc <= served_at)
-        .collect();
-    items.sort_by_key(|item| Reverse(item.submission.created_utc));
-    let times = |items: &[&Observation]| -> Vec<i64> {
-        let times = items.iter().map(|item| item.submission.created_utc);
-        times.collect()
-    };
-    let all = usual_silence(&times(&items), served_at);
-    items.retain(|item| own(item));
-    all.min(usual_silence(&times(&items), served_at))
+    let times = items.map(|item| (item.submission.created_utc, own(item)));
+    let mut times: Vec<(i64, bool)> = times.filter(|(at, _)| *at <= served_at).collect();
+    times.sort_unstable_by_key(|(at, _)| Reverse(*at));
+    let all: Vec<i64> = times.iter().map(|(at, _)| *at).collect();
+    let own: Vec<i64> = times.iter().filter(|it| it.1).map(|(at, _)| *at).collect();
+    usual_silence(&all, served_at).min(usual_silence(&own, served_at))
 }
 
 /// The same of creation times, newest first.
