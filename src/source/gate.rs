@@ -158,6 +158,18 @@ impl Pass<'_> {
         self.gate.lock().epoch != self.epoch
     }
 
+    /// Returns once the gate was shut since.
+    pub(super) async fn until_overtaken(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.gate.changed.notified());
+            changed.as_mut().enable();
+            if self.overtaken() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Whether everyone else waits for how this request fares.
     pub(super) fn probes(&self) -> bool {
         self.probe

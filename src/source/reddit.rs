@@ -353,8 +353,12 @@ impl Reddit {
             let wait = async {
                 let token = inner.auth.token(&inner.transport, &inner.budget, deadline);
                 let token = token.await?;
-                let grant = turn(deadline, inner.transport.grant(&inner.budget, class)).await??;
-                Ok::<_, Held>((token, grant))
+                let grant = turn(deadline, inner.transport.grant(&inner.budget, class));
+                // A grant that comes while requests are held back would be lost.
+                tokio::select! {
+                    () = pass.until_overtaken() => Err(Held::Shut),
+                    grant = grant => Ok::<_, Held>((token, grant??)),
+                }
             };
             let (token, grant) = inner.budget.watched(|| self.moved.call(), wait).await?;
             // The wait for the budget may have been long.

@@ -107,6 +107,40 @@ async fn many_that_fail_together_are_one_failure() {
 }
 
 #[tokio::test]
+async fn the_budget_pays_for_no_request_that_a_failure_holds_back() {
+    let served = AtomicUsize::new(0);
+    let server = Server::start(move |_| {
+        let number = served.fetch_add(1, Ordering::SeqCst);
+        if number % 4 == 3 {
+            Answer::html(503, "Ow! -- reddit.com")
+        } else {
+            listing(&[], None)
+        }
+    })
+    .await;
+    // One in a tenth of a second: most callers wait for a grant when a failure comes.
+    let budget = Budget::local(600.try_into().unwrap());
+    let metrics = Arc::new(Metrics::new());
+    let reddit = Reddit::new(server.options(), budget, Arc::clone(&metrics)).unwrap();
+    let classes = RequestClass::ALL.into_iter().take(4);
+    join_all(classes.map(async |class| {
+        for _ in 0..10 {
+            let names = ["kettles".parse().unwrap()];
+            let _ = reddit.new_page(&names, None, 100, class).await;
+        }
+    }))
+    .await;
+    let grants = RequestClass::ALL.into_iter().map(|class| {
+        let labels = ["reddit", class.as_str()];
+        metrics.api.budget_grants.with_label_values(&labels).get()
+    });
+    let grants = grants.sum::<u64>();
+    let sent = server.asked().len() as u64;
+    // A grant may come in the same instant as the failure.
+    assert!(grants <= sent + 2, "{grants} grants, {sent} requests");
+}
+
+#[tokio::test]
 async fn an_answer_that_refuses_holds_nobody_back() {
     let server = Server::start(|_| Answer::json(403, r#"{"reason":"private","error":403}"#)).await;
     let reddit = server.reddit();
