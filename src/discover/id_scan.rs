@@ -262,7 +262,7 @@ async fn step_made(
     while pace.take(Instant::now(), if above { 0.0 } else { 2.0 }) {
         let request = scan.request(now_ms(), above);
         let class = if above {
-            RequestClass::Poll
+            RequestClass::Scan
         } else {
             RequestClass::Repair
         };

@@ -36,8 +36,8 @@ const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 /// How long a poll stays with an outage: then another is tried when the plan says.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The part of their requests that polls of listings keep while submissions are found by their ids.
-const BESIDE_ID_SCAN: f64 = 0.2;
+/// An id scan that is further behind (seconds) is no reason to poll less.
+const LAGGING: f64 = 20.0;
 /// Characters of all names of a request and the `+` between them at first: half of what servers usually take. Where
 /// that is too long for Reddit, requests become shorter.
 const MAX_CHARS: usize = 4_000;
@@ -208,7 +208,7 @@ impl Leader<'_> {
         let now = self.now();
         self.planner.set_members(&members, now);
         let scan = self.discover.store.id_scan_state((self.discover.now_ms)());
-        self.ids_are_scanned = scan.await?.is_some();
+        self.ids_are_scanned = scan.await?.is_some_and(|scan| scan.lag_seconds < LAGGING);
         Ok(true)
     }
 
@@ -247,12 +247,8 @@ impl Leader<'_> {
 
     /// Starts what is due; returns when to look again, or none where a poll waits for its turn.
     fn start_polls(&mut self) -> Option<Instant> {
-        let part = if self.ids_are_scanned {
-            BESIDE_ID_SCAN
-        } else {
-            1.0
-        };
-        self.planner.set_budget(self.share.per_second() * part);
+        self.planner
+            .set_budget(self.share.per_second(self.ids_are_scanned));
         while self.polls.len() < self.discover.config.concurrency {
             let choice = Arc::clone(&self.choice).try_acquire_owned().ok()?;
             let now = self.now();

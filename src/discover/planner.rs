@@ -33,7 +33,7 @@ const REGROUP_PATIENCE: f64 = 3.0;
 const REGROUP_GAIN: f64 = 0.95;
 /// Failures in a row, while others are answered, after which a group is split.
 const SPLIT_AFTER: u32 = 2;
-/// Between two requests for a group that fails, doubled with each failure.
+/// Between two requests for a group that fails again and again, doubled with each failure.
 const RETRY_DELAY: f64 = 1.0;
 const MAX_RETRY_DELAY: f64 = 300.0;
 
@@ -349,7 +349,11 @@ impl Planner {
         let group = &mut self.groups[index];
         group.busy = false;
         group.failures = group.failures.saturating_add(1);
-        let delay = RETRY_DELAY * f64::from(1_u32 << group.failures.min(10));
+        // Once is chance, and an outage is waited for elsewhere.
+        let delay = match group.failures {
+            1 => 0.0,
+            failures => RETRY_DELAY * f64::from(1_u32 << failures.min(10)),
+        };
         let alone = group.names.len() == 1;
         let longest = if alone && others {
             MAX_RETRY_DELAY

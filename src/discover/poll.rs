@@ -17,8 +17,10 @@ use crate::submission::SubredditName;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Tries of a shared listing before it is halved.
+/// Failures of a shared listing that are put down to chance; with one more it is halved.
 const SHARED_TRIES: u32 = 1;
+/// The same of one that is asked for alone, before it is listed alone from then on.
+const LONE_TRIES: u32 = 2;
 
 /// Listings that are still to be walked, and what the others came to.
 struct Round {
@@ -38,7 +40,8 @@ impl Round {
     fn how<'a>(&self, group: &[Claimed], answered: &'a Answered) -> (Tries<'a>, bool) {
         let others_answered = answered.count() > self.answered;
         match group {
-            [one] if one.suspect || (self.halved && others_answered) => (Tries::Few(0), true),
+            [one] if one.suspect => (Tries::Few(0), true),
+            [_] if self.halved && others_answered => (Tries::Few(LONE_TRIES), true),
             [_] => (Tries::UntilOthers(answered), false),
             _ if self.out_of_patience() => (Tries::Few(0), true),
             _ if self.halved => (Tries::Few(0), true),

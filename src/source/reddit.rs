@@ -344,7 +344,7 @@ impl Reddit {
         let inner = &*self.inner;
         let mut renewed = false;
         // All the others wait for a probe, those of the largest share among them.
-        let class = if pass.probes() {
+        let class = if pass.probes() && class != RequestClass::Scan {
             RequestClass::Poll
         } else {
             class

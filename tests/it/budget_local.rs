@@ -93,7 +93,7 @@ async fn requests_are_counted_by_what_they_are_for() {
         granted
     });
     // The poll is the request for an access token.
-    assert_eq!(counted, [1, 1, 1, 0, 0, 0]);
+    assert_eq!(counted, [1, 1, 1, 0, 0, 0, 0]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 const MOST: f64 = 40.0;
 /// Of the whole budget: where the scan is a choice of the program's, and where it was asked for.
 const SHARE: f64 = 0.4;
-const SHARE_IF_ASKED_FOR: f64 = 0.6;
+const SHARE_IF_ASKED_FOR: f64 = 0.7;
 /// Of those, one step's first request each; what is left is for bursts and for what was skipped.
 const FOR_STEPS: f64 = 0.97;
 /// Unused ones are kept for a burst, up to so many.

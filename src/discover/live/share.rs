@@ -30,8 +30,12 @@ impl Share {
         }
     }
 
-    /// Requests a second to plan with.
-    pub(super) fn per_second(&self) -> f64 {
+    /// Requests a second to plan with; what is `scanned` by ids is only confirmed by polls, which then leave
+    /// what is beyond their guaranteed part to the others.
+    pub(super) fn per_second(&self, scanned: bool) -> f64 {
+        if scanned {
+            return self.budget * RequestClass::Poll.share_beside_scan();
+        }
         let least = self.budget * RequestClass::Poll.share();
         (self.got * MARGIN).clamp(least, self.budget * MOST)
     }
@@ -58,9 +62,9 @@ mod tests {
         let mut now = Instant::now();
         for _ in 0..500 {
             share.granted(now);
-            now += Duration::from_secs_f64(1.0 / share.per_second().min(left));
+            now += Duration::from_secs_f64(1.0 / share.per_second(false).min(left));
         }
-        share.per_second()
+        share.per_second(false)
     }
 
     #[test]

@@ -85,6 +85,16 @@ fn class() -> impl Strategy<Value = RequestClass> {
     (0..RequestClass::COUNT).prop_map(|it| RequestClass::ALL[it])
 }
 
+/// The part that a class is guaranteed beside these.
+fn guaranteed(class: RequestClass, lines: &[Line]) -> f64 {
+    let scanned = lines.iter().any(|it| it.class == RequestClass::Scan);
+    if scanned {
+        class.share().min(class.share_beside_scan())
+    } else {
+        class.share()
+    }
+}
+
 fn lines(demand: impl Strategy<Value = Demand>) -> impl Strategy<Value = Vec<Line>> {
     let line = (class(), demand).prop_map(|(class, demand)| Line { class, demand });
     prop::collection::vec(line, 1..12)
@@ -120,7 +130,7 @@ proptest! {
         lines.push(Line { class: greedy, demand: Demand::Greedy });
         let run = Run::simulate(&pace, &lines, &late, 400.0);
         for line in lines.iter().filter(|it| matches!(it.demand, Demand::Greedy)) {
-            let (got, share) = (run.of(line.class), line.class.share());
+            let (got, share) = (run.of(line.class), guaranteed(line.class, &lines));
             // Where a refill takes hardly longer than waking up, turns are lost.
             let kept = if rpm <= 300 { 0.95 } else { 0.7 };
             prop_assert!(got >= kept * share * 400.0 - 2.0, "{:?}: {got}", line.class);
@@ -158,15 +168,19 @@ proptest! {
     }
 
     #[test]
-    fn polls_that_wait_get_every_second_request(
-        rpm in 1_u32..150, lines in lines(any_demand()), late in lateness(),
+    fn what_discovers_gets_every_second_request_while_it_waits(
+        rpm in 1_u32..150, lines in lines(any_demand()), late in lateness(), scan in any::<bool>(),
     ) {
         let pace = pace(rpm);
         let mut lines = lines;
-        lines.push(Line { class: RequestClass::Poll, demand: Demand::Greedy });
+        let discovers = if scan { RequestClass::Scan } else { RequestClass::Poll };
+        if !scan {
+            lines.retain(|line| line.class != RequestClass::Scan);
+        }
+        lines.push(Line { class: discovers, demand: Demand::Greedy });
         let run = Run::simulate(&pace, &lines, &late, 400.0);
-        let polls = run.grants.iter().filter(|it| it.1 == RequestClass::Poll);
-        let times: Vec<i64> = polls.map(|it| it.0).collect();
+        let granted = run.grants.iter().filter(|it| it.1 == discovers);
+        let times: Vec<i64> = granted.map(|it| it.0).collect();
         let longest = times.windows(2).map(|it| it[1] - it[0]).max().unwrap();
         let longest = longest as f64 * pace.per_ms();
         prop_assert!(longest <= 2.0 + 200.0 * pace.per_ms(), "{longest}");
@@ -180,7 +194,8 @@ proptest! {
         let pace = pace(rpm);
         let greedy = greedy.into_iter().filter(|it| *it != class);
         let mut lines: Vec<Line> = greedy.map(|class| Line { class, demand: Demand::Greedy }).collect();
-        lines.push(Line { class, demand: Demand::Every(slower / class.share()) });
+        let gap = slower / guaranteed(class, &lines);
+        lines.push(Line { class, demand: Demand::Every(gap) });
         let run = Run::simulate(&pace, &lines, &late, 400.0);
         prop_assert!(run.longest <= 2.0 + 200.0 * pace.per_ms(), "{}", run.longest);
     }

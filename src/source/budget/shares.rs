@@ -3,8 +3,8 @@
 //! Every class has a virtual time, to which a grant adds the inverse of the class's share; that of the
 //! budget is the smallest of the classes that demand something. A class that waits is entitled to the
 //! next grant if no other waiting class has a smaller one. A class that is idle falls behind the budget,
-//! but by one request at most. Polls that wait get every second grant at least: what a subreddit waits
-//! for its poll is the longest gap between polls, not the mean. Pure: the caller brings the time. Knows no
+//! but by one request at most. What discovers, the id scan or else the polls, gets every second grant at least
+//! while it waits: what a submission waits for is the longest gap between two looks, not the mean. Pure: the caller brings the time. Knows no
 //! bucket.
 
 use super::class::RequestClass;
@@ -16,6 +16,9 @@ const GRACE_MS: i64 = 100;
 
 /// For so long after a class was to ask, its unused share is not forgotten.
 const MEMORY_MS: i64 = 1_000;
+
+/// Ids are scanned if somebody asked to within this time; a scan of the smallest budget asks as rarely.
+const SCAN_MS: i64 = 30_000;
 
 /// No caller waits longer before it asks again.
 pub(super) const LONGEST_WAIT_MS: i64 = 10_000;
@@ -37,7 +40,7 @@ struct Class {
     waits: bool,
     /// When it asks again; or when it was granted something.
     asks_ms: i64,
-    /// Of polls: whether another class was granted something while they waited.
+    /// Of what discovers: whether another class was granted something while it waited.
     passed: bool,
 }
 
@@ -54,9 +57,10 @@ impl Shares {
     /// Makes a state out of any that was stored. `most` is how many grants a class may owe.
     pub(super) fn settle(&mut self, now_ms: i64, most: f64) {
         self.0.resize(RequestClass::COUNT, Class::default());
+        let scanned = self.scanned(now_ms);
         for class in RequestClass::ALL {
             let it = &mut self.0[class as usize];
-            it.limit(class, most);
+            it.limit(share(class, scanned), most);
             // Redis is shared with others, and a time that nobody noted must not stall us.
             if it.asks_ms.saturating_sub(now_ms) > LONGEST_WAIT_MS {
                 *it = Class {
@@ -65,6 +69,13 @@ impl Shares {
                 };
             }
         }
+    }
+
+    /// Whether ids are scanned.
+    fn scanned(&self, now_ms: i64) -> bool {
+        let asked_ms = self.0[RequestClass::Scan as usize].asks_ms;
+        // Of a class that never asked it is 0.
+        asked_ms != 0 && now_ms.saturating_sub(asked_ms) <= SCAN_MS
     }
 
     /// The clock was set back by so much.
@@ -106,6 +117,13 @@ impl Shares {
     /// Counts grants to this class. The virtual time of the budget moves to that of the class, but not
     /// past any class that has asked lately.
     pub(super) fn grant(&mut self, class: RequestClass, now_ms: i64, count: u32, most: f64) {
+        let scanned = self.scanned(now_ms) || class == RequestClass::Scan;
+        let discovers = if scanned {
+            RequestClass::Scan
+        } else {
+            RequestClass::Poll
+        };
+        let own = share(class, scanned);
         let start = self.0[class as usize].lead;
         let moved = RequestClass::ALL
             .into_iter()
@@ -114,13 +132,14 @@ impl Shares {
             .filter(|it| now_ms <= it.asks_ms.saturating_add(MEMORY_MS))
             .fold(start, |least, it| least.min(it.lead))
             .max(0.0);
-        let lead = start + f64::from(count) / class.share();
+        let lead = start + f64::from(count) / own;
         // What a class would owe beyond the most moves the budget's time, for all alike: forgiven to this class
-        // alone, it would be taken from the others that wait. Polls are served before their turn, too, and
-        // that is forgiven.
-        let excess = match class {
-            RequestClass::Poll => 0.0,
-            _ => (lead - moved - most.max(1.0) / class.share()).max(0.0),
+        // alone, it would be taken from the others that wait. What discovers is served before its turn, too,
+        // and that is forgiven.
+        let excess = if class == discovers {
+            0.0
+        } else {
+            (lead - moved - most.max(1.0) / own).max(0.0)
         };
         let moved = moved + excess;
         self.0[class as usize] = Class {
@@ -129,27 +148,36 @@ impl Shares {
             asks_ms: now_ms,
             passed: false,
         };
-        let polls = &mut self.0[RequestClass::Poll as usize];
-        polls.passed |= polls.waits;
+        let first = &mut self.0[discovers as usize];
+        first.passed |= first.waits;
         for class in RequestClass::ALL {
             let it = &mut self.0[class as usize];
             it.lead -= moved;
-            it.limit(class, most);
+            it.limit(share(class, scanned), most);
         }
     }
 }
 
 impl Class {
     /// A class that was idle is owed one request, and none owes more than `most` grants.
-    fn limit(&mut self, class: RequestClass, most: f64) {
-        let one = 1.0 / class.share();
+    fn limit(&mut self, share: f64, most: f64) {
+        let one = 1.0 / share;
         self.lead = self.lead.clamp(-one, most.max(1.0) * one);
     }
 
     /// The smallest is entitled first. Those that are owed a request go before those that have had
-    /// their share, and in the order of the classes: such a request waits for few others.
-    fn place(&self, class: RequestClass) -> (f64, RequestClass) {
+    /// their share, the scan first and then in the order of the classes: such a request waits for few others.
+    fn place(&self, class: RequestClass) -> (f64, bool, RequestClass) {
         let owed = self.lead < 0.0 || self.passed;
-        (if owed { -1.0 } else { self.lead }, class)
+        let lead = if owed { -1.0 } else { self.lead };
+        (lead, class != RequestClass::Scan, class)
+    }
+}
+
+fn share(class: RequestClass, scanned: bool) -> f64 {
+    if scanned {
+        class.share_beside_scan()
+    } else {
+        class.share()
     }
 }
