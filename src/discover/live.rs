@@ -32,8 +32,11 @@ use tokio_util::sync::CancellationToken;
 const LEASE: Duration = Duration::from_secs(8);
 /// How often a process that does not poll looks whether it is to.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the watched list is read, and a second more for each thousand subreddits in it.
+/// How often the watched list is read, and so much less often for each subreddit in it, but no less often than
+/// that: ten times a minute at least.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
+const REFRESH_EACH: Duration = Duration::from_millis(5);
+const REFRESH_AT_LEAST: Duration = Duration::from_secs(6);
 /// How long a poll stays with an outage: then another is tried when the plan says.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// An id scan that is further behind (seconds) is no reason to poll less.
@@ -199,7 +202,8 @@ impl Leader<'_> {
     /// Reads the watched list where it is due; whether it was.
     async fn refresh(&mut self) -> Result<bool, StoreError> {
         let length = u32::try_from(self.active.len()).unwrap_or(u32::MAX);
-        let every = REFRESH_EVERY + Duration::from_millis(u64::from(length));
+        let every = REFRESH_EVERY + REFRESH_EACH.saturating_mul(length);
+        let every = every.min(REFRESH_AT_LEAST);
         if self.refreshed.is_some_and(|at| at.elapsed() < every) {
             return Ok(false);
         }

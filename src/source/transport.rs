@@ -261,7 +261,7 @@ impl Transport {
             }
             bytes.extend_from_slice(&chunk);
         }
-        if text_length(&bytes) > self.max_body_bytes {
+        if !is_text(&bytes) && text_length(&bytes) > self.max_body_bytes {
             return Err(too_long());
         }
         Ok((text(bytes), large))
@@ -353,6 +353,11 @@ impl Answer {
         let body = self.body.trim_start();
         body.starts_with('<') || (says_so && !body.starts_with('{'))
     }
+}
+
+/// Whether [`text`] leaves it as it is.
+fn is_text(bytes: &[u8]) -> bool {
+    !bytes.iter().any(|byte| is_stray((*byte).into())) && std::str::from_utf8(bytes).is_ok()
 }
 
 /// How long [`text`] makes it: what is no text grows.

@@ -141,10 +141,10 @@ const RELEASE: Dialects = Dialects {
      WHERE subreddits.name = n.name AND claim_token = n.token
      RETURNING subreddits.name, claim_token",
 };
-/// Which of these rows there are, in one order for everybody, so that no two wait for one another.
+/// Takes these rows in one order for everybody, so that no two wait for one another; SQLite has one writer.
 const LOCK: Dialects = Dialects {
     postgres: "SELECT name FROM subreddits WHERE name = ANY($1) ORDER BY name FOR NO KEY UPDATE",
-    sqlite: "SELECT name FROM subreddits WHERE name IN (SELECT value FROM json_each($1))",
+    sqlite: "SELECT 1 WHERE $1 IS NULL",
 };
 
 impl Store {
