@@ -1,4 +1,5 @@
-//! Queues of small jobs, a submission to fetch or a slice of a backfill each, in Redis or in a SQLite file.
+//! Queues of small jobs, a submission to fetch or a slice of a backfill each, in this process's memory, in a SQLite file
+//! or in Redis.
 //!
 //! Owns everything about apalis and about the queue's keys and tables, and refuses to know what a
 //! job means, what is due and when to try again: that is the database's. The queue is a bounded
@@ -9,7 +10,7 @@
 //! |---|---|
 //! | `handler` | the words between a worker and the meaning of its jobs |
 //! | `job` | payloads and task ids |
-//! | `engine`, `redis_engine`, `sqlite_engine` | the statements, one set for each engine |
+//! | `engine`, `memory_engine`, `redis_engine`, `sqlite_engine` | what each engine does, in its statements |
 //! | `carrier` | when and how many jobs are taken |
 //! | `pushes` | what wakes an idle worker |
 //! | `inspect` | whether a Redis will do |
@@ -22,6 +23,7 @@ mod error;
 mod handler;
 mod inspect;
 mod job;
+mod memory_engine;
 mod pushes;
 mod redis_engine;
 mod runs;
@@ -77,7 +79,8 @@ pub struct Depth {
 }
 
 impl Queue {
-    /// Connects to the queue `name` at `sqlite://PATH` (a file of its own, made where missing),
+    /// Makes the queue `name` in `memory`, which the handle's clones share and nobody else sees, or connects to
+    /// it at `sqlite://PATH` (a file of its own, made where missing),
     /// `redis://…`, `rediss://…` or `redis+unix:///SOCKET` (one server; not a Redis Cluster).
     ///
     /// Queues of different names at one URL do not touch one another. The name is the prefix of
@@ -169,7 +172,7 @@ impl Queue {
             .iter()
             .map(|work| (task_id(&self.name, work), work.job(Some(now_ms)).encode()))
             .collect();
-        let pushed = self.engine.push(&jobs, now_ms.div_euclid(1000)).await;
+        let pushed = self.engine.push(&jobs, now_ms).await;
         // Also where it failed: a part may have arrived.
         self.pushes.pushed();
         pushed
@@ -192,7 +195,7 @@ impl Queue {
         if absent.contains(&true) {
             let job = Job::Heartbeat { sent_ms: now_ms };
             let jobs = [(task, job.encode())];
-            self.engine.push(&jobs, now_ms.div_euclid(1000)).await?;
+            self.engine.push(&jobs, now_ms).await?;
             self.pushes.pushed();
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The jobs of either engine as apalis sees them.
+//! The jobs of any engine as apalis sees them.
 //!
 //! Owns when and how many jobs are taken. apalis' storages register the worker, send its
 //! heartbeats, bring back the jobs of dead workers and acknowledge; taking jobs is done here,
@@ -25,6 +25,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::QueueError;
 use super::engine::Engine;
 use super::handler::WorkOptions;
+use super::memory_engine::MemoryStorage;
 use super::pushes::{NextPush, Pushes};
 use super::runs::Slots;
 use crate::liveness::Progress;
@@ -37,10 +38,11 @@ const FETCH_LIMIT: usize = 500;
 /// either engine takes to give one up.
 const WAITED_FOR: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_secs(60);
 
-/// The storage of either engine, chosen at run time without a box.
+/// The storage of each engine, chosen at run time without a box.
 enum Storage {
     Redis(RedisStorage<Vec<u8>, RedisLink>),
     Sqlite(SqliteStorage<Vec<u8>>),
+    Memory(MemoryStorage),
 }
 
 /// Signs of life of one worker, seen from outside its loop.
@@ -90,6 +92,7 @@ impl Carrier {
         let storage = match &engine {
             Engine::Redis(redis) => Storage::Redis(redis.storage()),
             Engine::Sqlite(sqlite) => Storage::Sqlite(sqlite.storage()),
+            Engine::Memory(memory) => Storage::Memory(memory.storage()),
         };
         let poll_interval = options.poll_interval.max(Duration::from_millis(1));
         Carrier {
@@ -226,6 +229,9 @@ impl Backend for Carrier {
             Storage::Sqlite(storage) => {
                 Backend::poll_ready(storage, cx, worker).map_err(QueueError::from)
             }
+            Storage::Memory(storage) => storage
+                .poll_ready(cx, worker)
+                .map_err(|never| match never {}),
         }
     }
 
@@ -266,6 +272,9 @@ impl Backend for Carrier {
             Storage::Sqlite(storage) => {
                 Backend::poll_close(storage, cx, worker).map_err(QueueError::from)
             }
+            Storage::Memory(storage) => storage
+                .poll_close(cx, worker)
+                .map_err(|never| match never {}),
         }
     }
 }
@@ -275,7 +284,7 @@ impl BackendConfig for Carrier {
     type Id = ();
     type Kind = Durable;
     type Config = ();
-    // The same type for both storages.
+    // The same type for all storages.
     type Layer = <RedisStorage<Vec<u8>> as BackendConfig>::Layer;
 
     fn config(&self) -> &() {
@@ -286,6 +295,7 @@ impl BackendConfig for Carrier {
         match &mut self.storage {
             Storage::Redis(storage) => storage.middleware(worker),
             Storage::Sqlite(storage) => storage.middleware(worker),
+            Storage::Memory(storage) => storage.middleware(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Both engines as one: what the rest of the queue speaks to.
+//! All engines as one: what the rest of the queue speaks to.
 //!
 //! Owns the choice by URL. Knows no statement.
 
@@ -6,11 +6,15 @@ use std::path::PathBuf;
 
 use apalis::prelude::{Task, WorkerContext};
 
+use super::memory_engine::MemoryEngine;
 use super::redis_engine::RedisEngine;
 use super::sqlite_engine::SqliteEngine;
 use super::{Depth, QueueError};
 use crate::dependency::{Dependency, Evidence};
 use crate::network::{Address, is_redis};
+
+/// The URL of a queue in this process's memory.
+pub(super) const MEMORY: &str = "memory";
 
 /// Where the jobs are kept.
 #[derive(Clone)]
@@ -19,6 +23,8 @@ pub(super) enum Engine {
     Redis(RedisEngine),
     /// A file, for the processes of one machine.
     Sqlite(SqliteEngine),
+    /// This process's memory.
+    Memory(MemoryEngine),
 }
 
 impl Engine {
@@ -28,6 +34,9 @@ impl Engine {
         dependency: Dependency,
     ) -> Result<Engine, QueueError> {
         let url = address.first();
+        if url == MEMORY {
+            return Ok(Engine::Memory(MemoryEngine::new(dependency)));
+        }
         match url.split_once("://") {
             _ if is_redis(url) => {
                 let engine = RedisEngine::connect(address, name, dependency).await?;
@@ -39,7 +48,7 @@ impl Engine {
                 Ok(Engine::Sqlite(engine))
             }
             _ => Err(QueueError::Url(
-                "the queue's URL must be sqlite://PATH, redis://…, rediss://… or redis+unix:///…"
+                "the queue's URL must be memory, sqlite://PATH, redis://…, rediss://… or redis+unix:///…"
                     .to_owned(),
             )),
         }
@@ -49,6 +58,7 @@ impl Engine {
         match self {
             Engine::Redis(redis) => redis.dependency(),
             Engine::Sqlite(sqlite) => sqlite.dependency(),
+            Engine::Memory(memory) => memory.dependency(),
         }
     }
 
@@ -56,7 +66,7 @@ impl Engine {
     pub(super) fn note(&self, error: &QueueError) {
         match self {
             // Every command goes through the link, which notes its error.
-            Engine::Redis(_) => {}
+            Engine::Redis(_) | Engine::Memory(_) => {}
             Engine::Sqlite(sqlite) => sqlite.note(error),
         }
     }
@@ -65,6 +75,10 @@ impl Engine {
         match self {
             Engine::Redis(redis) => redis.probe().await,
             Engine::Sqlite(sqlite) => sqlite.probe().await,
+            Engine::Memory(memory) => {
+                memory.worked();
+                Ok(())
+            }
         }
     }
 
@@ -72,12 +86,13 @@ impl Engine {
         match self {
             Engine::Redis(_) => "redis",
             Engine::Sqlite(_) => "sqlite",
+            Engine::Memory(_) => MEMORY,
         }
     }
 
     pub(super) fn folder(&self) -> Option<PathBuf> {
         match self {
-            Engine::Redis(_) => None,
+            Engine::Redis(_) | Engine::Memory(_) => None,
             Engine::Sqlite(sqlite) => sqlite.folder(),
         }
     }
@@ -86,13 +101,14 @@ impl Engine {
         match self {
             Engine::Redis(redis) => redis.ping().await,
             Engine::Sqlite(sqlite) => sqlite.noted(Evidence::Read, sqlite.ping()).await,
+            Engine::Memory(_) => Ok(()),
         }
     }
 
     pub(super) async fn push(
         &self,
         jobs: &[(String, String)],
-        now_s: i64,
+        now_ms: i64,
     ) -> Result<(), QueueError> {
         match self {
             Engine::Redis(redis) => {
@@ -103,9 +119,12 @@ impl Engine {
                 Ok(())
             }
             Engine::Sqlite(sqlite) => {
-                sqlite
-                    .noted(Evidence::Write, sqlite.push(jobs, now_s))
-                    .await
+                let push = sqlite.push(jobs, now_ms.div_euclid(1000));
+                sqlite.noted(Evidence::Write, push).await
+            }
+            Engine::Memory(memory) => {
+                memory.push(jobs, now_ms);
+                Ok(())
             }
         }
     }
@@ -114,6 +133,7 @@ impl Engine {
         match self {
             Engine::Redis(redis) => redis.depth().await,
             Engine::Sqlite(sqlite) => sqlite.noted(Evidence::Read, sqlite.depth()).await,
+            Engine::Memory(memory) => Ok(memory.depth()),
         }
     }
 
@@ -121,6 +141,7 @@ impl Engine {
         match self {
             Engine::Redis(redis) => redis.oldest_waiting().await,
             Engine::Sqlite(sqlite) => sqlite.noted(Evidence::Read, sqlite.oldest_waiting()).await,
+            Engine::Memory(memory) => Ok(memory.oldest_waiting()),
         }
     }
 
@@ -128,6 +149,7 @@ impl Engine {
         match self {
             Engine::Redis(redis) => redis.absent(tasks).await,
             Engine::Sqlite(sqlite) => sqlite.noted(Evidence::Read, sqlite.absent(tasks)).await,
+            Engine::Memory(memory) => Ok(memory.absent(tasks)),
         }
     }
 
@@ -139,6 +161,7 @@ impl Engine {
                     .noted(Evidence::Read, sqlite.workers(alive_since))
                     .await
             }
+            Engine::Memory(memory) => Ok(memory.workers()),
         }
     }
 
@@ -146,6 +169,8 @@ impl Engine {
         match self {
             Engine::Redis(redis) => redis.reap(limit).await,
             Engine::Sqlite(sqlite) => sqlite.noted(Evidence::Read, sqlite.reap(limit)).await,
+            // It keeps nothing that is finished.
+            Engine::Memory(_) => Ok(0),
         }
     }
 
@@ -153,7 +178,7 @@ impl Engine {
     pub(super) async fn prepare(&self) -> Result<(), QueueError> {
         match self {
             Engine::Redis(redis) => redis.promote().await,
-            Engine::Sqlite(_) => Ok(()),
+            Engine::Sqlite(_) | Engine::Memory(_) => Ok(()),
         }
     }
 
@@ -169,6 +194,7 @@ impl Engine {
                     .noted(Evidence::Read, sqlite.fetch(worker, count))
                     .await
             }
+            Engine::Memory(memory) => memory.fetch(worker, count),
         }
     }
 
@@ -177,6 +203,7 @@ impl Engine {
         match self {
             Engine::Redis(redis) => redis.has_none_waiting().await,
             Engine::Sqlite(_) => Ok(false),
+            Engine::Memory(memory) => Ok(memory.has_none_waiting()),
         }
     }
 
@@ -185,6 +212,10 @@ impl Engine {
         match self {
             Engine::Redis(redis) => redis.release(worker, false).await,
             Engine::Sqlite(sqlite) => sqlite.noted(Evidence::Read, sqlite.release(worker)).await,
+            Engine::Memory(memory) => {
+                memory.release(worker);
+                Ok(())
+            }
         }
     }
 
@@ -196,6 +227,10 @@ impl Engine {
                 sqlite
                     .noted(Evidence::Read, sqlite.hand_back(worker, tasks))
                     .await
+            }
+            Engine::Memory(memory) => {
+                memory.hand_back(worker, tasks);
+                Ok(())
             }
         }
     }

@@ -42,7 +42,7 @@ impl super::Queue {
     pub async fn inspect(&self) -> Result<Option<RedisInspection>, QueueError> {
         match &self.engine {
             Engine::Redis(redis) => look(redis.connection(), &self.name).await.map(Some),
-            Engine::Sqlite(_) => Ok(None),
+            Engine::Sqlite(_) | Engine::Memory(_) => Ok(None),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The queue while all is well: one suite, held by both engines.
+//! The queue while all is well: one suite, held by every engine.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -9,17 +9,16 @@ use freshet::queue::{Depth, Fault, Queue, WorkOptions};
 use tokio::time::timeout;
 
 use crate::support::jobs::{
-    Deed, EMPTY, On, PATIENCE, Place, Recorder, Worker, depth_becomes, id, ids, now_ms, on_both,
+    Deed, EMPTY, On, PATIENCE, Place, Recorder, Worker, depth_becomes, id, ids, now_ms, on_each,
     slots,
 };
 
-on_both! {
+on_each! {
     every_pushed_job_runs_once_and_leaves_nothing_behind => every_job_once;
     a_job_pushed_again_while_it_waits_or_runs_stays_one_job => pushed_again;
     a_finished_job_can_be_pushed_again_before_and_after_the_reaper => finished_again;
     ids_that_look_like_numbers_run_and_are_acknowledged => numeric_ids;
     a_panicking_or_endless_job_is_a_failed_job_not_a_dead_worker => faults;
-    a_payload_that_is_no_job_is_counted_and_taken_off => malformed;
     no_more_jobs_run_or_are_taken_than_there_are_slots => bounded;
     a_stopped_worker_leaves_the_rest_to_another_at_once => stop_returns;
     a_stop_waits_for_running_jobs_and_keeps_them_from_others => stop_drains;
@@ -53,7 +52,7 @@ async fn every_job_once(on: On) {
     one.end().await;
     other.end().await;
     assert_eq!(recorder.runs(), 2_000, "each ran once");
-    assert_eq!(place.queue.reap(10_000).await.unwrap(), 2_000);
+    assert_eq!(place.queue.reap(10_000).await.unwrap(), on.kept(2_000));
 }
 
 async fn pushed_again(on: On) {
@@ -94,7 +93,7 @@ async fn finished_again(on: On) {
             .await;
         depth_becomes(&place.queue, EMPTY).await;
         if run % 2 == 0 {
-            assert_eq!(place.queue.reap(10).await.unwrap(), 1);
+            assert_eq!(place.queue.reap(10).await.unwrap(), on.kept(1));
         }
     }
     worker.end().await;
@@ -183,7 +182,18 @@ async fn insert_raw(place: &Place, on: On, task: &str, payload: &str) {
                 .unwrap();
             pool.close().await;
         }
+        On::Memory => unreachable!("nobody else writes there"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payload_that_is_no_job_is_counted_and_taken_off_redis() {
+    malformed(On::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payload_that_is_no_job_is_counted_and_taken_off_sqlite() {
+    malformed(On::Sqlite).await;
 }
 
 async fn malformed(on: On) {
@@ -201,7 +211,7 @@ async fn malformed(on: On) {
     depth_becomes(&place.queue, EMPTY).await;
     assert_eq!(worker.count("malformed"), 4);
     worker.end().await;
-    assert_eq!(place.queue.reap(10).await.unwrap(), 5);
+    assert_eq!(place.queue.reap(10).await.unwrap(), on.kept(5));
 }
 
 async fn bounded(on: On) {
@@ -338,8 +348,8 @@ async fn reaped(on: On) {
         .push(&ids(2_000..2_005), now_ms())
         .await
         .unwrap();
-    assert_eq!(place.queue.reap(700).await.unwrap(), 700);
-    assert_eq!(place.queue.reap(10_000).await.unwrap(), 590);
+    assert_eq!(place.queue.reap(700).await.unwrap(), on.kept(700));
+    assert_eq!(place.queue.reap(10_000).await.unwrap(), on.kept(590));
     assert_eq!(place.queue.reap(10_000).await.unwrap(), 0);
     let kept = Depth {
         waiting: 5,
@@ -420,7 +430,7 @@ async fn names(on: On) {
     depth_becomes(&other, EMPTY).await;
     assert_eq!(place.queue.workers().await.unwrap(), 0);
     assert_eq!(place.queue.reap(100).await.unwrap(), 0);
-    assert_eq!(other.reap(100).await.unwrap(), 5);
+    assert_eq!(other.reap(100).await.unwrap(), on.kept(5));
     worker.end().await;
     assert_eq!(place.queue.depth().await.unwrap().waiting, 20);
     assert_eq!(recorder.runs(), 5);
@@ -464,6 +474,7 @@ async fn empty(on: On) {
     let name = match on {
         On::Redis => "redis",
         On::Sqlite => "sqlite",
+        On::Memory => "memory",
     };
     assert_eq!(place.queue.engine(), name);
 }

@@ -320,6 +320,11 @@ async fn a_worker_cut_short_cancels_its_jobs_and_others_run_them_on_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_cut_short_cancels_its_jobs_and_others_run_them_in_memory() {
+    jobs_of_a_dropped_worker_run_again(On::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_thousand_scheduled_jobs_wedge_apalis_and_not_this_worker() {
     let (_server, place) = own_place().await;
     let mut plain = connection(&place).await;

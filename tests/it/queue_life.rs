@@ -3,14 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use crate::support::jobs::{
-    Deed, EMPTY, On, PATIENCE, Place, Recorder, Worker, depth_becomes, ids, now_ms, on_both, slots,
+    Deed, EMPTY, On, PATIENCE, Place, Recorder, Worker, depth_becomes, ids, now_ms, on_each, slots,
 };
 use crate::support::redis::RedisServer;
 use freshet::queue::Depth;
 use std::time::Duration;
 use tokio::time::timeout;
 
-on_both! {
+on_each! {
     of_heartbeats_one_waits_at_most_and_each_comes_through => heartbeats;
     a_worker_makes_progress_by_its_jobs_and_by_finding_none => progress;
 }

@@ -35,6 +35,17 @@ pub struct Place {
 pub enum On {
     Redis,
     Sqlite,
+    Memory,
+}
+
+impl On {
+    /// How many of so many finished jobs are kept until they are reaped.
+    pub fn kept(self, finished: usize) -> usize {
+        match self {
+            On::Redis | On::Sqlite => finished,
+            On::Memory => 0,
+        }
+    }
 }
 
 impl Place {
@@ -42,6 +53,7 @@ impl Place {
         let name = format!("test-{}", uuid::Uuid::new_v4());
         let (url, folder) = match on {
             On::Redis => (shared_url(), None),
+            On::Memory => ("memory".to_owned(), None),
             On::Sqlite => {
                 let folder = TempDir::new().unwrap();
                 let url = format!("sqlite://{}", folder.path().join("queue.db").display());
@@ -263,6 +275,18 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+
+/// The same on these and in memory, where there is nothing that fails below the queue.
+macro_rules! on_each {
+    ($($name:ident => $behaviour:ident;)+) => {
+        crate::support::jobs::on_both! { $($name => $behaviour;)+ }
+        mod memory { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$behaviour(super::On::Memory).await }
+        )+ }
+    };
+}
+pub(crate) use on_each;
 
 /// A worker of a queue that fetches, and what forms its requests.
 pub struct FetchingWorker {
