@@ -83,6 +83,17 @@ pub fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(loopback, listen.port())
 }
 
+/// Refuses to run a part of the roles where the others could not see its queue.
+fn check_roles(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
+    let works_alone = roles.contains(&Role::Scheduler) && roles.contains(&Role::Worker);
+    if works_alone || !config.queue_in_memory() {
+        return Ok(());
+    }
+    let problem = "memory is seen by one process alone, which has to be both scheduler and worker: leave \
+                   --role out, or let the processes share a queue (redis://…)";
+    Err(open::unusable("queue.url", problem.to_owned()))
+}
+
 /// Runs until a signal, `stop`, or the failure of a stage.
 ///
 /// `started` is handed what runs, once it runs.
@@ -95,6 +106,7 @@ pub async fn run(plan: Plan, started: Option<oneshot::Sender<Running>>) -> anyho
         roles,
         subreddits,
     } = plan;
+    check_roles(&config, &roles)?;
     let shares_budget = config.shares_queue();
     let asking = roles.iter().filter(|role| role.asks_reddit()).count();
     if !shares_budget && asking == 1 {

@@ -11,7 +11,7 @@ pub use crate::network::display as display_url;
 pub use keys::{KEYS, Key};
 pub use layers::{Inputs, Origin, edit_distance};
 
-use crate::network::{Address, Network, Secret, is_redis};
+use crate::network::{Address, Network, Secret, is_in_memory, is_redis};
 use layers::Settings;
 use secrecy::ExposeSecret;
 use std::net::SocketAddr;
@@ -286,6 +286,11 @@ impl Config {
         is_redis(self.queue.url.expose_secret())
     }
 
+    /// Whether the queue lies in the memory of the process that works, which no other sees.
+    pub fn queue_in_memory(&self) -> bool {
+        is_in_memory(self.queue.url.expose_secret())
+    }
+
     /// Reads all layers.
     ///
     /// # Errors
@@ -332,10 +337,7 @@ impl Config {
                 url: settings.store_url("database.url", &["sqlite", "postgres", "postgresql"])?,
             },
             queue: QueueConfig {
-                url: settings.store_url(
-                    "queue.url",
-                    &["sqlite", "redis", "rediss", "redis+unix", "unix"],
-                )?,
+                url: settings.queue_url("queue.url")?,
                 // Above 7,999 due jobs the queue would stop for good: see the queue module.
                 max_waiting: settings.number("queue.max_waiting", 1, 7_000)?,
             },

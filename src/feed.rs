@@ -211,7 +211,11 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
         }
         let step = || feed.progress.made();
         let turn = async {
+            let fed_before = lease_renewed.is_some();
             lease_renewed = renewed(&feed, lease_renewed, &now_ms).await?;
+            if !fed_before && lease_renewed.is_some() && feed.queue.dies_with_process() {
+                take_over(&feed, now_ms()).await?;
+            }
             feed.queue.fed_here(lease_renewed.is_some());
             step();
             if lease_renewed.is_none() {
@@ -361,6 +365,23 @@ async fn top_up<B: Backlog>(
     } else {
         Backlogged::Nothing
     })
+}
+
+/// Feeds again what was handed to the queue of a process that fed before this one.
+async fn take_over<B: Backlog>(feed: &Feed<B>, now_ms: i64) -> Result<(), FeedError> {
+    let handed_over = feed
+        .backlog
+        .fed_before(now_ms.saturating_add(1), RECONCILE_MOST)
+        .await?;
+    let lost = feed.queue.absent(&handed_over).await?;
+    let again = feed.backlog.unfeed(&lost).await?;
+    if again > 0 {
+        tracing::info!(
+            jobs = again,
+            "Jobs of a process that has ended are queued again from the database"
+        );
+    }
+    Ok(())
 }
 
 /// Finds what was handed over and is no longer in the queue, and what a clock keeps waiting.

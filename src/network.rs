@@ -10,7 +10,7 @@ mod proxy;
 mod secret;
 mod trust;
 
-pub use address::{Address, check, display, is_redis};
+pub use address::{Address, check, display, is_in_memory, is_redis};
 pub use large::{Large, LargeAnswers};
 pub use proxy::Proxy;
 pub use secret::{Secret, read_file};

@@ -115,6 +115,11 @@ impl Queue {
         })
     }
 
+    /// Whether its jobs end with this process, and no other can hold one.
+    pub fn dies_with_process(&self) -> bool {
+        matches!(self.engine, Engine::Memory(_))
+    }
+
     /// Whether [`Queue::connect`] would make the file, because there is none.
     pub fn missing(url: &str) -> bool {
         url.starts_with("sqlite:") && sqlite_engine::SqliteEngine::missing(url)
@@ -144,7 +149,7 @@ impl Queue {
         Ok(())
     }
 
-    /// `redis` or `sqlite`.
+    /// `memory`, `redis` or `sqlite`.
     pub fn engine(&self) -> &'static str {
         self.engine.as_str()
     }

@@ -101,7 +101,7 @@ impl Setting<'_> {
 
     fn freshet(&self) -> Command {
         let queue = match self.database.starts_with("sqlite") {
-            true => format!("sqlite://{}", self.folder.join("queue.db").display()),
+            true => "memory".to_owned(),
             false => self.redis.clone(),
         };
         let mut command = program(self.folder);

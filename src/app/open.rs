@@ -182,8 +182,8 @@ pub async fn reach_queue(config: &Config) -> anyhow::Result<()> {
 /// Connects to the queue, or does without it where it does not answer soon.
 pub async fn try_queue(config: &Config) -> Option<Queue> {
     let url = config.queue.url.expose_secret();
-    // Nobody has made one yet, and whoever only looks is not to.
-    if Queue::missing(url) {
+    // Nobody has made one yet, and whoever only looks is not to; or nobody else can see it.
+    if Queue::missing(url) || config.queue_in_memory() {
         return None;
     }
     let connect = Queue::connect(config.queue_address(), QUEUE_NAME);

@@ -20,7 +20,6 @@ use tokio::sync::oneshot;
 
 /// The demo keeps its made-up submissions apart from real ones.
 const DATABASE: &str = app::DEMO_DATABASE;
-const QUEUE: &str = "freshet-demo-queue.db";
 
 /// A more generous Reddit than the real one and closer looks at it, so that nobody waits a minute
 /// for something to happen.
@@ -47,7 +46,6 @@ pub(super) fn default_of(key: &Key) -> Option<Option<&'static str>> {
     match (key.name, own) {
         _ if simulated => None,
         ("database.url", _) => Some(Some("sqlite://freshet-demo.db")),
-        ("queue.url", _) => Some(Some("sqlite://freshet-demo-queue.db")),
         (_, Some((_, default))) => Some(Some(default)),
         _ => Some(key.default),
     }
@@ -84,16 +82,13 @@ pub(super) async fn run(
         return Err(Usage("--per-hour: must be a number, and not below 0".to_owned()).into());
     }
     // Held to the end.
-    let _claim = if chosen("database.url") && chosen("queue.url") {
+    let _claim = if chosen("database.url") {
         None
     } else {
         Some(claim_folder()?)
     };
     if !chosen("database.url") {
         config.database.url = start_afresh(DATABASE)?.into();
-    }
-    if !chosen("queue.url") {
-        config.queue.url = start_afresh(QUEUE)?.into();
     }
     let simulator = Simulator::start(SimulatorOptions {
         oddities: Oddities::realistic(),

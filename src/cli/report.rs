@@ -154,15 +154,16 @@ fn same_service(live: &Status, read: &Status) -> bool {
 
 /// What is known of the queue. Where it cannot be seen from here, the database still tells whether
 /// jobs come through.
-fn queue_line(queue: &QueueStatus, url: &str, demo: bool, now: i64) -> String {
+fn queue_line(queue: &QueueStatus, config: &Config, now: i64) -> String {
     let Some(engine) = &queue.engine else {
         let seen = queue.heartbeat_at.map_or_else(
             || "no job has come through yet".to_owned(),
             |at| format!("the newest job came through {}", age(now - at)),
         );
+        let url = config.queue.url.expose_secret();
         let shown = display_url(url);
-        return if demo && Queue::missing(url) {
-            format!("the demo's own, which works while it runs; {seen}")
+        return if config.queue_in_memory() || is_of_a_demo(config) {
+            format!("in the memory of the process that works; {seen}")
         } else if Queue::missing(url) {
             format!("{seen}\n             (no {shown} here; see queue.url)")
         } else {
@@ -213,11 +214,7 @@ fn print(status: &Status, config: &Config) {
         queue.dead,
         status.database
     );
-    let url = config.queue.url.expose_secret();
-    print_line!(
-        "Queue        {}",
-        queue_line(queue, url, is_of_a_demo(config), now)
-    );
+    print_line!("Queue        {}", queue_line(queue, config, now));
     if let Some(budget) = &status.budget {
         print_line!(
             "Budget       {:.0} requests a minute, {:.0} left in Reddit's window",

@@ -48,9 +48,9 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "queue.url",
-        default: Some("sqlite://freshet-queue.db"),
+        default: Some("memory"),
         file: Some("queue.url_file"),
-        help: "What carries the jobs: sqlite://FILE, redis://…, rediss://… or redis+unix:///SOCKET",
+        help: "What carries the jobs: memory (of the one process that runs), redis://…, rediss://…, redis+unix:///SOCKET or sqlite://FILE",
     },
     key(
         "queue.max_waiting",

@@ -2,7 +2,7 @@
 
 use super::ConfigError;
 use super::layers::Settings;
-use crate::network::{Proxy, Secret, Trust, check};
+use crate::network::{Proxy, Secret, Trust, check, is_in_memory};
 use secrecy::SecretString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroU32;
@@ -236,6 +236,27 @@ impl Settings {
             return Err(self.invalid(key, "it has a query or a fragment"));
         }
         Ok(url)
+    }
+
+    /// Where jobs are carried: in the process's memory, or at a URL.
+    pub(super) fn queue_url(&self, key: &'static str) -> Result<Secret, ConfigError> {
+        let value = self.required(key)?;
+        if is_in_memory(&value) {
+            return Ok(Secret::new(value.into(), self.file_of(key)));
+        }
+        self.store_url(key, &["sqlite", "redis", "rediss", "redis+unix", "unix"])
+            .map_err(|error| match error {
+                ConfigError::Invalid {
+                    key,
+                    problem,
+                    origin,
+                } => ConfigError::Invalid {
+                    key,
+                    problem: format!("it is not memory, and {problem}"),
+                    origin,
+                },
+                error => error,
+            })
     }
 
     /// A URL of a database or queue. The value is not repeated: it may hold a password.

@@ -106,6 +106,11 @@ impl From<&Address> for Address {
     }
 }
 
+/// Whether it is no server and no file, but the memory of the process that works with it.
+pub fn is_in_memory(url: &str) -> bool {
+    url == "memory"
+}
+
 /// Whether the server there is a Redis, over the network or a socket of this machine.
 pub fn is_redis(url: &str) -> bool {
     let scheme = url.split_once("://").map(|(scheme, _)| scheme);

@@ -11,10 +11,7 @@ use super::redis_engine::RedisEngine;
 use super::sqlite_engine::SqliteEngine;
 use super::{Depth, QueueError};
 use crate::dependency::{Dependency, Evidence};
-use crate::network::{Address, is_redis};
-
-/// The URL of a queue in this process's memory.
-pub(super) const MEMORY: &str = "memory";
+use crate::network::{Address, is_in_memory, is_redis};
 
 /// Where the jobs are kept.
 #[derive(Clone)]
@@ -34,7 +31,7 @@ impl Engine {
         dependency: Dependency,
     ) -> Result<Engine, QueueError> {
         let url = address.first();
-        if url == MEMORY {
+        if is_in_memory(url) {
             return Ok(Engine::Memory(MemoryEngine::new(dependency)));
         }
         match url.split_once("://") {
@@ -86,7 +83,7 @@ impl Engine {
         match self {
             Engine::Redis(_) => "redis",
             Engine::Sqlite(_) => "sqlite",
-            Engine::Memory(_) => MEMORY,
+            Engine::Memory(_) => "memory",
         }
     }
 

@@ -119,7 +119,7 @@ impl Site {
                     ),
                     format!("redis://{}/", redis.address()),
                 ),
-                None => (file("store.db"), file("queue.db")),
+                None => (file("store.db"), "memory".to_owned()),
             };
             let panics = run.cell.strike == Strike::PanickingJob && *role == "worker";
             let command = if panics {
@@ -178,7 +178,7 @@ impl Site {
     pub fn queue_url(&self) -> String {
         match &self.servers {
             Some(servers) => servers.redis.url(),
-            None => self.database.url().replace("store.db", "queue.db"),
+            None => "memory".to_owned(),
         }
     }
 

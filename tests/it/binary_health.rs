@@ -123,7 +123,13 @@ async fn a_clock_that_differs_from_the_database_servers_is_told() {
     let database = fresh_database().await;
     let flags = ["--database-url", &database, "--http-listen", "127.0.0.1:0"];
     for (shift, told) in [("+0s", false), ("-40s", true)] {
-        let mut command = home.command(&[&["run", "--role", "http"], &flags[..]].concat());
+        let mut command = home.command(
+            &[
+                &["run", "--role", "http", "--queue-url", "sqlite://queue.db"],
+                &flags[..],
+            ]
+            .concat(),
+        );
         command
             .env("LD_PRELOAD", faketime())
             .env("FAKETIME", shift)

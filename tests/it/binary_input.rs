@@ -316,7 +316,7 @@ async fn the_demo_shows_its_own_defaults_and_no_option_without_effect() {
     };
     for (flag, default) in [
         ("--database-url", "[sqlite://freshet-demo.db]"),
-        ("--queue-url", "[sqlite://freshet-demo-queue.db]"),
+        ("--queue-url", "[memory]"),
         ("--reddit-requests-per-minute", "[600]"),
         ("--discover-interval", "[10s]"),
         ("--discover-first-window", "[8h]"),

@@ -21,7 +21,7 @@ fn on<'a>(database: &'a str, queue: &'a str) -> [&'a str; 4] {
 #[tokio::test]
 async fn without_a_key_it_says_how_to_get_one_and_what_works_without() {
     let home = Home::new();
-    for line in [&["run"][..], &["run", "rust"], &["run", "--role", "worker"]] {
+    for line in [&["run"][..], &["run", "rust"]] {
         home.run(line).await.ended_with(2).says(&[
             "reddit.client_id",
             "freshet demo",
@@ -82,9 +82,24 @@ async fn it_stores_on_postgres_and_redis() {
 }
 
 #[tokio::test]
+async fn a_part_of_the_roles_is_refused_where_the_queue_is_in_memory() {
+    let home = Home::new();
+    let key = ["--reddit-client-id", "me", "--reddit-client-secret", "hush"];
+    for role in ["scheduler", "worker", "http"] {
+        let line = ["run", "rust", "--role", role];
+        let ended = home.run(&[&line[..], &key].concat()).await.ended_with(2);
+        ended.says(&["queue.url", "memory", "leave --role out", "redis://"]);
+    }
+    let left = std::fs::read_dir(home.path()).unwrap().count();
+    assert_eq!(left, 0, "nothing was made");
+}
+
+#[tokio::test]
 async fn what_asks_reddit_nothing_runs_without_a_key() {
     let home = Home::new();
-    let process = home.start(&["run", "--role", "http", "--http-listen", "127.0.0.1:0"]);
+    let line = ["run", "--role", "http", "--http-listen", "127.0.0.1:0"];
+    let queue = ["--queue-url", "sqlite://queue.db"];
+    let process = home.start(&[&line[..], &queue].concat());
     process.until_code("/readyz", 200).await;
     assert_eq!(process.status().await["fetched"], 0);
     let metrics = process.metrics().await;

@@ -128,7 +128,8 @@ async fn processes_that_write_nothing_of_their_own_stay_ready_on_a_database_for_
     let flags = ["--database-url", &url, "--http-listen", "127.0.0.1:0"];
     let run = home.start(
         &[
-            &["run", "--role", "http", "--log-format", "json"],
+            &["run", "--role", "http", "--log-format", "json"][..],
+            &["--queue-url", "sqlite://queue.db"][..],
             &flags[..],
         ]
         .concat(),

@@ -58,7 +58,6 @@ async fn where_all_is_well_it_says_so_also_while_a_service_runs_and_changes_noth
         !home.path().join("freshet.db").exists(),
         "it made a database"
     );
-    assert!(!home.path().join("freshet-queue.db").exists());
     let port = free_port().to_string();
     let listen = format!("127.0.0.1:{port}");
     let mut run = home.start(&["run", "rust", "--http-listen", &listen]);

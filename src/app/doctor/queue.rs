@@ -12,7 +12,11 @@ pub(super) async fn check(config: &Config) -> Vec<Check> {
     let url = config.queue.url.expose_secret();
     let shown = display_url(url);
     if !config.shares_queue() {
-        let found = format!("{shown}: of this machine, and no server");
+        let found = if config.queue_in_memory() {
+            format!("{shown}: of the process that runs, and no server")
+        } else {
+            format!("{shown}: of this machine, and no server")
+        };
         return vec![Check::ok("queue", found)];
     }
     let queue = match Queue::connect(config.queue_address(), QUEUE_NAME).await {

@@ -38,7 +38,7 @@ impl Ground {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| format!("sqlite://{}", folder.path().join(name).display());
         let (database, queue, redis) = match engines {
-            Engines::Sqlite => (file("store.db"), file("queue.db"), None),
+            Engines::Sqlite => (file("store.db"), "memory".to_owned(), None),
             Engines::Servers => {
                 let redis = tokio::task::spawn_blocking(RedisServer::start)
                     .await
