@@ -27,7 +27,7 @@ const LEASE: Duration = Duration::from_millis(LEASE_MS.unsigned_abs());
 const STANDS_BACK: Duration = Duration::from_secs(6);
 const LEASE_RENEWAL: Duration = Duration::from_secs(2);
 /// A look at the database and the queue when nothing hints at new work.
-const IDLE_LOOK: Duration = Duration::from_millis(500);
+const IDLE_LOOK: Duration = Duration::from_secs(1);
 /// While work is waiting, the queue is topped up this often.
 const BUSY_LOOK: Duration = Duration::from_millis(25);
 /// While only work of lower priority is waiting, for jobs that wait or run to end.
@@ -246,8 +246,12 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
                 return Ok(Backlogged::Nothing);
             }
             let now_ms = now_ms();
-            if backlog == Backlogged::Idle && !feed.backlog.is_due(now_ms).await? {
-                return Ok(Backlogged::Idle);
+            let unexpected = matches!(backlog, Backlogged::Idle | Backlogged::Nothing);
+            if unexpected && !feed.backlog.is_due(now_ms).await? {
+                return Ok(match backlog {
+                    Backlogged::Idle => Backlogged::Idle,
+                    _ => Backlogged::nothing(feed.queue.depth().await?),
+                });
             }
             top_up(&feed, &mut background, now_ms).await
         };
@@ -331,6 +335,17 @@ enum Backlogged {
     Work,
 }
 
+impl Backlogged {
+    /// Where nothing is due and the queue holds so much.
+    fn nothing(depth: Depth) -> Backlogged {
+        if depth == Depth::default() {
+            Backlogged::Idle
+        } else {
+            Backlogged::Nothing
+        }
+    }
+}
+
 /// Fills the queue up to its bound, and up to what it may hold of lower priority.
 async fn top_up<B: Backlog>(
     feed: &Feed<B>,
@@ -349,8 +364,7 @@ async fn top_up<B: Backlog>(
     if works.is_empty() {
         return Ok(match below {
             0 => Backlogged::Background,
-            _ if depth == Depth::default() => Backlogged::Idle,
-            _ => Backlogged::Nothing,
+            _ => Backlogged::nothing(depth),
         });
     }
     if let Err(error) = feed.queue.push(&works, now_ms).await {

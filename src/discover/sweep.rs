@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 /// A killed process's sweeps are taken over after this long.
 const LEASE: Duration = Duration::from_secs(20);
 /// How often the database is asked for what is due.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_secs(1);
 /// Until what an outage broke off is tried again.
 const AGAIN: Duration = Duration::from_secs(300);
 
