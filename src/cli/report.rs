@@ -163,7 +163,7 @@ fn queue_line(queue: &QueueStatus, config: &Config, now: i64) -> String {
         let url = config.queue.url.expose_secret();
         let shown = display_url(url);
         return if config.queue_in_memory() || is_of_a_demo(config) {
-            format!("in the memory of the process that works; {seen}")
+            format!("in memory; {seen}")
         } else if Queue::missing(url) {
             format!("{seen}\n             (no {shown} here; see queue.url)")
         } else {

@@ -215,7 +215,7 @@ async fn within_ten_seconds_it_stores_and_marks_everything_as_simulated() {
     }
     let status = ["status", "--database-url", "sqlite://freshet-demo.db"];
     let status = home.run(&status).await.ended_with(0);
-    assert!(status.stdout.contains("in the memory of"), "{status:#?}");
+    assert!(status.stdout.contains("in memory;"), "{status:#?}");
     assert!(!status.stdout.contains("see queue.url"), "{status:#?}");
     let last: Vec<&Value> = log.iter().rev().take(2).map(|it| &it["message"]).collect();
     assert_eq!(last[0], "The demo ended; what it stored is simulated");

@@ -88,6 +88,25 @@ async fn a_scheduler_that_alone_is_cut_off_from_the_queue_lets_another_feed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_process_held_in_memory_is_queued_at_once_by_the_next() {
+    let world = World::sqlite().await;
+    let (dead, next) = (Place::new(On::Memory).await, Place::new(On::Memory).await);
+    let begun = Instant::now();
+    world.list(&[seen("a1", NOW)]).await;
+    let first = Feeder::start(world.store.clone(), dead.queue.clone(), "first", NOW, begun);
+    queued(&dead.queue, "the first feeds", "a1").await;
+    first.end().await;
+    // No queue loses jobs so soon after they were handed over that they are looked for yet.
+    let restarted = Instant::now();
+    let store = world.another().await;
+    let second = Feeder::start(store, next.queue.clone(), "second", NOW, begun);
+    queued(&next.queue, "the second has the job of the first", "a1").await;
+    let waited = restarted.elapsed();
+    assert!(waited < Duration::from_secs(9), "{waited:?}");
+    second.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_that_ran_out_before_its_answer_came_feeds_nothing() {
     let world = World::postgres().await;
     let place = Place::new(On::Sqlite).await;
