@@ -90,7 +90,7 @@ fn check_roles(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
         return Ok(());
     }
     let problem = "memory is seen by one process alone, which has to be both scheduler and worker: leave \
-                   --role out, or let the processes share a queue (redis://…)";
+                   --role out, or let the processes share a queue (redis://…, or sqlite://FILE on one machine)";
     Err(open::unusable("queue.url", problem.to_owned()))
 }
 

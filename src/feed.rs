@@ -165,6 +165,8 @@ pub struct Feed<B> {
     pub max_waiting: u32,
     /// Who feeds, unique to this process.
     pub holder: String,
+    /// Where the queue is in memory: the lease of those before whom it stands back, who do everything that is due.
+    pub yields_to: Option<&'static str>,
     /// Rung when new work was stored in this process.
     pub work: Arc<Notify>,
     /// Where it says that it gets on: its turns end.
@@ -212,6 +214,14 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
         let step = || feed.progress.made();
         let turn = async {
             let fed_before = lease_renewed.is_some();
+            if yields(&feed, now_ms()).await? {
+                feed.queue.fed_here(false);
+                if lease_renewed.take().is_some() {
+                    release(&feed).await;
+                }
+                step();
+                return Ok(Backlogged::Nothing);
+            }
             lease_renewed = renewed(&feed, lease_renewed, &now_ms).await?;
             if !fed_before && lease_renewed.is_some() && feed.queue.dies_with_process() {
                 take_over(&feed, now_ms()).await?;
@@ -291,7 +301,37 @@ pub async fn run<B: Backlog>(feed: Feed<B>, now_ms: impl Fn() -> i64, stop: Canc
     }
     feed.queue.fed_here(false);
     if lease_renewed.is_some() {
+        drained(&feed, lease_renewed, &now_ms).await;
         release(&feed).await;
+    }
+}
+
+/// Whether another has to feed.
+async fn yields<B: Backlog>(feed: &Feed<B>, now_ms: i64) -> Result<bool, StoreError> {
+    match feed.yields_to {
+        Some(lease) if feed.queue.dies_with_process() => feed.store.is_leased(lease, now_ms).await,
+        _ => Ok(false),
+    }
+}
+
+/// Keeps the lease while workers end what was in memory: whoever has it next sees nothing of that.
+async fn drained<B: Backlog>(
+    feed: &Feed<B>,
+    mut lease_renewed: Option<Instant>,
+    now_ms: impl Fn() -> i64,
+) {
+    while feed.queue.dies_with_process()
+        && lease_renewed.is_some()
+        && feed
+            .queue
+            .depth()
+            .await
+            .is_ok_and(|depth| depth.running > 0)
+    {
+        tokio::time::sleep(FULL_LOOK).await;
+        let renewed = renewed(feed, lease_renewed, &now_ms).await;
+        lease_renewed = renewed.unwrap_or_default();
+        feed.progress.made();
     }
 }
 
@@ -383,16 +423,11 @@ async fn top_up<B: Backlog>(
 
 /// Feeds again what was handed to the queue of a process that fed before this one.
 async fn take_over<B: Backlog>(feed: &Feed<B>, now_ms: i64) -> Result<(), FeedError> {
-    let handed_over = feed
-        .backlog
-        .fed_before(now_ms.saturating_add(1), RECONCILE_MOST)
-        .await?;
-    let lost = feed.queue.absent(&handed_over).await?;
-    let again = feed.backlog.unfeed(&lost).await?;
+    let again = feed_lost(feed, now_ms.saturating_add(1)).await?;
     if again > 0 {
         tracing::info!(
             jobs = again,
-            "Jobs of a process that has ended are queued again from the database"
+            "Jobs that another process had in its memory are queued again from the database"
         );
     }
     Ok(())
@@ -408,22 +443,25 @@ async fn reconcile<B: Backlog>(feed: &Feed<B>, now_ms: i64) -> Result<(), FeedEr
              another machine's; they wait as long as they were to, by this one"
         );
     }
-    let handed_over = feed
-        .backlog
-        .fed_before(now_ms - RECONCILE_AFTER_MS, RECONCILE_MOST)
-        .await?;
-    if handed_over.is_empty() {
-        return Ok(());
-    }
-    let lost = feed.queue.absent(&handed_over).await?;
-    if !lost.is_empty() {
-        let again = feed.backlog.unfeed(&lost).await?;
-        if again > 0 {
-            tracing::warn!(
-                jobs = again,
-                "The queue lost jobs; they are queued again from the database"
-            );
-        }
+    let again = feed_lost(feed, now_ms - RECONCILE_AFTER_MS).await?;
+    if again > 0 {
+        tracing::warn!(
+            jobs = again,
+            "The queue lost jobs; they are queued again from the database"
+        );
     }
     Ok(())
+}
+
+/// Puts back what was handed over before a moment (milliseconds) and is no longer in the queue; how much.
+async fn feed_lost<B: Backlog>(feed: &Feed<B>, before_ms: i64) -> Result<u64, FeedError> {
+    let handed_over = feed.backlog.fed_before(before_ms, RECONCILE_MOST).await?;
+    if handed_over.is_empty() {
+        return Ok(0);
+    }
+    let lost = feed.queue.absent(&handed_over).await?;
+    if lost.is_empty() {
+        return Ok(0);
+    }
+    Ok(feed.backlog.unfeed(&lost).await?)
 }

@@ -184,9 +184,13 @@ impl Queue {
     }
 
     /// Notes whether this process is the one that pushes. Its idle workers then wait to be woken, and
-    /// look more rarely by themselves.
+    /// look more rarely by themselves. What waits in memory is forgotten where another pushes: that process
+    /// has the same work to do.
     pub fn fed_here(&self, here: bool) {
         self.pushes.fed_here(here);
+        if let (Engine::Memory(memory), false) = (&self.engine, here) {
+            memory.forget_waiting();
+        }
     }
 
     /// Makes a job that does nothing but be noted by a worker, unless one waits or runs already.

@@ -12,7 +12,7 @@ use crate::backfill::{
 use crate::config::{Config, display_url};
 use crate::dependency::{Dependency, Fault, Service};
 use crate::discover::{self, Discover};
-use crate::feed::{self, Feed, Slices};
+use crate::feed::{self, Backlog, Feed, Fetches, Slices};
 use crate::liveness::Progress;
 use crate::metrics::Metrics;
 use crate::queue::{Queue, WorkOptions};
@@ -106,6 +106,7 @@ impl Parts {
         &self,
         stages: &mut Stages,
         repairs: bool,
+        yields_to: Option<&'static str>,
         progress: impl Fn(&'static str) -> Progress,
     ) {
         let feed = Feed {
@@ -114,6 +115,7 @@ impl Parts {
             queue: self.queue.clone(),
             max_waiting: MAX_WAITING,
             holder: self.holder.clone(),
+            yields_to,
             work: Arc::clone(&self.work),
             progress: progress("feed_slices"),
         };
@@ -257,7 +259,9 @@ pub async fn run_backfill(
         "dependencies",
         probes::run(probes, metrics, now_ms, stop.clone()),
     );
-    parts.start_feeding(&mut stages, false, |_| Progress::unwatched());
+    // A service that runs does this backfill with all others.
+    let service = Some(Fetches::LEASE);
+    parts.start_feeding(&mut stages, false, service, |_| Progress::unwatched());
     let unstored = Arc::default();
     parts.start_working(
         &mut stages,

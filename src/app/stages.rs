@@ -104,6 +104,7 @@ impl Stages {
                 queue: queue.clone(),
                 max_waiting: config.queue.max_waiting,
                 holder,
+                yields_to: None,
                 work,
                 progress: liveness.part(Role::Scheduler.as_str(), "feed"),
             };
@@ -193,7 +194,7 @@ impl Stages {
     ) {
         if roles.contains(&Role::Scheduler) {
             let progress = |part| liveness.part(Role::Scheduler.as_str(), part);
-            past.start_feeding(self, config.discover.repair_from_archive, progress);
+            past.start_feeding(self, config.discover.repair_from_archive, None, progress);
             if config.discover.id_scan != IdScan::Off {
                 let discover = past.discover(config, reddit.clone(), progress("repair_by_ids"));
                 past.start_id_repairs(self, discover);

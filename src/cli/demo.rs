@@ -46,6 +46,7 @@ pub(super) fn default_of(key: &Key) -> Option<Option<&'static str>> {
     match (key.name, own) {
         _ if simulated => None,
         ("database.url", _) => Some(Some("sqlite://freshet-demo.db")),
+        ("queue.url", _) => Some(Some("memory")),
         (_, Some((_, default))) => Some(Some(default)),
         _ => Some(key.default),
     }
@@ -89,6 +90,9 @@ pub(super) async fn run(
     };
     if !chosen("database.url") {
         config.database.url = start_afresh(DATABASE)?.into();
+    }
+    if !chosen("queue.url") {
+        config.queue.url = "memory".to_owned().into();
     }
     let simulator = Simulator::start(SimulatorOptions {
         oddities: Oddities::realistic(),

@@ -4,7 +4,7 @@ mod past;
 
 use super::moment::rfc3339;
 use super::output::print_line;
-use crate::app::{DEMO_DATABASE, now_ms, open_store_to_read, reachable, try_queue};
+use crate::app::{now_ms, open_store_to_read, reachable, try_queue};
 use crate::config::{Config, display_url};
 use crate::observe::{
     DependencyStatus, FreshnessStatus, QueueStatus, Status, SubredditStatus, read_status,
@@ -17,7 +17,6 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 use std::time::Duration;
 
 const SIMULATED: &str = "SIMULATED: these submissions are made up.";
@@ -162,7 +161,7 @@ fn queue_line(queue: &QueueStatus, config: &Config, now: i64) -> String {
         );
         let url = config.queue.url.expose_secret();
         let shown = display_url(url);
-        return if config.queue_in_memory() || is_of_a_demo(config) {
+        return if config.queue_in_memory() {
             format!("in memory; {seen}")
         } else if Queue::missing(url) {
             format!("{seen}\n             (no {shown} here; see queue.url)")
@@ -179,14 +178,6 @@ fn queue_line(queue: &QueueStatus, config: &Config, now: i64) -> String {
         known(queue.waiting),
         known(queue.running),
     )
-}
-
-/// Whether it is a demo's, which works with a queue of its own.
-fn is_of_a_demo(config: &Config) -> bool {
-    let url = config.database.url.expose_secret();
-    let path = url.strip_prefix("sqlite:").unwrap_or_default();
-    let path = path.trim_start_matches("//").split('?').next();
-    path.is_some_and(|path| Path::new(path).file_name() == Some(DEMO_DATABASE.as_ref()))
 }
 
 fn print(status: &Status, config: &Config) {

@@ -32,15 +32,14 @@ use tokio_util::sync::CancellationToken;
 const LEASE: Duration = Duration::from_secs(8);
 /// How often a process that does not poll looks whether it is to.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the watched list is read, and so much less often for each subreddit in it, but no less often than
-/// that: ten times a minute at least.
+/// How often the watched list is read, and so much less often for each subreddit in it, up to ten times a minute; a
+/// very long list takes its time by its length alone.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 const REFRESH_EACH: Duration = Duration::from_millis(5);
-const REFRESH_AT_LEAST: Duration = Duration::from_secs(6);
+const REFRESH_LONG: Duration = Duration::from_secs(6);
+const REFRESH_EACH_OF_MANY: Duration = Duration::from_millis(1);
 /// How long a poll stays with an outage: then another is tried when the plan says.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// An id scan that is further behind (seconds) is no reason to poll less.
-const LAGGING: f64 = 20.0;
 /// Characters of all names of a request and the `+` between them at first: half of what servers usually take. Where
 /// that is too long for Reddit, requests become shorter.
 const MAX_CHARS: usize = 4_000;
@@ -203,7 +202,9 @@ impl Leader<'_> {
     async fn refresh(&mut self) -> Result<bool, StoreError> {
         let length = u32::try_from(self.active.len()).unwrap_or(u32::MAX);
         let every = REFRESH_EVERY + REFRESH_EACH.saturating_mul(length);
-        let every = every.min(REFRESH_AT_LEAST);
+        let every = every
+            .min(REFRESH_LONG)
+            .max(REFRESH_EACH_OF_MANY.saturating_mul(length));
         if self.refreshed.is_some_and(|at| at.elapsed() < every) {
             return Ok(false);
         }
@@ -212,7 +213,7 @@ impl Leader<'_> {
         let now = self.now();
         self.planner.set_members(&members, now);
         let scan = self.discover.store.id_scan_state((self.discover.now_ms)());
-        self.ids_are_scanned = scan.await?.is_some_and(|scan| scan.lag_seconds < LAGGING);
+        self.ids_are_scanned = scan.await?.is_some();
         Ok(true)
     }
 

@@ -191,7 +191,7 @@ impl Engine {
                     .noted(Evidence::Read, sqlite.fetch(worker, count))
                     .await
             }
-            Engine::Memory(memory) => memory.fetch(worker, count),
+            Engine::Memory(memory) => Ok(memory.fetch(worker, count)),
         }
     }
 

@@ -15,7 +15,7 @@ use apalis_core::task::builder::TaskBuilder;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Depth, HEARTBEAT, QueueError, SILENCE};
+use super::{Depth, HEARTBEAT, SILENCE};
 use crate::dependency::{Dependency, Evidence};
 
 /// Results that may be under way from jobs to the storage.
@@ -152,31 +152,34 @@ impl MemoryEngine {
     }
 
     /// Takes up to `count` waiting jobs for this worker, those first that were pushed first.
-    pub(super) fn fetch(
-        &self,
-        worker: &WorkerContext,
-        count: usize,
-    ) -> Result<Vec<Task<Vec<u8>>>, QueueError> {
+    pub(super) fn fetch(&self, worker: &WorkerContext, count: usize) -> Vec<Task<Vec<u8>>> {
         let mut state = self.lock();
         let mut tasks = Vec::new();
         while tasks.len() < count
             && let Some((place, job)) = state.waiting.pop_first()
         {
             state.places.remove(&job.task);
-            let id: TaskId = job.task.parse().map_err(|_| QueueError::Failed {
-                source: "a task id is none".into(),
-            })?;
+            // Each is one that this queue made.
+            let Ok(id) = job.task.parse::<TaskId>() else {
+                continue;
+            };
             let payload = job.payload.clone().into_bytes();
             tasks.push(TaskBuilder::new(payload).task_id(id).build());
             let worker = worker.name().to_owned();
             let task = job.task.clone();
             state.taken.insert(task, Taken { job, place, worker });
         }
-        Ok(tasks)
+        tasks
     }
 
     pub(super) fn has_none_waiting(&self) -> bool {
         self.lock().waiting.is_empty()
+    }
+
+    pub(super) fn forget_waiting(&self) {
+        let mut state = self.lock();
+        state.waiting.clear();
+        state.places.clear();
     }
 
     pub(super) fn release(&self, worker: &str) {
@@ -243,9 +246,8 @@ impl Persistence for Workers {
     async fn reenqueue_abandoned(
         &mut self,
         _: Vec<Task<Vec<u8>>>,
-        worker: &WorkerContext,
+        _: &WorkerContext,
     ) -> Result<u64, Infallible> {
-        self.0.release(worker.name());
         Ok(0)
     }
 

@@ -343,7 +343,7 @@ impl Reddit {
     ) -> Result<(Answer, Sent), Held> {
         let inner = &*self.inner;
         let mut renewed = false;
-        // All the others wait for a probe, those of the largest share among them.
+        // All the others wait for a probe: it takes the turn of what discovers.
         let class = if pass.probes() && class != RequestClass::Scan {
             RequestClass::Poll
         } else {
@@ -356,6 +356,7 @@ impl Reddit {
                 let grant = turn(deadline, inner.transport.grant(&inner.budget, class));
                 // A grant that comes while requests are held back would be lost.
                 tokio::select! {
+                    biased;
                     () = pass.until_overtaken() => Err(Held::Shut),
                     grant = grant => Ok::<_, Held>((token, grant??)),
                 }

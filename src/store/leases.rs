@@ -124,6 +124,18 @@ impl Store {
         self.lease_state(ID_SCAN, now_ms).await
     }
 
+    /// Whether somebody has this lease.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn is_leased(&self, name: &str, now_ms: i64) -> Result<bool, StoreError> {
+        let held: Option<Option<String>> = on_engine!(self, read, STATE, |sql, pool| {
+            let query = sqlx::query_scalar(sql).bind(name).bind(now_ms);
+            Ok::<_, StoreError>(query.fetch_optional(pool).await?)
+        })?;
+        Ok(held.is_some())
+    }
+
     /// Of another version it may not be readable: then nothing was published.
     async fn lease_state<T: DeserializeOwned>(
         &self,

@@ -395,6 +395,20 @@ async fn each_demo_starts_afresh() {
 }
 
 #[tokio::test]
+async fn the_queue_of_the_environment_is_left_alone() {
+    let home = Home::new();
+    let line = ["demo", "--subreddits", "1", "--http-listen", "127.0.0.1:0"];
+    let mut command = home.command(&line);
+    // Nothing listens there, and nobody is to find that out.
+    command.env("FRESHET_QUEUE__URL", "redis://127.0.0.1:1/");
+    let mut demo = Process::start(&mut command);
+    let works = |it: &Value| it["queue"]["engine"] == "memory" && it["fetched"].as_i64() > Some(0);
+    demo.until_status("it works", works).await;
+    demo.signal("KILL");
+    assert!(!demo.end(PATIENCE).await.success());
+}
+
+#[tokio::test]
 async fn a_rate_that_is_none_is_refused() {
     let home = Home::new();
     for rate in ["nan", "-1", "inf"] {

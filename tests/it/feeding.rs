@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use crate::store::fixtures::{NOW, World, ids, seen};
-use crate::support::jobs::{On, PATIENCE, Place};
+use crate::support::jobs::{Deed, On, PATIENCE, Place, Recorder, Worker, slots};
 use crate::support::pipeline::until;
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
@@ -27,12 +27,24 @@ struct Feeder {
 impl Feeder {
     /// Under a clock that goes on from this moment (milliseconds) since `begun`.
     fn start(store: Store, queue: Queue, name: &str, moment_ms: i64, begun: Instant) -> Feeder {
+        Feeder::beside(None, store, queue, name, moment_ms, begun)
+    }
+
+    fn beside(
+        yields_to: Option<&'static str>,
+        store: Store,
+        queue: Queue,
+        name: &str,
+        moment_ms: i64,
+        begun: Instant,
+    ) -> Feeder {
         let feed = Feed {
             backlog: Fetches(store.clone()),
             store,
             queue,
             max_waiting: 2_000,
             holder: name.to_owned(),
+            yields_to,
             work: std::sync::Arc::default(),
             progress: Progress::unwatched(),
         };
@@ -104,6 +116,66 @@ async fn what_a_process_held_in_memory_is_queued_at_once_by_the_next() {
     let waited = restarted.elapsed();
     assert!(waited < Duration::from_secs(9), "{waited:?}");
     second.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_stops_keeps_its_lease_until_the_jobs_in_its_memory_end() {
+    let world = World::sqlite().await;
+    let (stopping, next) = (Place::new(On::Memory).await, Place::new(On::Memory).await);
+    let begun = Instant::now();
+    world.list(&[seen("a1", NOW)]).await;
+    let store = world.store.clone();
+    let first = Feeder::start(store, stopping.queue.clone(), "first", NOW, begun);
+    let recorder = Recorder::new(|_| Deed::WaitAtTheGate);
+    let worker = Worker::start(&stopping.queue, &recorder, slots(1));
+    recorder.until("it runs", |all| all.started() == 1).await;
+    world.list(&[seen("a2", NOW)]).await;
+    queued(&stopping.queue, "another waits", "a2").await;
+
+    first.stop.cancel();
+    let store = world.another().await;
+    let second = Feeder::start(store, next.queue.clone(), "second", NOW, begun);
+    // What only waited there is not run there any more.
+    until("it is forgotten", PATIENCE, async || {
+        let absent = stopping.queue.absent(&ids(&["a1", "a2"])).await;
+        absent.is_ok_and(|absent| absent == ids(&["a2"]))
+    })
+    .await;
+    // Longer than the lease lasts.
+    sleep(Duration::from_secs(7)).await;
+    let absent = next.queue.absent(&ids(&["a1", "a2"])).await.unwrap();
+    assert_eq!(absent, ids(&["a1", "a2"]), "the first still has the lease");
+    recorder.gate.add_permits(1);
+    first.end().await;
+    queued(&next.queue, "the next has what only waited", "a2").await;
+    worker.end().await;
+    second.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_with_a_queue_in_memory_leaves_feeding_to_a_service() {
+    let world = World::sqlite().await;
+    let (command, service) = (Place::new(On::Memory).await, Place::new(On::Memory).await);
+    let begun = Instant::now();
+    let lease = Some("service");
+    let queue = command.queue.clone();
+    let yielding = Feeder::beside(lease, world.another().await, queue, "command", NOW, begun);
+    world.list(&[seen("a1", NOW)]).await;
+    queued(&command.queue, "alone it feeds", "a1").await;
+
+    let (store, far) = (world.another().await, 3_600_000);
+    assert!(
+        store
+            .acquire_lease("service", "it", NOW, far)
+            .await
+            .unwrap()
+    );
+    let feeder = Feeder::start(store, service.queue.clone(), "service", NOW, begun);
+    queued(&service.queue, "the service has all", "a1").await;
+    let absent = command.queue.absent(&ids(&["a1"])).await.unwrap();
+    assert_eq!(absent, ids(&["a1"]), "and nobody else");
+    yielding.end().await;
+    feeder.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -87,6 +87,7 @@ async fn overtakes_the_backlog(on: On) {
         queue: place.queue.clone(),
         max_waiting: 2_000,
         holder: "test".to_owned(),
+        yields_to: None,
         work: Arc::default(),
         progress: Progress::unwatched(),
     };

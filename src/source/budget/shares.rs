@@ -18,7 +18,7 @@ const GRACE_MS: i64 = 100;
 const MEMORY_MS: i64 = 1_000;
 
 /// Ids are scanned if somebody asked to within this time; a scan of the smallest budget asks as rarely.
-const SCAN_MS: i64 = 30_000;
+const SCAN_MS: i64 = 60_000;
 
 /// No caller waits longer before it asks again.
 pub(super) const LONGEST_WAIT_MS: i64 = 10_000;
@@ -56,7 +56,10 @@ pub(super) struct Ahead {
 impl Shares {
     /// Makes a state out of any that was stored. `most` is how many grants a class may owe.
     pub(super) fn settle(&mut self, now_ms: i64, most: f64) {
-        self.0.resize(RequestClass::COUNT, Class::default());
+        // Those of a newer version are kept.
+        if self.0.len() < RequestClass::COUNT {
+            self.0.resize(RequestClass::COUNT, Class::default());
+        }
         let scanned = self.scanned(now_ms);
         for class in RequestClass::ALL {
             let it = &mut self.0[class as usize];
