@@ -177,7 +177,7 @@ fn is_name(text: &str) -> bool {
 
 /// An address as it may be shown: without user, password and parameters.
 pub fn display(url: &str) -> String {
-    if url.starts_with("sqlite:") {
+    if url.starts_with("sqlite:") || is_in_memory(url) {
         return url.to_owned();
     }
     let Ok(mut parsed) = Url::parse(url) else {
@@ -247,6 +247,7 @@ mod tests {
                 "{url}"
             );
         }
+        assert_eq!(display("memory"), "memory");
         assert_eq!(
             display("unix:///run/r.sock?pass=hush"),
             "unix:///run/r.sock"
