@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apalis::prelude::{Task, WorkerContext};
 use apalis_sqlite::{Config, SqliteStorage};
@@ -22,6 +22,8 @@ use crate::dependency::{Class, DatabaseFile, Dependency, Evidence, Fault};
 
 /// How long a statement waits for a foreign lock before the worker starts anew.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(12);
+/// Between two tries to open a file that others make.
+const LOCKED_PAUSE: Duration = Duration::from_millis(100);
 /// Jobs of one transaction: others write between two of them.
 const STEP: usize = 500;
 /// A worker's row stays this long after its last beat, so that whoever looks can still see it.
@@ -78,7 +80,7 @@ impl SqliteEngine {
         // once, while waiting for a lock is a sleep that grows.
         let file = Arc::new(DatabaseFile::new(options.get_filename()));
         let held = Arc::clone(&file);
-        let pool = SqlitePoolOptions::new()
+        let pool_options = SqlitePoolOptions::new()
             .max_connections(1)
             .before_acquire(move |_, state| {
                 let held = held.is_held(state.age);
@@ -93,10 +95,18 @@ impl SqliteEngine {
                     connection.ping().await?;
                     Ok(!connection.is_in_transaction())
                 })
-            })
-            .connect_with(options)
-            .await?;
-        make_tables(&pool).await?;
+            });
+        // Processes that make the file at once lock one another out, for which no statement waits there.
+        let begun = Instant::now();
+        let pool = loop {
+            let opened = open(pool_options.clone(), options.clone()).await;
+            match opened {
+                Err(error) if is_locked(&error) && begun.elapsed() < BUSY_TIMEOUT => {
+                    tokio::time::sleep(LOCKED_PAUSE).await;
+                }
+                opened => break opened?,
+            }
+        };
         Ok(SqliteEngine {
             pool,
             name: Arc::from(name),
@@ -377,6 +387,19 @@ impl SqliteEngine {
         .await?;
         Ok(())
     }
+}
+
+async fn open(
+    pool: SqlitePoolOptions,
+    file: SqliteConnectOptions,
+) -> Result<SqlitePool, QueueError> {
+    let pool = pool.connect_with(file).await?;
+    make_tables(&pool).await?;
+    Ok(pool)
+}
+
+fn is_locked(error: &QueueError) -> bool {
+    matches!(error.sqlite(), Some((Class::Locked, _)))
 }
 
 async fn make_tables(pool: &SqlitePool) -> Result<(), QueueError> {
