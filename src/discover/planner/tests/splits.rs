@@ -119,3 +119,18 @@ fn an_outage_splits_nothing() {
         planner.failed(&poll, false, now);
     }
 }
+
+#[test]
+fn one_failure_puts_no_poll_off_and_more_in_a_row_do() {
+    let mut planner = Planner::new(limits());
+    planner.set_members(&[member("kettles")], 0.0);
+    planner.set_budget(10.0);
+    let first = poll(&mut planner, 0.0);
+    planner.failed(&first, false, 0.0);
+    let again = poll(&mut planner, 0.2);
+    planner.failed(&again, false, 0.2);
+    let Next::WaitUntil(until) = planner.next(0.4) else {
+        panic!("twice in a row is no chance");
+    };
+    assert!(until > 2.0, "{until}");
+}
